@@ -1,0 +1,2 @@
+//! deis.
+fn main() {}

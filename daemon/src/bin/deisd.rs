@@ -1,0 +1,2 @@
+//! deisd.
+fn main() {}

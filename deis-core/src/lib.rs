@@ -1,0 +1,1 @@
+//! An embeddable platform-as-a-service engine.
