@@ -1,1 +1,13 @@
-//! An embeddable platform-as-a-service engine.
+//! An embeddable platform-as-a-service engine: apps, builds, numbered releases, rollouts that survive a kill.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "deis runs on Linux only: it supervises processes with pidfds, process groups and child subreapers"
+);
+
+mod endpoints;
+pub mod model;
+pub mod port;
+
+pub use endpoints::{EndpointInfo, Endpoints, Lease};
+pub use model::*;

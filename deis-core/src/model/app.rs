@@ -1,0 +1,56 @@
+//! An app and the head record that orders all its changes.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AppName, AppRef, AppUid, Generation, ReleaseVersion, Timestamp, Username};
+
+/// An app, as created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// Its name.
+    pub name: AppName,
+    /// This life of the app.
+    pub uid: AppUid,
+    /// Who owns it.
+    pub owner: Username,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it last changed.
+    pub updated: Timestamp,
+}
+
+impl App {
+    /// The app as back ends know it.
+    pub fn reference(&self) -> AppRef {
+        AppRef { name: self.name.clone(), uid: self.uid }
+    }
+}
+
+/// The one record that every change of an app guards, so that its history is linear.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The life of the app.
+    pub uid: AppUid,
+    /// Newest release, failed or not.
+    pub latest: ReleaseVersion,
+    /// The release that serves; `None` before any release with a build or without a rollout became live.
+    pub live: Option<ReleaseVersion>,
+    /// `g` of the newest rollout; the next one starts three higher.
+    pub generation: Generation,
+    /// Counter of route changes outside rollouts.
+    pub routes: u64,
+    /// Number of builds recorded.
+    pub builds: u32,
+    /// Whether the app is being destroyed.
+    pub state: AppState,
+}
+
+/// Whether an app takes changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppState {
+    /// It lives.
+    Active,
+    /// It is being removed; its name is taken until that is done.
+    Destroying,
+}

@@ -1,0 +1,190 @@
+//! Why a rollout failed: typed evidence, a sentence for people and the next step to take.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::ProcessType;
+
+/// Why something that should run does not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "cause")]
+#[non_exhaustive]
+pub enum Cause {
+    /// The artifact or image cannot be fetched.
+    Artifact {
+        /// What the store said.
+        reason: String,
+    },
+    /// The process ends again and again.
+    CrashLoop {
+        /// Which process type.
+        process: ProcessType,
+        /// How it ended last.
+        exit: Exit,
+        /// The last lines that it printed.
+        last_lines: Vec<String>,
+    },
+    /// The process runs and does not listen where it should.
+    NotListening {
+        /// Which process type.
+        process: ProcessType,
+        /// The port it was given.
+        port: u16,
+        /// The ports it listens on instead.
+        found: Vec<u16>,
+    },
+    /// A health check keeps failing.
+    Probe {
+        /// Which process type.
+        process: ProcessType,
+        /// What the check said.
+        reason: String,
+    },
+    /// No machine can take it.
+    Unschedulable {
+        /// What the scheduler said.
+        reason: String,
+    },
+    /// A quota is used up.
+    Quota {
+        /// What the scheduler said.
+        reason: String,
+    },
+    /// The scheduler refuses the workload.
+    Rejected {
+        /// What the scheduler said.
+        reason: String,
+    },
+    /// The release command failed.
+    ReleaseCommand {
+        /// How it ended; `None` if it was interrupted and may not be run twice.
+        exit: Option<Exit>,
+        /// The last lines that it printed.
+        last_lines: Vec<String>,
+    },
+    /// The time for a step ran out.
+    Timeout {
+        /// The step ("rolling", "routing", "release command").
+        step: String,
+        /// The budget, in seconds of active time.
+        seconds: u64,
+        /// What was still missing, for people.
+        detail: String,
+    },
+    /// A newer change came while this one was going back.
+    Interrupted {
+        /// What interrupted it.
+        reason: String,
+    },
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// It returned this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+    /// Its end was not seen (machine restart).
+    Lost,
+    /// It ran longer than allowed and was stopped.
+    TimedOut,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+            Self::Lost => f.write_str("an end that nobody saw"),
+            Self::TimedOut => f.write_str("its time limit"),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Artifact { reason } => write!(f, "the build could not be fetched: {reason}"),
+            Self::CrashLoop { process, exit, last_lines } => {
+                write!(f, "process {process} keeps ending with {exit}")?;
+                write_lines(f, last_lines)
+            }
+            Self::NotListening { process, port, found } if found.is_empty() => {
+                write!(f, "process {process} runs but does not listen on $PORT ({port})")
+            }
+            Self::NotListening { process, port, found } => {
+                let found: Vec<String> = found.iter().map(u16::to_string).collect();
+                write!(f, "process {process} listens on {} instead of $PORT ({port})", found.join(", "))
+            }
+            Self::Probe { process, reason } => {
+                write!(f, "process {process} fails its health check: {reason}")
+            }
+            Self::Unschedulable { reason } => write!(f, "no machine can run it: {reason}"),
+            Self::Quota { reason } => write!(f, "the quota is used up: {reason}"),
+            Self::Rejected { reason } => write!(f, "the scheduler refused it: {reason}"),
+            Self::ReleaseCommand { exit: Some(exit), last_lines } => {
+                write!(f, "the release command ended with {exit}")?;
+                write_lines(f, last_lines)
+            }
+            Self::ReleaseCommand { exit: None, .. } => f.write_str("the release command was interrupted"),
+            Self::Timeout { step, seconds, detail } if detail.is_empty() => {
+                write!(f, "{step} took longer than {seconds} s")
+            }
+            Self::Timeout { step, seconds, detail } => {
+                write!(f, "{step} took longer than {seconds} s: {detail}")
+            }
+            Self::Interrupted { reason } => write!(f, "interrupted: {reason}"),
+        }
+    }
+}
+
+fn write_lines(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
+    if lines.is_empty() {
+        return f.write_str("; it printed nothing");
+    }
+    f.write_str("; its last lines:")?;
+    lines.iter().try_for_each(|line| write!(f, "\n  {line}"))
+}
+
+impl Cause {
+    /// What a person can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Artifact { .. } => {
+                "push again; if it persists, look at the platform's object store".to_owned()
+            }
+            Self::CrashLoop { exit: Exit::Code(127), .. } => {
+                "the command was not found: check the Procfile and the installed dependencies".to_owned()
+            }
+            Self::CrashLoop { .. } => {
+                "run `deis logs` for its whole output and fix the start of the process".to_owned()
+            }
+            Self::NotListening { .. } => {
+                "make the process listen on 0.0.0.0 and on the port in the PORT variable".to_owned()
+            }
+            Self::Probe { .. } => {
+                "check the path and port of the health check, and how long the start takes".to_owned()
+            }
+            Self::Unschedulable { .. } => "check tags and limits, or add capacity".to_owned(),
+            Self::Quota { .. } => "scale something down, or ask the operator for a larger quota".to_owned(),
+            Self::Rejected { .. } => "change what the message names and deploy again".to_owned(),
+            Self::ReleaseCommand { exit: None, .. } => {
+                "it may have run in part and is never run twice by itself: check its work, then deploy again"
+                    .to_owned()
+            }
+            Self::ReleaseCommand { .. } => {
+                "fix the command of the `release` process type and deploy again".to_owned()
+            }
+            Self::Timeout { .. } => "run `deis logs` and `deis ps` to see what it waits for".to_owned(),
+            Self::Interrupted { .. } => "deploy again".to_owned(),
+        }
+    }
+
+    /// Whether waiting longer cannot help, so a rollout gives up before its deadline.
+    pub fn is_definitive(&self) -> bool {
+        !matches!(self, Self::Timeout { .. })
+    }
+}

@@ -1,0 +1,80 @@
+//! SHA-256 digests of artifacts, releases and build keys.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::InvalidName;
+
+/// A SHA-256 digest, written as `sha256:<64 hex digits>`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest(String);
+
+impl Digest {
+    /// The digest of `data`.
+    ///
+    /// ```
+    /// let digest = deis_core::Digest::of(b"hello");
+    /// assert!(digest.to_string().starts_with("sha256:2cf24dba"));
+    /// ```
+    pub fn of(data: &[u8]) -> Self {
+        Self::from_hash(&Sha256::digest(data))
+    }
+
+    /// Wraps the 32 bytes that a SHA-256 hasher returned.
+    pub fn from_hash(hash: &[u8]) -> Self {
+        let mut text = String::with_capacity(64);
+        for byte in hash {
+            use fmt::Write as _;
+            let _ = write!(text, "{byte:02x}");
+        }
+        Self(text)
+    }
+
+    /// The 64 hex digits.
+    pub fn hex(&self) -> &str {
+        &self.0
+    }
+
+    /// The first 12 hex digits, for people and labels.
+    pub fn short(&self) -> &str {
+        &self.0[..12]
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.0)
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = InvalidName;
+    fn try_from(value: String) -> Result<Self, InvalidName> {
+        let hex = value.strip_prefix("sha256:").unwrap_or(&value);
+        if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            Ok(Self(hex.to_owned()))
+        } else {
+            Err(InvalidName {
+                kind: "digest",
+                value,
+                reason: "it must be sha256: and 64 lower-case hex digits",
+            })
+        }
+    }
+}
+
+impl std::str::FromStr for Digest {
+    type Err = InvalidName;
+    fn from_str(value: &str) -> Result<Self, InvalidName> {
+        Self::try_from(value.to_owned())
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}

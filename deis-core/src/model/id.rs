@@ -1,0 +1,120 @@
+//! Numbers and identifiers that order things or tell them apart.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::AppName;
+
+macro_rules! number_type {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $format:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, $format, self.0)
+            }
+        }
+    };
+}
+
+number_type!(
+    /// Number of a release within its app: 1, 2, 3 … without gaps, never reused. Prints as `v3`.
+    ReleaseVersion(u32), "v{}"
+);
+number_type!(
+    /// Fence of an app's desired state: rises with each change; a back end refuses an older one.
+    /// It is never part of an instance's identity (that is [`TemplateId`]).
+    Generation(u64), "{}"
+);
+number_type!(
+    /// Fence of a task: the generation of the batch that created the release which it belongs to.
+    Attempt(u64), "{}"
+);
+
+impl Generation {
+    /// Above every generation that a live app can have: the fence that removal leaves behind.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// The generation `n` after this one.
+    #[must_use]
+    pub fn plus(self, n: u64) -> Self {
+        Self(self.0.saturating_add(n))
+    }
+}
+
+impl Attempt {
+    /// Above every attempt of a live app.
+    pub const MAX: Self = Self(u64::MAX);
+}
+
+macro_rules! uuid_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.as_hyphenated().fmt(f)
+            }
+        }
+    };
+}
+
+uuid_type!(
+    /// Identity of one life of an app: an app destroyed and created anew has another one.
+    AppUid
+);
+uuid_type!(
+    /// Identity of a build.
+    BuildId
+);
+uuid_type!(
+    /// Identity of a config.
+    ConfigId
+);
+uuid_type!(
+    /// Identity of a user, kept through everything but cancellation.
+    UserId
+);
+
+/// An app as the back ends know it: the name that people use and the life it is in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AppRef {
+    /// Name of the app.
+    pub name: AppName,
+    /// The life of the app under that name.
+    pub uid: AppUid,
+}
+
+impl fmt::Display for AppRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)
+    }
+}
+
+/// What makes two instances the same: a hash over release, process type and everything given to the process.
+///
+/// Computed by `plan::lower`, compared by convergence, adoption and `ps`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TemplateId(pub String);
+
+impl fmt::Display for TemplateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A moment, in milliseconds since the Unix epoch, UTC.
+///
+/// Display and time zones are the caller's; nothing is ever ordered by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);

@@ -1,0 +1,65 @@
+//! Log lines of an app.
+
+use serde::{Deserialize, Serialize};
+
+use super::{InstanceName, ProcessType, ReleaseVersion, Timestamp};
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was read.
+    pub at: Timestamp,
+    /// Who said it.
+    pub source: LogSource,
+    /// The text, without line end.
+    pub text: String,
+}
+
+/// Who said a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "from")]
+pub enum LogSource {
+    /// A process of the app.
+    Process {
+        /// Its type.
+        process: ProcessType,
+        /// Its release.
+        release: ReleaseVersion,
+        /// Its instance.
+        instance: InstanceName,
+    },
+    /// The platform.
+    Platform {
+        /// How important.
+        level: LogLevel,
+    },
+}
+
+/// Importance of a platform line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum LogLevel {
+    /// For information.
+    Info,
+    /// Something to look at.
+    Warning,
+    /// Something failed.
+    Error,
+}
+
+/// Which lines to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogQuery {
+    /// At most so many of the newest lines.
+    pub lines: usize,
+    /// Only lines of this process type; platform lines are left out then.
+    pub process: Option<ProcessType>,
+    /// Whether to go on with new lines as they come.
+    pub follow: bool,
+}
+
+impl Default for LogQuery {
+    fn default() -> Self {
+        Self { lines: 100, process: None, follow: false }
+    }
+}

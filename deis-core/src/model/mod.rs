@@ -1,0 +1,49 @@
+//! Plain data: names, records and desired state. No I/O, no clock, no randomness.
+
+mod account;
+mod app;
+mod build;
+mod cause;
+mod change;
+mod config;
+mod digest;
+mod domain;
+mod event;
+mod formation;
+mod healthcheck;
+mod id;
+mod log;
+mod name;
+mod observation;
+mod procfile;
+mod push;
+mod release;
+mod rollout;
+mod route;
+mod task;
+mod workload;
+
+pub use account::{Actor, Grant, Role, SshKey, User};
+pub use app::{App, AppState, Head};
+pub use build::{Artifact, Build, BuildKind, BuildSpec};
+pub use cause::{Cause, Exit};
+pub use change::{Difference, Plan, PlanStep};
+pub use config::{Config, ConfigData, ConfigPatch, MapPatch};
+pub use digest::Digest;
+pub use domain::Domain;
+pub use event::{Event, EventKind};
+pub use formation::Formation;
+pub use healthcheck::{ExecCheck, HealthCheckPatch, HealthChecks, HttpCheck, HttpHeader, Probe, TcpCheck};
+pub use id::{
+    AppRef, AppUid, Attempt, BuildId, ConfigId, Generation, ReleaseVersion, TemplateId, Timestamp, UserId,
+};
+pub use log::{LogLevel, LogLine, LogQuery, LogSource};
+pub use name::{AppName, DomainName, EnvKey, InstanceName, InvalidName, ProcessType, TaskName, Username};
+pub use observation::{Instance, InstanceState, Observation};
+pub use procfile::{ProcfileError, parse_procfile};
+pub use push::{Push, RefUpdate};
+pub use release::{Outcome, Release};
+pub use rollout::{Phase, ReleaseCommand, Rollout};
+pub use route::{AppRoutes, RouteFence, RouteMode};
+pub use task::{Program, Task, TaskKind, TaskObservation, TaskState};
+pub use workload::{Launch, Limits, ProcessGroup, Template, Workload};

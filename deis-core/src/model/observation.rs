@@ -1,0 +1,64 @@
+//! What a scheduler sees of an app.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Cause, Generation, InstanceName, ProcessType, ReleaseVersion, TemplateId, Timestamp};
+
+/// Everything a scheduler has of one app, and the generation it accepted last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// Generation accepted last; 0 if the scheduler knows nothing of the app.
+    pub generation: Generation,
+    /// All instances, leaving ones included.
+    pub instances: Vec<Instance>,
+    /// Process types for which no instance can be made at all, and why (`Quota`, `Unschedulable`).
+    pub blocked: Vec<(ProcessType, Cause)>,
+}
+
+/// One instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its name.
+    pub name: InstanceName,
+    /// Its process type.
+    pub process: ProcessType,
+    /// Its template.
+    pub template: TemplateId,
+    /// Its release, for people.
+    pub release: ReleaseVersion,
+    /// What it does.
+    pub state: InstanceState,
+    /// When it started.
+    pub started: Timestamp,
+}
+
+/// What an instance does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum InstanceState {
+    /// Started, not ready yet.
+    Starting,
+    /// Ready and in rotation.
+    Ready,
+    /// Was ready and fails its probe now: out of rotation, may come back.
+    Unready,
+    /// On its way out: takes no new requests, will be stopped.
+    Draining,
+    /// Down, and the scheduler waits before it starts it again, or has evidence that it will not work.
+    Failing {
+        /// The evidence. Not every failing instance is beyond hope: see [`Cause::is_definitive`].
+        cause: Cause,
+    },
+}
+
+impl Instance {
+    /// Whether it takes requests.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.state, InstanceState::Ready)
+    }
+
+    /// Whether it is on its way out.
+    pub fn is_draining(&self) -> bool {
+        matches!(self.state, InstanceState::Draining)
+    }
+}

@@ -1,0 +1,22 @@
+//! The traits that an embedder can implement: where state lives, where processes run, who routes, who keeps logs.
+//!
+//! Each has at least two implementations here and a suite in `conformance` that proves a further one right.
+
+mod artifact;
+mod logs;
+mod router;
+mod runner;
+mod scheduler;
+mod store;
+mod wake;
+
+pub use artifact::{ArtifactError, ArtifactFolder, Unpacker};
+pub use logs::{LogError, LogStore, LogStream};
+pub use router::{Router, RouterError};
+pub use runner::{OutputLine, OutputSender, StopScope, TaskError, TaskRunner, output_channel};
+pub use scheduler::{Scheduler, SchedulerError};
+pub use store::{Batch, Edit, Expect, Key, Order, Record, Revision, Scan, Store, StoreError, Write};
+pub use wake::Wake;
+
+/// A cause of any type, for `#[source]`.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
