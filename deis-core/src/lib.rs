@@ -6,8 +6,12 @@ compile_error!(
 );
 
 mod endpoints;
+mod error;
 pub mod model;
 pub mod port;
+pub mod state;
+pub mod store;
 
 pub use endpoints::{EndpointInfo, Endpoints, Lease};
+pub use error::{Error, Result};
 pub use model::*;

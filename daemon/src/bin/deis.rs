@@ -1,2 +1,5 @@
-//! deis.
-fn main() {}
+//! The client `deis`.
+
+fn main() -> std::process::ExitCode {
+    deis_daemon::client::main(std::env::args_os().collect())
+}

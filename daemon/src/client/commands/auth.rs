@@ -1,0 +1,193 @@
+//! Accounts: register, log in and out, passwords, tokens.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::super::{
+    args::{JsonArg, LimitArg, LoginArgs, RegisterArgs},
+    ask,
+    context::Context,
+    error::{ClientError, Result},
+    http::{Api, normalize_url},
+    output,
+    profile::{self, Profile},
+};
+use super::print_list;
+
+pub(super) async fn register(cx: &Context, args: RegisterArgs) -> Result<()> {
+    // With the token of an administrator of the same controller, so that administrators can add users.
+    let token = cx.profile().ok().filter(|p| same(&p.controller, &args.controller)).map(|p| p.token);
+    let api = Api::new(&args.controller, token, args.ssl_verify)?;
+    check_controller(&api).await?;
+    let username = match args.username {
+        Some(name) => name,
+        None => ask("username: ", false)?,
+    };
+    let password = match args.password {
+        Some(password) => password,
+        None => new_password()?,
+    };
+    let email = match args.email {
+        Some(email) => email,
+        None => String::new(),
+    };
+    let mut body = json!({"username": username, "password": password, "email": email});
+    if let Some(token) = args.bootstrap_token {
+        body["bootstrap_token"] = Value::String(token);
+    }
+    api.done(Method::POST, "/v2/auth/register/", Some(&body)).await?;
+    output::line(&format!("Registered {username}"));
+    if args.login {
+        log_in(cx, &args.controller, &username, &password, args.ssl_verify).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn login(cx: &Context, args: LoginArgs) -> Result<()> {
+    check_controller(&Api::new(&args.controller, None, args.ssl_verify)?).await?;
+    let username = match args.username {
+        Some(name) => name,
+        None => ask("username: ", false)?,
+    };
+    let password = match args.password {
+        Some(password) => password,
+        None => ask("password: ", true)?,
+    };
+    log_in(cx, &args.controller, &username, &password, args.ssl_verify).await
+}
+
+async fn log_in(cx: &Context, controller: &str, username: &str, password: &str, ssl_verify: bool) -> Result<()> {
+    let api = Api::new(controller, None, ssl_verify)?;
+    let answer: Value =
+        api.post("/v2/auth/login/", &json!({"username": username, "password": password})).await?;
+    let path = cx.profile_path()?;
+    let limit = profile::load(&path).map(|p| p.response_limit).unwrap_or(0);
+    let profile = Profile {
+        username: username.to_owned(),
+        ssl_verify,
+        controller: normalize_url(controller)?,
+        token: output::text(&answer, "token"),
+        response_limit: limit,
+    };
+    profile::save(&path, &profile)?;
+    output::line(&format!("Logged in as {username}"));
+    output::line(&format!("Configuration file written to {}", path.display()));
+    Ok(())
+}
+
+pub(super) fn logout(cx: &Context) -> Result<()> {
+    profile::remove(&cx.profile_path()?)?;
+    output::line("Logged out");
+    Ok(())
+}
+
+pub(super) async fn whoami(cx: &Context, all: bool, json: JsonArg) -> Result<()> {
+    let profile = cx.profile()?;
+    if !all && !json.json {
+        output::line(&format!("You are {} at {}", profile.username, profile.controller));
+        return Ok(());
+    }
+    let user: Value = cx.api()?.get("/v2/auth/whoami/").await?;
+    if json.json {
+        return output::json(&user);
+    }
+    let rows = ["username", "email", "first_name", "last_name", "is_superuser", "is_active", "date_joined"];
+    output::table(&rows.iter().map(|f| vec![format!("{f}:"), output::text(&user, f)]).collect::<Vec<_>>());
+    Ok(())
+}
+
+pub(super) async fn passwd(
+    cx: &Context,
+    password: Option<String>,
+    fresh: Option<String>,
+    username: Option<String>,
+) -> Result<()> {
+    let api = cx.api()?;
+    let mut body = json!({});
+    match &username {
+        Some(name) => body["username"] = Value::String(name.clone()),
+        None => {
+            let present = password.map_or_else(|| ask("current password: ", true), Ok)?;
+            body["password"] = Value::String(present);
+        }
+    }
+    body["new_password"] = Value::String(fresh.map_or_else(new_password, Ok)?);
+    match api.done(Method::POST, "/v2/auth/passwd/", Some(&body)).await {
+        // The controller says 401 for a wrong present password, which is no matter of the log-in.
+        Err(ClientError::NotLoggedIn(text)) if text.contains("Current password") => {
+            Err(ClientError::Refused { status: 401, message: "Current password does not match".to_owned() })
+        }
+        other => other.map(|_| output::line("Password change succeeded.")),
+    }
+}
+
+pub(super) async fn regenerate(cx: &Context, username: Option<String>, all: bool) -> Result<()> {
+    let api = cx.api()?;
+    let body = match (&username, all) {
+        (Some(_), true) => return Err(ClientError::Usage("--username and --all exclude each other".to_owned())),
+        (Some(name), false) => json!({"username": name}),
+        (None, true) => json!({"all": true}),
+        (None, false) => json!({}),
+    };
+    let answer: Value = api.post("/v2/auth/tokens/", &body).await?;
+    if username.is_none() && !all {
+        let mut profile = cx.profile()?;
+        profile.token = output::text(&answer, "token");
+        profile::save(&cx.profile_path()?, &profile)?;
+    }
+    output::line("Token Regenerated");
+    if all {
+        output::warn("All tokens are new: log in again.");
+    }
+    Ok(())
+}
+
+pub(super) async fn cancel(cx: &Context, username: Option<String>, yes: bool) -> Result<()> {
+    let profile = cx.profile()?;
+    let name = username.clone().unwrap_or_else(|| profile.username.clone());
+    if !yes {
+        let answer = ask(&format!("cancel account {name} at {}? (y/N) ", profile.controller), false)?;
+        if !matches!(answer.to_lowercase().as_str(), "y" | "yes") {
+            return Err(ClientError::Other("Account not changed".to_owned()));
+        }
+    }
+    let body = username.map_or_else(|| json!({}), |name| json!({"username": name}));
+    cx.api()?.done(Method::DELETE, "/v2/auth/cancel/", Some(&body)).await?;
+    if name == profile.username {
+        profile::remove(&cx.profile_path()?)?;
+    }
+    output::line("Account cancelled");
+    Ok(())
+}
+
+pub(super) async fn users(cx: &Context, limit: LimitArg, json: JsonArg) -> Result<()> {
+    print_list(cx, "/v2/users/", limit, json, "Users", |user| {
+        let admin = if user.get("is_superuser") == Some(&Value::Bool(true)) { "(admin)" } else { "" };
+        vec![output::text(user, "username"), admin.to_owned()]
+    })
+    .await
+}
+
+/// A controller answers `GET /v2/` without a token with 401.
+async fn check_controller(api: &Api) -> Result<()> {
+    let bare = Api::new(api.base(), None, true)?;
+    let answer = bare.send(Method::GET, "/v2/", None).await?;
+    if answer.status == reqwest::StatusCode::UNAUTHORIZED {
+        return Ok(());
+    }
+    let text = format!("{} is not a deis controller (GET /v2/ answered {})", api.base(), answer.status.as_u16());
+    Err(ClientError::Other(text))
+}
+
+fn new_password() -> Result<String> {
+    let first = ask("password: ", true)?;
+    if first == ask("password (confirm): ", true)? {
+        Ok(first)
+    } else {
+        Err(ClientError::Other("Password mismatch, not changed.".to_owned()))
+    }
+}
+
+fn same(a: &str, b: &str) -> bool {
+    matches!((normalize_url(a), normalize_url(b)), (Ok(a), Ok(b)) if a == b)
+}

@@ -1,0 +1,31 @@
+//! Domains: list, add, remove.
+
+use serde_json::json;
+
+use super::super::{
+    args::{AppArg, JsonArg, LimitArg},
+    context::Context,
+    error::Result,
+    output,
+};
+use super::{DETACHED, print_list, segment};
+
+pub(super) async fn list(cx: &Context, arg: &AppArg, limit: LimitArg, json: JsonArg) -> Result<()> {
+    let app = cx.app(arg)?;
+    let title = format!("{app} Domains");
+    print_list(cx, &format!("/v2/apps/{app}/domains/"), limit, json, &title, |d| vec![output::text(d, "domain")])
+        .await
+}
+
+pub(super) async fn add(cx: &Context, arg: &AppArg, domain: &str) -> Result<()> {
+    let (api, app) = (cx.api()?, cx.app_to_change(arg)?);
+    let (path, body) = (format!("/v2/apps/{app}/domains/"), json!({"domain": domain}));
+    let call = api.done(reqwest::Method::POST, &path, Some(&body));
+    output::action(&format!("Adding {domain} to {app}"), DETACHED, call).await.map(|_| ())
+}
+
+pub(super) async fn remove(cx: &Context, arg: &AppArg, domain: &str) -> Result<()> {
+    let (api, app) = (cx.api()?, cx.app_to_change(arg)?);
+    let path = format!("/v2/apps/{app}/domains/{}", segment(domain));
+    output::action(&format!("Removing {domain} from {app}"), DETACHED, api.delete(&path)).await
+}

@@ -1,0 +1,37 @@
+//! One-off commands.
+
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+
+use super::super::{
+    args::AppArg,
+    context::Context,
+    error::{ClientError, Result},
+    output,
+};
+
+pub(super) async fn run(cx: &Context, arg: &AppArg, words: &[String]) -> Result<()> {
+    let (api, app) = (cx.api()?, cx.app_to_change(arg)?);
+    let command = words.join(" ");
+    eprintln!("Running '{command}'...");
+    let call = api.post::<Value>(&format!("/v2/apps/{app}/run"), &json!({"command": command}));
+    let answer = tokio::select! {
+        answer = call => answer?,
+        _ = tokio::signal::ctrl_c() => {
+            let text = "Detached. The command goes on without you; its output is lost.";
+            return Err(ClientError::Interrupted(text.to_owned()));
+        }
+    };
+    let text = output::text(&answer, "output");
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes());
+    if !text.is_empty() && !text.ends_with('\n') {
+        let _ = out.write_all(b"\n");
+    }
+    match answer.get("exit_code").and_then(Value::as_i64).and_then(|c| i32::try_from(c).ok()) {
+        Some(0) => Ok(()),
+        Some(code) => Err(ClientError::Remote(code)),
+        None => Err(ClientError::BadAnswer("it has no exit_code".to_owned())),
+    }
+}

@@ -1,0 +1,251 @@
+//! Requests to the controller.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use reqwest::{
+    Method, StatusCode,
+    dns::{Addrs, Name, Resolve, Resolving},
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::error::{ClientError, Result};
+
+/// A connection to one controller, with or without a token.
+#[derive(Clone, Debug)]
+pub struct Api {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+}
+
+/// An answer with its body unread.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// The body.
+    pub body: String,
+    /// What the platform says of its version.
+    pub platform_version: Option<String>,
+}
+
+impl Api {
+    /// Prepares requests to `controller`; a URL without a scheme gets `http`.
+    pub fn new(controller: &str, token: Option<String>, ssl_verify: bool) -> Result<Self> {
+        let base = normalize_url(controller)?;
+        let host = host_of(&base).unwrap_or_default();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("Deis Client v", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(Arc::new(LocalhostResolver))
+            .connect_timeout(Duration::from_secs(10))
+            .tls_danger_accept_invalid_certs(!ssl_verify);
+        if is_loopback_name(&host) {
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(|e| ClientError::Other(format!("cannot make an HTTP client: {e}")))?;
+        Ok(Self { http, base, token })
+    }
+
+    /// The controller's URL, without a slash at its end.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Sends a request and reads the whole answer, whatever its status.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+        let response = self.request(method, path, body).send().await.map_err(|e| self.unreachable(e))?;
+        let status = response.status();
+        let header = response.headers().get("DEIS_PLATFORM_VERSION");
+        let platform_version = header.and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let body = response.text().await.map_err(|e| self.unreachable(e))?;
+        Ok(Answer { status, body, platform_version })
+    }
+
+    /// Sends a request that must succeed and decodes its answer.
+    pub async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&Value>) -> Result<T> {
+        let answer = self.done(method, path, body).await?;
+        let text = if answer.body.is_empty() { "null" } else { &answer.body };
+        serde_json::from_str(text).map_err(|e| ClientError::BadAnswer(format!("{e} in {:?}", shorten(text))))
+    }
+
+    /// Sends a request that must succeed.
+    pub async fn done(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+        let answer = self.send(method, path, body).await?;
+        if answer.status.is_success() { Ok(answer) } else { Err(refusal(answer.status, &answer.body)) }
+    }
+
+    /// GET of JSON.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// POST of JSON, answered by JSON.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Result<()> {
+        self.done(Method::DELETE, path, None).await.map(|_| ())
+    }
+
+    /// GET whose body arrives as a stream.
+    pub async fn stream(&self, path: &str) -> Result<reqwest::Response> {
+        let response = self.request(Method::GET, path, None).send().await.map_err(|e| self.unreachable(e))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = response.text().await.map_err(|e| self.unreachable(e))?;
+        Err(refusal(status, &body))
+    }
+
+    /// What a broken connection means.
+    pub fn unreachable(&self, source: reqwest::Error) -> ClientError {
+        ClientError::Unreachable { url: self.base.clone(), source }
+    }
+
+    fn request(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::RequestBuilder {
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.base))
+            .header("Content-Type", "application/json")
+            .header("Accept", "application/json, text/plain");
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("token {token}"));
+        }
+        match body {
+            Some(value) => request.body(value.to_string()),
+            None => request,
+        }
+    }
+}
+
+/// Turns a refusal into the text that a person reads.
+fn refusal(status: StatusCode, body: &str) -> ClientError {
+    let message = message_of(body).unwrap_or_else(|| match status.as_u16() {
+        404 => "Not Found".to_owned(),
+        500 => "Internal Server Error".to_owned(),
+        code => format!("the controller answered {code}"),
+    });
+    if status == StatusCode::UNAUTHORIZED {
+        let text = format!("{message} Log in with `deis login URL`.");
+        return ClientError::NotLoggedIn(text);
+    }
+    ClientError::Refused { status: status.as_u16(), message }
+}
+
+/// The texts in an error body: a `detail`, a bare string, or lists by field.
+fn message_of(body: &str) -> Option<String> {
+    if body.trim().is_empty() {
+        return None;
+    }
+    let Ok(value) = serde_json::from_str::<Value>(body) else { return Some(body.trim().to_owned()) };
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::String(detail)) = map.get("detail") {
+                return Some(detail.clone());
+            }
+            let fields: Vec<String> = map
+                .iter()
+                .map(|(field, value)| {
+                    let texts = match value {
+                        Value::Array(items) => {
+                            items.iter().map(plain).collect::<Vec<_>>().first().cloned().unwrap_or_default()
+                        }
+                        other => plain(other),
+                    };
+                    if field == "non_field_errors" { texts } else { format!("{field}: {texts}") }
+                })
+                .collect();
+            Some(fields.join("\n"))
+        }
+        Value::Array(items) => Some(items.iter().map(plain).collect::<Vec<_>>().join("\n")),
+        // Scripts of the original look for this text with its quotes.
+        Value::String(text) => Some(format!("{text:?}")),
+        other => Some(other.to_string()),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+/// Gives a controller URL a scheme and no slash at its end.
+pub fn normalize_url(controller: &str) -> Result<String> {
+    let text = controller.trim().trim_end_matches('/');
+    let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let parsed = reqwest::Url::parse(&text)
+        .map_err(|e| ClientError::Usage(format!("{controller:?} is not a controller URL: {e}")))?;
+    if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
+        return Err(ClientError::Usage(format!("{controller:?} is not an http or https URL")));
+    }
+    Ok(text)
+}
+
+/// Host name of a URL, without port.
+pub fn host_of(url: &str) -> Option<String> {
+    reqwest::Url::parse(url).ok()?.host_str().map(str::to_ascii_lowercase)
+}
+
+/// Whether a name means this machine: `localhost`, anything below it, a loopback address.
+pub fn is_loopback_name(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|a| a.is_loopback())
+}
+
+/// Resolves `*.localhost` to loopback itself, because glibc does not.
+#[derive(Debug)]
+struct LocalhostResolver;
+
+impl Resolve for LocalhostResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let host = name.as_str().to_owned();
+        Box::pin(async move {
+            let addresses: Vec<SocketAddr> = if is_loopback_name(&host) {
+                vec![SocketAddr::from(([127, 0, 0, 1], 0)), SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0))]
+            } else {
+                tokio::net::lookup_host((host.as_str(), 0)).await?.collect()
+            };
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_bodies_become_sentences() {
+        let text = |body| message_of(body).unwrap();
+        assert_eq!(text(r#"{"detail":"no"}"#), "no");
+        assert_eq!(text(r#"{"id":["first","second"]}"#), "id: first");
+        assert_eq!(text(r#"{"non_field_errors":["bad"]}"#), "bad");
+        assert_eq!(text(r#""No App matches the given query.""#), "\"No App matches the given query.\"");
+        assert_eq!(text("<html>"), "<html>");
+        assert!(message_of("").is_none());
+    }
+
+    #[test]
+    fn controllers_get_a_scheme() {
+        assert_eq!(normalize_url("deis.example.com/").unwrap(), "http://deis.example.com");
+        assert_eq!(normalize_url("https://d.x").unwrap(), "https://d.x");
+        assert!(normalize_url("ftp://x").is_err());
+    }
+
+    #[test]
+    fn loopback_names_are_known() {
+        for name in ["localhost", "blog.localhost", "127.0.0.1", "[::1]"] {
+            assert!(is_loopback_name(name), "{name}");
+        }
+        assert!(!is_loopback_name("localhost.example.com"));
+    }
+}

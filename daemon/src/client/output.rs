@@ -1,0 +1,110 @@
+//! What people and scripts read: data on standard output, progress on standard error.
+
+use std::{
+    future::Future,
+    io::{IsTerminal as _, Write as _},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::error::{ClientError, Result};
+
+/// Runs `work` under an action line (`Scaling processes... done in 3s`), with a sign of life while it takes long.
+///
+/// Ctrl-C detaches: `detached` says what goes on without us.
+pub async fn action<T>(title: &str, detached: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let started = Instant::now();
+    eprint!("{title}... ");
+    let _ = std::io::stderr().flush();
+    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    tick.tick().await;
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            result = &mut work => {
+                match &result {
+                    Ok(_) if started.elapsed() >= Duration::from_secs(1) => {
+                        eprintln!("done in {}s", started.elapsed().as_secs());
+                    }
+                    Ok(_) => eprintln!("done"),
+                    Err(_) => eprintln!("failed"),
+                }
+                return result;
+            }
+            _ = tick.tick() => {
+                if std::io::stderr().is_terminal() {
+                    eprint!(".");
+                } else {
+                    eprintln!("still at it after {}s", started.elapsed().as_secs());
+                }
+                let _ = std::io::stderr().flush();
+            }
+            _ = tokio::signal::ctrl_c() => return Err(ClientError::Interrupted(detached.to_owned())),
+        }
+    }
+}
+
+/// Prints a value as JSON for scripts.
+pub fn json(value: &Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| ClientError::Other(e.to_string()))?;
+    line(&text);
+    Ok(())
+}
+
+/// Prints a line of data; a closed pipe ends the program silently, as it ends `head`'s other end.
+pub fn line(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{text}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Prints `=== title`.
+pub fn heading(title: &str) {
+    line(&format!("=== {title}"));
+}
+
+/// Prints a list heading that says how much of it is shown.
+pub fn list_heading(title: &str, shown: usize, total: u64) {
+    if u64::try_from(shown).is_ok_and(|s| s == total) {
+        heading(title);
+    } else {
+        heading(&format!("{title} ({shown} of {total})"));
+    }
+}
+
+/// Prints rows with aligned columns.
+pub fn table(rows: &[Vec<String>]) {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .enumerate()
+            .map(|(i, cell)| {
+                if i + 1 == row.len() { cell.clone() } else { format!("{cell:<width$}", width = widths[i]) }
+            })
+            .collect();
+        line(cells.join("   ").trim_end());
+    }
+}
+
+/// Prints a warning on standard error.
+pub fn warn(text: &str) {
+    for part in text.lines() {
+        eprintln!(" !    {part}");
+    }
+}
+
+/// A text field of a JSON object; empty if it is missing or null.
+pub fn text(value: &Value, field: &str) -> String {
+    match value.get(field) {
+        Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => String::new(),
+        Some(other) => other.to_string(),
+    }
+}

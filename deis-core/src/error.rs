@@ -1,0 +1,106 @@
+//! What can go wrong, in terms that a caller can act on.
+
+use crate::port::{BoxError, LogError, RouterError, SchedulerError, StoreError, TaskError};
+
+/// Failure of a platform call. Nothing was changed, except where [`Error::Unavailable`] says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// It does not exist.
+    #[error("there is no {what} \"{name}\"")]
+    NotFound {
+        /// Kind of thing (`App`, `Release`, `Build`, `Domain`, `Key`, `User`, `Process type`).
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The name is taken.
+    #[error("{what} \"{name}\" already exists")]
+    AlreadyExists {
+        /// Kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A value breaks a rule.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// The field that holds it.
+        field: &'static str,
+        /// The rule, and what to do.
+        reason: String,
+    },
+    /// Something is to be unset that is not set.
+    #[error("{reason}")]
+    NotSet {
+        /// What.
+        reason: String,
+    },
+    /// The change does not fit what is there.
+    #[error("{reason}")]
+    Conflict {
+        /// Why.
+        reason: String,
+    },
+    /// Something else is under way.
+    #[error("{reason}")]
+    Busy {
+        /// What.
+        reason: String,
+    },
+    /// The actor may not do this.
+    #[error("you do not have permission to {action}")]
+    Forbidden {
+        /// What was to be done.
+        action: &'static str,
+    },
+    /// A back end cannot be reached; whether a change took effect may be unknown.
+    #[error("the platform is not available right now")]
+    Unavailable(#[source] BoxError),
+    /// Something that should not happen.
+    #[error("internal error")]
+    Internal(#[source] BoxError),
+}
+
+/// Result of a platform call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An [`Error::Invalid`].
+    pub fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
+        Self::Invalid { field, reason: reason.into() }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupt { .. } | StoreError::TooLarge { .. } => Self::Internal(Box::new(error)),
+            other => Self::Unavailable(Box::new(other)),
+        }
+    }
+}
+
+impl From<SchedulerError> for Error {
+    fn from(error: SchedulerError) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
+}
+
+impl From<RouterError> for Error {
+    fn from(error: RouterError) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
+}
+
+impl From<TaskError> for Error {
+    fn from(error: TaskError) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
+}
+
+impl From<LogError> for Error {
+    fn from(error: LogError) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
+}

@@ -1,0 +1,144 @@
+//! Typed records over the store: a versioned envelope, and batches built edit by edit.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use crate::port::{Batch, Edit, Expect, Key, Record, Revision, Scan, Store, StoreError, Write};
+
+/// Version of the records that this crate writes.
+pub const VERSION: u32 = 1;
+
+/// A value as stored: which format it has, and the value.
+#[derive(Serialize, Deserialize)]
+struct Envelope<'a> {
+    v: u32,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// A record and the revision that wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored<T> {
+    /// The value.
+    pub value: T,
+    /// The batch that wrote it.
+    pub revision: Revision,
+}
+
+/// A record with a version that this crate does not know.
+#[derive(Debug, thiserror::Error)]
+#[error("record version {found} is newer than {VERSION}, the newest that this program reads")]
+struct TooNew {
+    found: u32,
+}
+
+/// Decodes a record. Older versions are upgraded here; there is none so far.
+pub fn decode<T: DeserializeOwned>(record: &Record) -> Result<Stored<T>, StoreError> {
+    let corrupt = |source| StoreError::Corrupt { key: record.key.clone(), source };
+    let envelope: Envelope<'_> = serde_json::from_slice(&record.data).map_err(|e| corrupt(Box::new(e)))?;
+    if envelope.v > VERSION {
+        return Err(corrupt(Box::new(TooNew { found: envelope.v })));
+    }
+    let value = serde_json::from_str(envelope.data.get()).map_err(|e| corrupt(Box::new(e)))?;
+    Ok(Stored { value, revision: record.revision })
+}
+
+/// Encodes a value.
+fn encode<T: Serialize>(key: &Key, value: &T) -> Result<bytes::Bytes, StoreError> {
+    let failed = |e: serde_json::Error| StoreError::Corrupt { key: key.clone(), source: Box::new(e) };
+    let data = serde_json::value::to_raw_value(value).map_err(failed)?;
+    let envelope = Envelope { v: VERSION, data: &data };
+    serde_json::to_vec(&envelope).map(Into::into).map_err(failed)
+}
+
+/// Reads one record.
+pub async fn get<T: DeserializeOwned>(store: &dyn Store, key: &Key) -> Result<Option<Stored<T>>, StoreError> {
+    store.get(key).await?.as_ref().map(decode).transpose()
+}
+
+/// Reads records with their keys.
+pub async fn scan<T: DeserializeOwned>(
+    store: &dyn Store,
+    scan: &Scan,
+) -> Result<Vec<(Key, Stored<T>)>, StoreError> {
+    let records = store.scan(scan).await?;
+    records.iter().map(|r| Ok((r.key.clone(), decode(r)?))).collect()
+}
+
+/// Edits that are collected before they are committed together. An encoding error shows at the commit.
+#[derive(Debug, Default)]
+pub struct Edits {
+    batch: Batch,
+    failed: Option<StoreError>,
+}
+
+impl Edits {
+    /// No edits yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Writes a record that must not exist.
+    pub fn create<T: Serialize>(&mut self, key: Key, value: &T) {
+        self.put(key, Expect::Absent, value);
+    }
+
+    /// Writes a record over the revision that was read.
+    pub fn replace<T: Serialize>(&mut self, key: Key, revision: Revision, value: &T) {
+        self.put(key, Expect::At(revision), value);
+    }
+
+    /// Writes a record over what was read, or anew.
+    pub fn upsert<T: Serialize>(&mut self, key: Key, read: Option<Revision>, value: &T) {
+        self.put(key, read.map_or(Expect::Absent, Expect::At), value);
+    }
+
+    /// Removes a record that was read.
+    pub fn delete(&mut self, key: Key, revision: Revision) {
+        self.push(key, Expect::At(revision), Write::Delete);
+    }
+
+    /// Removes a record that exists.
+    pub fn delete_present(&mut self, key: Key) {
+        self.push(key, Expect::Present, Write::Delete);
+    }
+
+    /// Demands that a record is as it was read.
+    pub fn guard(&mut self, key: Key, revision: Revision) {
+        self.push(key, Expect::At(revision), Write::Keep);
+    }
+
+    /// Demands that a record does not exist.
+    pub fn guard_absent(&mut self, key: Key) {
+        self.push(key, Expect::Absent, Write::Keep);
+    }
+
+    /// Number of edits so far.
+    pub fn len(&self) -> usize {
+        self.batch.edits.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.batch.edits.is_empty()
+    }
+
+    /// Commits them all, or none.
+    pub async fn commit(self, store: &dyn Store) -> Result<Revision, StoreError> {
+        match self.failed {
+            Some(error) => Err(error),
+            None => store.commit(self.batch).await,
+        }
+    }
+
+    fn put<T: Serialize>(&mut self, key: Key, expect: Expect, value: &T) {
+        match encode(&key, value) {
+            Ok(data) => self.push(key, expect, Write::Put(data)),
+            Err(error) => self.failed = Some(error),
+        }
+    }
+
+    fn push(&mut self, key: Key, expect: Expect, write: Write) {
+        self.batch.edits.push(Edit { key, expect, write });
+    }
+}
