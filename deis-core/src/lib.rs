@@ -8,6 +8,7 @@ compile_error!(
 mod endpoints;
 mod error;
 pub mod model;
+pub mod plan;
 pub mod port;
 pub mod state;
 pub mod store;

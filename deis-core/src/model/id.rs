@@ -118,3 +118,39 @@ impl fmt::Display for TemplateId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The moment as `2026-11-24T12:00:00Z`.
+    ///
+    /// ```
+    /// assert_eq!(deis_core::Timestamp(0).to_rfc3339(), "1970-01-01T00:00:00Z");
+    /// ```
+    pub fn to_rfc3339(self) -> String {
+        let seconds = self.0.div_euclid(1000);
+        let (days, time) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        // Days to a civil date, counting years from March so that the leap day is the last of its year.
+        let shifted = days + 719_468;
+        let era = shifted.div_euclid(146_097);
+        let day_of_era = shifted.rem_euclid(146_097);
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let march_month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+        let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Timestamp;
+
+    #[test]
+    fn timestamps_read_as_dates() {
+        assert_eq!(Timestamp(1_709_210_096_789).to_rfc3339(), "2024-02-29T12:34:56Z");
+        assert_eq!(Timestamp(1_798_761_599_000).to_rfc3339(), "2026-12-31T23:59:59Z");
+        assert_eq!(Timestamp(-1000).to_rfc3339(), "1969-12-31T23:59:59Z");
+    }
+}

@@ -30,6 +30,9 @@ pub struct Instance {
     pub state: InstanceState,
     /// When it started.
     pub started: Timestamp,
+    /// What went wrong last, even if it may still come right: what a time-out is blamed on.
+    #[serde(default)]
+    pub trouble: Option<Cause>,
 }
 
 /// What an instance does.

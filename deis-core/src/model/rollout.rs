@@ -27,8 +27,10 @@ pub struct Rollout {
     pub live_generation: Generation,
     /// Formation when the first of the unfinished rollouts began: what a failure restores.
     pub restored: Formation,
-    /// Active time spent since it began, in milliseconds.
+    /// Active time spent since Rolling began (or, when going back, since Reverting began), in milliseconds.
     pub spent_ms: u64,
+    /// Active time that it may spend, in milliseconds.
+    pub deadline_ms: u64,
     /// When it began, for people.
     pub started: Timestamp,
 }

@@ -1,0 +1,13 @@
+//! Pure decisions: data in, data out. No I/O, no clock, no randomness.
+
+pub mod change;
+pub mod config;
+pub mod constants;
+pub mod convergence;
+pub mod digest;
+pub mod formation;
+pub mod lower;
+mod quantity;
+pub mod release;
+pub mod rollout;
+pub mod routes;

@@ -1,0 +1,251 @@
+//! The rollout state machine: what is stored and what is seen decide the next step. The first matching row wins.
+
+use std::time::Duration;
+
+use super::{
+    constants::{PREPARE_LIMIT, RELEASE_COMMAND_LIMIT, REVERT_DEADLINE},
+    convergence::{broken, is_settled, overdue},
+    lower::Workloads,
+};
+use crate::model::{
+    Attempt, Cause, Exit, Generation, Observation, Phase, ReleaseCommand, Rollout, RouteFence,
+    TaskObservation, TaskState, Workload,
+};
+
+/// What a pass has loaded and seen of one app.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The newest rollout.
+    pub rollout: &'a Rollout,
+    /// Its workloads.
+    pub workloads: &'a Workloads,
+    /// The workload held when the first of the unfinished rollouts began; `None` if nothing was live.
+    pub live: Option<&'a Workload>,
+    /// `head.routes`.
+    pub routes: u64,
+    /// What the scheduler sees; `None` if it is not available.
+    pub scheduler: Option<&'a Observation>,
+    /// What the router has; `None` if it is not available.
+    pub router: Option<Option<RouteFence>>,
+    /// What the runner knows of the release command; `None` if it is not available, or need not be asked.
+    pub task: Option<&'a TaskObservation>,
+    /// Whether the artifact is where the scheduler gets it from.
+    pub artifact: ArtifactState<'a>,
+    /// Which platform process asks.
+    pub process: uuid::Uuid,
+    /// Active time spent.
+    pub spent: Duration,
+}
+
+/// Whether an artifact is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArtifactState<'a> {
+    /// Not that this process knew.
+    Unknown,
+    /// It is.
+    Ready,
+    /// It will never be.
+    Failed(&'a str),
+}
+
+/// The one thing to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing now; time is spent.
+    Wait,
+    /// Nothing now, and the clock stands still: a back end is away.
+    Blind,
+    /// Nothing to do at all.
+    Rest,
+    /// A back end is ahead of what was loaded: read again, and renumber if that is really all there is.
+    Ahead,
+    /// Give the scheduler this one of the workloads.
+    Apply(Which),
+    /// Give the router the routes to this one.
+    Publish(Which),
+    /// End release commands below this attempt.
+    StopTasks(Attempt),
+    /// Make the artifact ready.
+    Prepare,
+    /// Record that the release command starts, then start it.
+    RecordStart,
+    /// Start the release command that is recorded as started by this process.
+    StartCommand,
+    /// Record a phase.
+    Enter(Phase),
+}
+
+/// One of the workloads that a rollout knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The one held before.
+    Live,
+    /// `g`.
+    Target,
+    /// `g + 1`.
+    Settled,
+    /// `g + 2`.
+    Fallback,
+}
+
+impl Which {
+    /// The workload held once the rollout ended.
+    pub fn held(rollout: &Rollout) -> Self {
+        match rollout.phase {
+            Phase::Succeeded if rollout.retires => Self::Settled,
+            Phase::Failed { .. } => Self::Fallback,
+            _ => Self::Target,
+        }
+    }
+
+    /// Its generation.
+    pub fn generation(self, rollout: &Rollout) -> Generation {
+        match self {
+            Self::Live => rollout.live_generation,
+            Self::Target => rollout.generation,
+            Self::Settled => rollout.generation.plus(1),
+            Self::Fallback => rollout.generation.plus(2),
+        }
+    }
+}
+
+/// Decides the next step. Pure and total.
+pub fn next_step(view: &View<'_>) -> Step {
+    let (Some(seen), Some(published)) = (view.scheduler, view.router) else { return Step::Blind };
+    let rollout = view.rollout;
+    let last = rollout.generation.plus(2);
+    let fence = |generation| RouteFence { routes: view.routes, generation };
+    if seen.generation > last || published.is_some_and(|f| f > fence(last)) {
+        return Step::Ahead;
+    }
+    let behind = |which: Which| published.is_none_or(|f| f < fence(which.generation(rollout)));
+    match &rollout.phase {
+        Phase::Staging | Phase::Rolling if behind(Which::Live) => Step::Publish(Which::Live),
+        Phase::Staging => staging(view, seen),
+        Phase::Rolling => rolling(view, seen),
+        Phase::Routing => routing(view, seen, behind(Which::Target)),
+        Phase::Reverting { cause } => reverting(view, seen, cause, behind(Which::Fallback)),
+        Phase::Succeeded | Phase::Failed { .. } => {
+            let held = Which::held(rollout);
+            // After a success the routes keep the target's generation, also when types have retired since.
+            let routed = if rollout.phase == Phase::Succeeded { Which::Target } else { held };
+            if seen.generation < held.generation(rollout) {
+                Step::Apply(held)
+            } else if behind(routed) {
+                Step::Publish(routed)
+            } else {
+                Step::Rest
+            }
+        }
+    }
+}
+
+fn staging(view: &View<'_>, seen: &Observation) -> Step {
+    let rollout = view.rollout;
+    if view.live.is_some() && seen.generation < rollout.live_generation {
+        return Step::Apply(Which::Live);
+    }
+    let Some(task) = view.task else { return Step::Blind };
+    if task.fence < rollout.attempt || task.older_running {
+        return if task.older_running && task.fence >= rollout.attempt {
+            Step::Wait
+        } else {
+            Step::StopTasks(rollout.attempt)
+        };
+    }
+    match view.artifact {
+        ArtifactState::Failed(reason) => {
+            return Step::Enter(Phase::Reverting { cause: Cause::Artifact { reason: reason.to_owned() } });
+        }
+        ArtifactState::Unknown if view.spent >= PREPARE_LIMIT => {
+            return Step::Enter(Phase::Reverting { cause: timeout("fetching the build", PREPARE_LIMIT) });
+        }
+        ArtifactState::Unknown => return Step::Prepare,
+        ArtifactState::Ready => {}
+    }
+    let failed = |exit, last_lines| {
+        Step::Enter(Phase::Reverting { cause: Cause::ReleaseCommand { exit, last_lines } })
+    };
+    match (rollout.command, &task.state) {
+        (ReleaseCommand::None, _) => Step::Enter(Phase::Rolling),
+        (ReleaseCommand::Declared, _) => Step::RecordStart,
+        (ReleaseCommand::Started { .. }, TaskState::Running) if view.spent >= RELEASE_COMMAND_LIMIT * 2 => {
+            failed(Some(Exit::TimedOut), Vec::new())
+        }
+        (ReleaseCommand::Started { .. }, TaskState::Running) => Step::Wait,
+        (ReleaseCommand::Started { .. }, TaskState::Ended { exit: Exit::Code(0), .. }) => {
+            Step::Enter(Phase::Rolling)
+        }
+        (ReleaseCommand::Started { .. }, TaskState::Ended { exit: Exit::Lost, last_lines }) => {
+            failed(None, last_lines.clone())
+        }
+        (ReleaseCommand::Started { .. }, TaskState::Ended { exit, last_lines }) => {
+            failed(Some(*exit), last_lines.clone())
+        }
+        (ReleaseCommand::Started { by }, TaskState::Unknown) if by == view.process => Step::StartCommand,
+        // Another process started it and nobody knows how it went: it is never run twice.
+        (ReleaseCommand::Started { .. }, TaskState::Unknown) => {
+            let fence = Attempt(rollout.attempt.0 + 1);
+            if task.fence < fence { Step::StopTasks(fence) } else { failed(None, Vec::new()) }
+        }
+    }
+}
+
+fn rolling(view: &View<'_>, seen: &Observation) -> Step {
+    let rollout = view.rollout;
+    let target = &view.workloads.settled;
+    if seen.generation < rollout.generation {
+        return Step::Apply(Which::Target);
+    }
+    if is_settled(target, seen) {
+        return Step::Enter(Phase::Routing);
+    }
+    if let Some(cause) = broken(target, seen) {
+        return Step::Enter(Phase::Reverting { cause });
+    }
+    if view.spent >= deadline(rollout) {
+        let cause = overdue(target, seen, "rolling", deadline(rollout).as_secs());
+        return Step::Enter(Phase::Reverting { cause });
+    }
+    Step::Wait
+}
+
+fn routing(view: &View<'_>, seen: &Observation, behind: bool) -> Step {
+    let rollout = view.rollout;
+    if seen.generation < rollout.generation || !is_settled(&view.workloads.settled, seen) {
+        return Step::Enter(Phase::Rolling);
+    }
+    if !behind {
+        return Step::Enter(Phase::Succeeded);
+    }
+    if view.spent >= deadline(rollout) {
+        return Step::Enter(Phase::Reverting { cause: timeout("routing", deadline(rollout)) });
+    }
+    Step::Publish(Which::Target)
+}
+
+fn reverting(view: &View<'_>, seen: &Observation, cause: &Cause, behind: bool) -> Step {
+    let failed = |fallback_unhealthy| Step::Enter(Phase::Failed { cause: cause.clone(), fallback_unhealthy });
+    // Routes first: the types that the fallback names still run, for retiring groups are held until g + 1.
+    if behind {
+        return Step::Publish(Which::Fallback);
+    }
+    if seen.generation < Which::Fallback.generation(view.rollout) {
+        return Step::Apply(Which::Fallback);
+    }
+    if is_settled(&view.workloads.fallback, seen) {
+        return failed(false);
+    }
+    if view.spent >= REVERT_DEADLINE { failed(true) } else { Step::Wait }
+}
+
+fn deadline(rollout: &Rollout) -> Duration {
+    Duration::from_millis(rollout.deadline_ms)
+}
+
+fn timeout(step: &str, limit: Duration) -> Cause {
+    Cause::Timeout { step: step.to_owned(), seconds: limit.as_secs(), detail: String::new() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,24 @@
+//! Which process type of a workload gets the requests.
+
+use crate::model::{AppRoutes, DomainName, ProcessType, RouteFence, RouteMode, Workload};
+
+/// Routes of an app to `workload`, under the fence (`routes`, its generation).
+pub fn routes(workload: &Workload, routes: u64, mut domains: Vec<DomainName>) -> AppRoutes {
+    domains.sort();
+    AppRoutes {
+        app: workload.app.clone(),
+        fence: RouteFence { routes, generation: workload.generation },
+        process: routed_type(workload),
+        domains,
+        mode: RouteMode::Serve,
+    }
+}
+
+/// `web` before `cmd`, and one that is wanted before one that is scaled to 0, so that an app which moved
+/// from one to the other is never dark.
+fn routed_type(workload: &Workload) -> Option<ProcessType> {
+    let candidates = [ProcessType::web(), ProcessType::cmd()];
+    let wanted = |p: &&ProcessType| workload.groups.get(*p).is_some_and(|g| g.scale > 0);
+    let known = |p: &&ProcessType| workload.groups.contains_key(*p);
+    candidates.iter().find(wanted).or_else(|| candidates.iter().find(known)).cloned()
+}
