@@ -36,6 +36,9 @@ pub enum Error {
         /// What.
         reason: String,
     },
+    /// The app has no build yet, so there is nothing to run.
+    #[error("No build associated with this release")]
+    NoBuild,
     /// The change does not fit what is there.
     #[error("{reason}")]
     Conflict {

@@ -24,8 +24,11 @@ pub struct Event {
 pub enum EventKind {
     /// An app was created.
     AppCreated,
-    /// Destruction of an app was asked for.
-    AppDestroying,
+    /// Destruction of an app was asked for. An event of the platform, for those of the app go with it.
+    AppDestroying {
+        /// The app.
+        app: AppName,
+    },
     /// A build was recorded.
     BuildCreated {
         /// The build's uuid.

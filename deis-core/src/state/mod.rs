@@ -1,5 +1,7 @@
-//! Typed records over a [`crate::port::Store`]: keys, envelopes, events, the ledger.
+//! Typed records over a [`crate::port::Store`]: keys, envelopes, events, apps and their ledger.
 
+pub mod apps;
 pub mod events;
 pub mod keys;
+pub mod ledger;
 pub mod record;

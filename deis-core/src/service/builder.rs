@@ -1,0 +1,170 @@
+//! How a platform is put together from its back ends.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::platform::{Clock, Platform};
+use crate::{
+    plan::constants,
+    port::{LogStore, Router, Scheduler, Store, TaskRunner, Unpacker, Wake},
+};
+
+/// Numbers and names that an operator may change.
+#[derive(Clone, Debug)]
+pub struct PlatformOptions {
+    /// Active time that a rollout may take.
+    pub deploy_deadline: Duration,
+    /// Longest run of a release command.
+    pub release_command_limit: Duration,
+    /// Longest one-off command.
+    pub run_limit: Duration,
+    /// App names that are refused.
+    pub reserved_names: BTreeSet<String>,
+    /// How often every app is looked at although nothing hinted at it.
+    pub tick: Duration,
+}
+
+impl Default for PlatformOptions {
+    fn default() -> Self {
+        let reserved = ["deis", "deis-builder", "deis-workflow-manager", "grafana", "platform", "localhost"];
+        Self {
+            deploy_deadline: constants::DEPLOY_DEADLINE,
+            release_command_limit: constants::RELEASE_COMMAND_LIMIT,
+            run_limit: Duration::from_secs(20 * 60),
+            reserved_names: reserved.map(str::to_owned).into(),
+            tick: Duration::from_secs(10),
+        }
+    }
+}
+
+impl PlatformOptions {
+    /// Changes the active time that a rollout may take.
+    #[must_use]
+    pub fn with_deploy_deadline(mut self, deadline: Duration) -> Self {
+        self.deploy_deadline = deadline;
+        self
+    }
+
+    /// Changes the app names that are refused.
+    #[must_use]
+    pub fn with_reserved_names(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.reserved_names = names.into_iter().collect();
+        self
+    }
+}
+
+/// Takes the back ends, gives a [`Platform`].
+#[derive(Default)]
+pub struct PlatformBuilder {
+    store: Option<Arc<dyn Store>>,
+    scheduler: Option<Arc<dyn Scheduler>>,
+    router: Option<Arc<dyn Router>>,
+    runner: Option<Arc<dyn TaskRunner>>,
+    logs: Option<Arc<dyn LogStore>>,
+    unpacker: Option<Unpacker>,
+    clock: Option<Clock>,
+    wake: Wake,
+    options: PlatformOptions,
+    #[cfg(feature = "conformance")]
+    bug: crate::conformance::Bug,
+}
+
+/// A back end is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a platform needs a {0}")]
+pub struct BuildError(&'static str);
+
+impl PlatformBuilder {
+    /// Where state lives.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Who runs processes.
+    #[must_use]
+    pub fn scheduler(mut self, scheduler: Arc<dyn Scheduler>) -> Self {
+        self.scheduler = Some(scheduler);
+        self
+    }
+
+    /// Who routes requests.
+    #[must_use]
+    pub fn router(mut self, router: Arc<dyn Router>) -> Self {
+        self.router = Some(router);
+        self
+    }
+
+    /// Who runs tasks.
+    #[must_use]
+    pub fn runner(mut self, runner: Arc<dyn TaskRunner>) -> Self {
+        self.runner = Some(runner);
+        self
+    }
+
+    /// Who keeps logs.
+    #[must_use]
+    pub fn logs(mut self, logs: Arc<dyn LogStore>) -> Self {
+        self.logs = Some(logs);
+        self
+    }
+
+    /// How artifacts become folders.
+    #[must_use]
+    pub fn unpacker(mut self, unpacker: Unpacker) -> Self {
+        self.unpacker = Some(unpacker);
+        self
+    }
+
+    /// What time it is; the library asks nobody else.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// The inbox of hints that the back ends were given.
+    #[must_use]
+    pub fn wake(mut self, wake: Wake) -> Self {
+        self.wake = wake;
+        self
+    }
+
+    /// Numbers and names.
+    #[must_use]
+    pub fn options(mut self, options: PlatformOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Plants a fault, to prove that the kill sweep finds it.
+    #[cfg(feature = "conformance")]
+    #[must_use]
+    pub fn bug(mut self, bug: crate::conformance::Bug) -> Self {
+        self.bug = bug;
+        self
+    }
+
+    /// Puts it together. Nothing runs before [`Platform::start`].
+    pub fn build(self) -> Result<Platform, BuildError> {
+        Ok(Platform::new(super::platform::Parts {
+            store: self.store.ok_or(BuildError("store"))?,
+            scheduler: self.scheduler.ok_or(BuildError("scheduler"))?,
+            router: self.router.ok_or(BuildError("router"))?,
+            runner: self.runner.ok_or(BuildError("task runner"))?,
+            logs: self.logs.ok_or(BuildError("log store"))?,
+            unpacker: self.unpacker.ok_or(BuildError("function that unpacks artifacts"))?,
+            clock: self.clock.ok_or(BuildError("clock"))?,
+            wake: self.wake,
+            options: self.options,
+            #[cfg(feature = "conformance")]
+            bug: self.bug,
+        }))
+    }
+}
+
+impl std::fmt::Debug for PlatformBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlatformBuilder").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+//! Builds: list, deploy.
+
+use uuid::Uuid;
+
+use super::{
+    handle::{AppHandle, Change, change},
+    page::{Page, PageQuery},
+};
+use crate::{
+    error::{Error, Result},
+    model::{Build, BuildId, BuildSpec, EventKind, Push},
+    plan::{formation, release},
+    state::{
+        apps::{AppState, build_by_id, load_release, newest, push},
+        keys,
+        record::Edits,
+    },
+};
+
+impl AppHandle {
+    /// The app's builds, newest first, those of failed releases included.
+    pub async fn builds(&self, page: PageQuery) -> Result<Page<Build>> {
+        let all = newest::<Build>(self.platform.store(), "build", self.name(), usize::MAX).await?;
+        Ok(page.cut(all))
+    }
+
+    /// One build.
+    pub async fn build(&self, id: BuildId) -> Result<Build> {
+        let found = build_by_id(self.platform.store(), self.name(), id).await?;
+        found.ok_or_else(|| Error::NotFound { what: "Build", name: id.to_string() })
+    }
+
+    /// Records a build and its release and begins its rollout. Returns once accepted; see [`AppHandle::wait`].
+    pub async fn deploy(&self, spec: BuildSpec) -> Result<Change> {
+        check_spec(&spec)?;
+        change!(self, |state, edits| { self.plan_build(&mut state, &mut edits, &spec).await? })
+    }
+
+    /// The same for an open push: its record learns the release in the same batch.
+    pub async fn deploy_push(&self, id: Uuid, spec: BuildSpec) -> Result<Change> {
+        check_spec(&spec)?;
+        change!(self, |state, edits| {
+            let open = push(self.platform.store(), self.name()).await?.filter(|p| p.value.id == id);
+            let Some(open) = open else {
+                return Err(Error::Conflict { reason: "this push is not open any more".to_owned() });
+            };
+            if open.value.release.is_some() {
+                return Err(Error::Conflict { reason: "this push has its release already".to_owned() });
+            }
+            let change = self.plan_build(&mut state, &mut edits, &spec).await?;
+            let record = Push { release: change.release, ..open.value };
+            edits.replace(keys::push(self.name()), open.revision, &record);
+            change
+        })
+    }
+
+    async fn plan_build(&self, state: &mut AppState, edits: &mut Edits, spec: &BuildSpec) -> Result<Change> {
+        let base = load_release(self.platform.store(), self.name(), state.base()).await?;
+        let Some(base) = base else {
+            return Err(Error::NotFound { what: "Release", name: state.base().to_string() });
+        };
+        state.head.value.builds += 1;
+        let build = Build {
+            id: BuildId(Uuid::new_v4()),
+            seq: state.head.value.builds,
+            owner: self.actor.name().clone(),
+            created: self.platform.now(),
+            spec: spec.clone(),
+        };
+        edits.create(keys::build(self.name(), build.seq), &build);
+        edits.create(keys::build_id(self.name(), build.id), &build.seq);
+        state.event(
+            edits,
+            build.created,
+            Some(self.actor.name()),
+            EventKind::BuildCreated { build: build.id },
+        );
+        let summary = release::deployed(self.actor.name(), build.id, spec);
+        let before = self.formation_before(state);
+        let formation = formation::for_build(&before, spec);
+        self.plan_release(state, edits, Some(build), base.config, summary, formation).await
+    }
+}
+
+fn check_spec(spec: &BuildSpec) -> Result<()> {
+    if let Some(sha) = &spec.sha {
+        if sha.len() > 40 || !sha.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(Error::invalid("sha", "a commit id has at most 40 hex digits"));
+        }
+    }
+    if spec.processes.values().any(|c| c.trim().is_empty() || c.contains('\0')) {
+        return Err(Error::invalid("procfile", "a command must not be empty and must not contain NUL bytes"));
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! Config: read, change.
+
+use uuid::Uuid;
+
+use super::handle::{AppHandle, Change, change};
+use crate::{
+    error::{Error, Result},
+    model::{Config, ConfigData, ConfigId, ConfigPatch, EventKind},
+    plan::{
+        config::{ConfigError, merge},
+        release::configured,
+    },
+    state::{
+        apps::{AppState, Loaded, load_release},
+        keys,
+    },
+};
+
+impl AppHandle {
+    /// The config of the newest release that did not fail.
+    pub async fn config(&self) -> Result<Config> {
+        let state = self.state().await?;
+        Ok(self.base(&state).await?.config)
+    }
+
+    /// Changes the config; makes a release, and rolls it out if there is a build.
+    pub async fn config_set(&self, patch: ConfigPatch) -> Result<Change> {
+        change!(self, |state, edits| {
+            let base = self.base(&state).await?;
+            let data = self.merged(&base.config.data, &patch)?;
+            let summary = configured(self.actor.name(), &base.config.data, &data);
+            let now = self.platform.now();
+            let config =
+                Config { id: ConfigId(Uuid::new_v4()), owner: self.actor.name().clone(), created: now, data };
+            edits.create(keys::config(self.name(), config.id), &config);
+            state.event(
+                &mut edits,
+                now,
+                Some(self.actor.name()),
+                EventKind::ConfigUpdated { config: config.id },
+            );
+            let formation = self.formation_before(&state);
+            self.plan_release(&mut state, &mut edits, base.build, config, summary, formation).await?
+        })
+    }
+
+    /// The release that a new one starts from.
+    pub(super) async fn base(&self, state: &AppState) -> Result<Loaded> {
+        let version = state.base();
+        let found = load_release(self.platform.store(), self.name(), version).await?;
+        found.ok_or_else(|| Error::NotFound { what: "Release", name: version.to_string() })
+    }
+
+    pub(super) fn merged(&self, base: &ConfigData, patch: &ConfigPatch) -> Result<ConfigData> {
+        merge(base, patch).map_err(|error| match error {
+            ConfigError::NotSet { .. } => Error::NotSet { reason: error.to_string() },
+            ConfigError::Invalid { member, reason } => Error::Invalid { field: member, reason },
+            ConfigError::Unchanged => {
+                Error::Conflict { reason: format!("{} changed nothing - release stopped", self.actor.name()) }
+            }
+        })
+    }
+}

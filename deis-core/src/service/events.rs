@@ -1,0 +1,55 @@
+//! The event stream: what happened, in commit order, from any point on.
+
+use std::{collections::VecDeque, time::Duration};
+
+use futures_util::{StreamExt as _, stream::BoxStream};
+
+use super::{handle::AppHandle, platform::Platform};
+use crate::{
+    error::Result,
+    model::{AppName, Event},
+    state::events::{Cursor, read},
+};
+
+/// Events with the place to go on from.
+pub type EventStream = BoxStream<'static, Result<(Cursor, Event)>>;
+
+const CHUNK: usize = 200;
+
+impl AppHandle {
+    /// The app's events after `cursor` (from the beginning with `None`), and all later ones as they happen.
+    pub fn events(&self, cursor: Option<Cursor>) -> EventStream {
+        follow(self.platform.clone(), Some(self.name().clone()), cursor)
+    }
+}
+
+impl Platform {
+    /// The events of all apps and of the platform itself after `cursor`, and all later ones as they happen.
+    pub fn events(&self, cursor: Option<Cursor>) -> EventStream {
+        follow(self.clone(), None, cursor)
+    }
+}
+
+fn follow(platform: Platform, app: Option<AppName>, cursor: Option<Cursor>) -> EventStream {
+    let changed = platform.0.changed.subscribe();
+    let state = (platform, app, cursor, changed, VecDeque::new());
+    futures_util::stream::try_unfold(
+        state,
+        |(platform, app, mut cursor, mut changed, mut waiting)| async move {
+            loop {
+                if let Some((place, event)) = waiting.pop_front() {
+                    cursor = Some(Cursor::clone(&place));
+                    let rest = (platform, app, cursor, changed, waiting);
+                    return Ok(Some(((place, event), rest)));
+                }
+                changed.mark_unchanged();
+                waiting.extend(read(platform.store(), app.as_ref(), cursor.as_ref(), CHUNK).await?);
+                if waiting.is_empty() {
+                    // Other processes commit too, and tell nobody here.
+                    let _ = tokio::time::timeout(Duration::from_secs(2), changed.changed()).await;
+                }
+            }
+        },
+    )
+    .boxed()
+}

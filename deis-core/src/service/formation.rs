@@ -1,0 +1,121 @@
+//! Processes: scale, restart, list.
+
+use std::collections::BTreeMap;
+
+use super::handle::{AppHandle, Change, change};
+use crate::{
+    error::{Error, Result},
+    model::{Build, EventKind, Formation, Instance, InstanceName, Observation, ProcessType},
+    plan::formation::{ScaleError, runnable, scaled},
+    state::{
+        apps::{AppState, Loaded},
+        ledger::{Desired, start_rollout, write_head},
+        record::Edits,
+    },
+};
+
+/// What is to be restarted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestartScope {
+    /// Every process.
+    All,
+    /// Those of one type.
+    Type(ProcessType),
+    /// One of them.
+    Instance(InstanceName),
+}
+
+impl AppHandle {
+    /// Sets the wanted number of processes of some types; makes no release.
+    pub async fn scale(&self, wanted: BTreeMap<ProcessType, u32>) -> Result<Change> {
+        change!(self, |state, edits| {
+            let base = self.base(&state).await?;
+            let build = must_build(&base)?;
+            let before = self.formation_before(&state);
+            let formation = scaled(&before, &build.spec, &wanted).map_err(scale_error)?;
+            if formation == before && state.unfinished().is_none() {
+                return Ok(Change::default());
+            }
+            let event =
+                EventKind::Scaled { formation: Formation { scales: wanted.clone(), ..Formation::default() } };
+            self.plan_same_release(&mut state, &mut edits, base, formation, event).await?
+        })
+    }
+
+    /// Replaces processes, each new one ready before an old one leaves. Unknown types and names: nothing happens.
+    pub async fn restart(&self, scope: RestartScope) -> Result<Change> {
+        if let RestartScope::Instance(name) = &scope {
+            self.state().await?;
+            let app = self.app.reference();
+            self.platform.0.scheduler.evict(&app, std::slice::from_ref(name)).await?;
+            self.platform.touched(self.name());
+            return Ok(Change::default());
+        }
+        change!(self, |state, edits| {
+            let base = self.base(&state).await?;
+            let build = must_build(&base)?;
+            let mut formation = self.formation_before(&state);
+            let types: Vec<ProcessType> = runnable(&build.spec)
+                .into_keys()
+                .filter(|p| match &scope {
+                    RestartScope::Type(wanted) => p == wanted,
+                    _ => true,
+                })
+                .filter(|p| formation.scale(p) > 0)
+                .collect();
+            if types.is_empty() {
+                return Ok(Change::default());
+            }
+            for process in &types {
+                *formation.restarts.entry(process.clone()).or_default() += 1;
+            }
+            let words: Vec<&str> = types.iter().map(ProcessType::as_str).collect();
+            let event = EventKind::Restarted { what: words.join(", ") };
+            self.plan_same_release(&mut state, &mut edits, base, formation, event).await?
+        })
+    }
+
+    /// What runs now, one-off commands excluded, newest first.
+    pub async fn instances(&self) -> Result<Vec<Instance>> {
+        let mut instances = self.observe().await?.instances;
+        instances.sort_by(|a, b| b.started.cmp(&a.started).then_with(|| a.name.cmp(&b.name)));
+        Ok(instances)
+    }
+
+    pub(super) async fn observe(&self) -> Result<Observation> {
+        Ok(self.platform.0.scheduler.observe(&self.app.reference()).await?)
+    }
+
+    async fn plan_same_release(
+        &self,
+        state: &mut AppState,
+        edits: &mut Edits,
+        target: Loaded,
+        formation: Formation,
+        event: EventKind,
+    ) -> Result<Change> {
+        #[cfg(feature = "conformance")]
+        self.plant(state);
+        let now = self.platform.now();
+        let deadline_ms = self.deadline_ms(&target.config);
+        let desired = Desired { target, is_new: false, formation, deadline_ms };
+        let rollout = start_rollout(self.platform.store(), edits, state, &desired, now).await?;
+        state.event(edits, now, Some(self.actor.name()), event);
+        write_head(edits, state, now, Some(self.actor.name()));
+        Ok(Change { release: None, generation: Some(rollout.generation) })
+    }
+}
+
+/// The build of a release, or the refusal that a person understands.
+pub(super) fn must_build(base: &Loaded) -> Result<&Build> {
+    base.build.as_ref().ok_or_else(|| Error::NoBuild)
+}
+
+pub(super) fn scale_error(error: ScaleError) -> Error {
+    match error {
+        ScaleError::UnknownType(process) => {
+            Error::NotFound { what: "Process type", name: process.to_string() }
+        }
+        ScaleError::TooMany { .. } => Error::invalid("scale", error.to_string()),
+    }
+}

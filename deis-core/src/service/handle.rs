@@ -1,0 +1,119 @@
+//! An app that an actor may use; the topic files beside this one add what can be done with it.
+
+use serde::{Deserialize, Serialize};
+
+use super::platform::Platform;
+use crate::{
+    error::{Error, Result},
+    model::{
+        Actor, App, AppName, AppState as Life, Generation, LogLevel, LogLine, LogSource, ReleaseVersion, Role,
+    },
+    port::StoreError,
+    state::{apps::AppState, record::Edits},
+};
+
+/// An app, an actor and the permission that was checked.
+#[derive(Clone, Debug)]
+pub struct AppHandle {
+    pub(super) platform: Platform,
+    pub(super) actor: Actor,
+    pub(super) app: App,
+    pub(super) role: Role,
+}
+
+/// What an accepted change is waited for by.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The release that it made.
+    pub release: Option<ReleaseVersion>,
+    /// The rollout that carries it; `None` if there is nothing to roll out.
+    pub generation: Option<Generation>,
+}
+
+/// How often a change is planned anew because somebody else was faster.
+pub(super) const TRIES: usize = 20;
+
+/// Reads the state, plans in `$body` and commits, until nobody came between. `$body` gives the answer.
+macro_rules! change {
+    ($handle:expr, |$state:ident, $edits:ident| $body:block) => {{
+        for _ in 0..$crate::service::handle::TRIES {
+            #[allow(unused_mut)]
+            let mut $state = $handle.state().await?;
+            let mut $edits = $crate::state::record::Edits::new();
+            let answer = $body;
+            if $handle.commit($edits).await? {
+                return Ok(answer);
+            }
+        }
+        Err($handle.raced())
+    }};
+}
+pub(super) use change;
+
+impl AppHandle {
+    pub(super) fn new(platform: Platform, actor: Actor, app: App, role: Role) -> Self {
+        Self { platform, actor, app, role }
+    }
+
+    /// The app, as read when the handle was made.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &AppName {
+        &self.app.name
+    }
+
+    /// Who acts.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// Writes a line of the platform into the app's log.
+    pub async fn say(&self, level: LogLevel, text: impl Into<String>) -> Result<()> {
+        let line =
+            LogLine { at: self.platform.now(), source: LogSource::Platform { level }, text: text.into() };
+        Ok(self.platform.0.logs.append(&self.app.reference(), vec![line]).await?)
+    }
+
+    /// The state of this very life of the app; [`Error::NotFound`] once it is gone or going.
+    pub(super) async fn state(&self) -> Result<AppState> {
+        let state = AppState::load(self.platform.store(), self.name()).await?;
+        let alive = state.filter(|s| s.head.value.uid == self.app.uid && s.head.value.state == Life::Active);
+        alive.ok_or_else(|| Error::NotFound { what: "App", name: self.name().to_string() })
+    }
+
+    /// Commits a planned change. `false`: somebody else was faster, plan it anew.
+    pub(super) async fn commit(&self, edits: Edits) -> Result<bool> {
+        if edits.is_empty() {
+            return Ok(true);
+        }
+        match edits.commit(self.platform.store()).await {
+            Ok(_) => {
+                self.platform.touched(self.name());
+                Ok(true)
+            }
+            Err(StoreError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Where a planted fault makes the next rollout take the generation of the one before.
+    #[cfg(feature = "conformance")]
+    pub(super) fn plant(&self, state: &mut AppState) {
+        if self.platform.has_bug(crate::conformance::Bug::NoFence) {
+            let g = state.head.value.generation.0;
+            state.head.value.generation = Generation(g.saturating_sub(3));
+        }
+    }
+
+    pub(super) fn raced(&self) -> Error {
+        Error::Busy { reason: format!("{} is being changed by others right now; try again", self.name()) }
+    }
+
+    /// Only the owner and administrators may go on.
+    pub(super) fn must_own(&self, action: &'static str) -> Result<()> {
+        if self.role == Role::Owner { Ok(()) } else { Err(Error::Forbidden { action }) }
+    }
+}

@@ -1,0 +1,11 @@
+//! The app's log.
+
+use super::handle::AppHandle;
+use crate::{error::Result, model::LogQuery, port::LogStream};
+
+impl AppHandle {
+    /// The newest lines that `query` selects, and with `follow` all later ones.
+    pub async fn logs(&self, query: &LogQuery) -> Result<LogStream> {
+        Ok(self.platform.0.logs.tail(&self.app.reference(), query).await?)
+    }
+}

@@ -1,0 +1,33 @@
+//! The platform: what callers ask for, and the reconciler that brings it about.
+
+mod apps;
+mod builder;
+mod builds;
+mod config;
+mod domains;
+mod events;
+mod formation;
+mod handle;
+mod logs;
+mod page;
+mod plan;
+mod platform;
+mod pushes;
+mod reconcile;
+mod releases;
+mod run;
+mod session;
+mod wait;
+
+pub use apps::AppInfo;
+pub use builder::{BuildError, PlatformBuilder, PlatformOptions};
+pub use events::EventStream;
+pub use formation::RestartScope;
+pub use handle::{AppHandle, Change};
+pub use page::{Page, PageQuery};
+pub use plan::Intent;
+pub use platform::{Clock, Platform};
+pub use reconcile::{Progress, Workers};
+pub use releases::ReleaseInfo;
+pub use session::Session;
+pub use wait::Settled;

@@ -1,0 +1,141 @@
+//! The hub: back ends in, everything else out.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::{
+    builder::{PlatformBuilder, PlatformOptions},
+    reconcile::Volatile,
+    session::Session,
+};
+use crate::{
+    error::Result,
+    model::{Actor, AppName, Push, Timestamp},
+    port::{LogStore, Router, Scan, Scheduler, Store, TaskRunner, Unpacker, Wake},
+    state::{keys, record},
+};
+
+/// What time it is.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// A platform. Clones are handles of the same one.
+///
+/// All state is in the store and the back ends; whatever is held here can be lost at any moment.
+#[derive(Clone)]
+pub struct Platform(pub(super) Arc<Inner>);
+
+/// What a platform is made of.
+pub(super) struct Parts {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) scheduler: Arc<dyn Scheduler>,
+    pub(super) router: Arc<dyn Router>,
+    pub(super) runner: Arc<dyn TaskRunner>,
+    pub(super) logs: Arc<dyn LogStore>,
+    pub(super) unpacker: Unpacker,
+    pub(super) clock: Clock,
+    pub(super) wake: Wake,
+    pub(super) options: PlatformOptions,
+    #[cfg(feature = "conformance")]
+    pub(super) bug: crate::conformance::Bug,
+}
+
+/// The parts, and what this process remembers.
+pub(super) struct Inner {
+    pub(super) parts: Parts,
+    /// Which process this is, so that a release command of a dead one is told from an own one.
+    pub(super) process: Uuid,
+    /// Rises with every commit and every change of progress: whoever waits reads anew.
+    pub(super) changed: watch::Sender<u64>,
+    volatile: Mutex<BTreeMap<AppName, Volatile>>,
+}
+
+impl std::ops::Deref for Inner {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+impl Platform {
+    /// Begins to put a platform together.
+    pub fn builder() -> PlatformBuilder {
+        PlatformBuilder::default()
+    }
+
+    pub(super) fn new(parts: Parts) -> Self {
+        let (changed, _) = watch::channel(0);
+        Self(Arc::new(Inner { parts, process: Uuid::new_v4(), changed, volatile: Mutex::default() }))
+    }
+
+    /// The platform as `actor` sees it.
+    pub fn session(&self, actor: Actor) -> Session {
+        Session::new(self.clone(), actor)
+    }
+
+    /// Whether the state can be read.
+    pub async fn ready(&self) -> Result<()> {
+        self.store().get(&keys::admins()).await?;
+        Ok(())
+    }
+
+    /// All open pushes, for a start after a kill.
+    pub async fn open_pushes(&self) -> Result<Vec<(AppName, Push)>> {
+        let found = record::scan::<Push>(self.store(), &Scan::prefix("push/")).await?;
+        Ok(found
+            .into_iter()
+            .filter_map(|(key, push)| {
+                let app = AppName::new(key.as_str().strip_prefix("push/")?).ok()?;
+                Some((app, push.value))
+            })
+            .collect())
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.0.parts.store
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.0.parts.clock)()
+    }
+
+    /// Says that the state of `app` changed: wakes the reconciler and everybody who waits.
+    pub(super) fn touched(&self, app: &AppName) {
+        self.0.parts.wake.hint(app);
+        self.announce();
+    }
+
+    /// Wakes everybody who waits.
+    pub(super) fn announce(&self) {
+        self.0.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Looks at or changes what this process remembers of an app.
+    pub(super) fn remember<T>(&self, app: &AppName, work: impl FnOnce(&mut Volatile) -> T) -> T {
+        let mut all = self.0.volatile.lock().unwrap_or_else(PoisonError::into_inner);
+        work(all.entry(app.clone()).or_default())
+    }
+
+    /// Forgets an app that is gone.
+    pub(super) fn forget(&self, app: &AppName) {
+        self.0.volatile.lock().unwrap_or_else(PoisonError::into_inner).remove(app);
+    }
+
+    /// Whether this fault is planted.
+    #[cfg(feature = "conformance")]
+    pub(super) fn has_bug(&self, bug: crate::conformance::Bug) -> bool {
+        self.0.parts.bug == bug
+    }
+}
+
+impl std::fmt::Debug for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Platform").field("process", &self.0.process).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,122 @@
+//! Destroying an app: stop, withdraw, remove, and only when nothing is left, the records in chunks.
+
+use super::Progress;
+use crate::{
+    error::Result,
+    model::{Attempt, Domain},
+    port::{Scan, StopScope, StoreError},
+    service::{domains::split, platform::Platform},
+    state::{
+        apps::{AppState, domains},
+        keys,
+        record::{Edits, get},
+    },
+};
+
+/// Most records that one batch removes.
+const CHUNK: usize = 500;
+
+impl Platform {
+    pub(super) async fn destroy_step(&self, state: AppState) -> Result<Progress> {
+        let app = state.reference();
+        let back_ends = async {
+            self.0.runner.stop(&app, StopScope::All, Attempt::MAX).await.map_err(drop)?;
+            if !self.0.runner.is_idle(&app).await.map_err(drop)? {
+                return Ok(false);
+            }
+            self.0.router.withdraw(&app).await.map_err(drop)?;
+            self.0.scheduler.remove(&app).await.map_err(drop)?;
+            let left = self.0.scheduler.observe(&app).await.map_err(drop)?;
+            if !left.instances.is_empty() {
+                return Ok(false);
+            }
+            self.0.logs.forget(&app).await.map_err(drop)?;
+            Ok::<bool, ()>(true)
+        };
+        match back_ends.await {
+            Ok(true) => self.delete_records(&state).await,
+            Ok(false) => Ok(Progress::Waiting),
+            Err(()) => Ok(Progress::Blind),
+        }
+    }
+
+    async fn delete_records(&self, state: &AppState) -> Result<Progress> {
+        let app = state.name();
+        let mut edits = Edits::new();
+        for kind in keys::APP_KINDS {
+            let scan = Scan::prefix(keys::below(kind, app)).limit(CHUNK - edits.len());
+            for record in self.store().scan(&scan).await? {
+                edits.delete(record.key, record.revision);
+            }
+            if edits.len() >= CHUNK {
+                break;
+            }
+        }
+        let last = edits.is_empty();
+        if last {
+            self.delete_last(state, &mut edits).await?;
+        } else {
+            edits.guard(keys::head(app), state.head.revision);
+        }
+        match edits.commit(self.store()).await {
+            Ok(_) if last => {
+                self.forget(app);
+                self.announce();
+                Ok(Progress::Gone)
+            }
+            Ok(_) | Err(StoreError::Conflict { .. }) => Ok(Progress::Stepped),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What makes the name free, in one batch: domains, grants, formation, rollout, push, app, head.
+    async fn delete_last(&self, state: &AppState, edits: &mut Edits) -> Result<()> {
+        let app = state.name();
+        for domain in domains(self.store(), app).await? {
+            let name = &domain.value.name;
+            edits.delete(keys::app_domain(app, name), domain.revision);
+            if let Some(global) = get::<Domain>(self.store(), &keys::domain(name)).await? {
+                edits.delete(keys::domain(name), global.revision);
+            }
+        }
+        self.leave_zones(state, edits).await?;
+        for key in [
+            keys::rollout(app),
+            keys::push(app),
+            keys::formation(app),
+            keys::user_app(&state.app.value.owner, app),
+            keys::app(app),
+        ] {
+            if let Some(record) = self.store().get(&key).await? {
+                edits.delete(key, record.revision);
+            }
+        }
+        edits.delete(keys::head(app), state.head.revision);
+        Ok(())
+    }
+
+    async fn leave_zones(&self, state: &AppState, edits: &mut Edits) -> Result<()> {
+        let mut zones: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+        for domain in domains(self.store(), state.name()).await? {
+            if let Some((label, parent)) = split(&domain.value.name) {
+                zones.entry(parent).or_default().push(label);
+            }
+        }
+        for (parent, labels) in zones {
+            let key = keys::zone(&parent);
+            let Some(zone) =
+                get::<std::collections::BTreeMap<String, crate::model::AppName>>(self.store(), &key).await?
+            else {
+                continue;
+            };
+            let mut rest = zone.value;
+            rest.retain(|label, _| !labels.contains(label));
+            if rest.is_empty() {
+                edits.delete(key, zone.revision);
+            } else {
+                edits.replace(key, zone.revision, &rest);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! The reconciler: brings about what the ledger says, one step at a time.
+
+mod announce;
+mod destroy;
+mod orphans;
+mod pass;
+mod perform;
+mod workers;
+
+use std::time::Duration;
+
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    model::{Digest, Generation},
+    port::ArtifactFolder,
+};
+
+pub use workers::Workers;
+
+/// What a pass did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// One step; look again at once.
+    Stepped,
+    /// It waits for something; look again when hinted at, or after a while, for deadlines.
+    Waiting,
+    /// A back end is away; look again after a pause.
+    Blind,
+    /// Nothing to do until something changes.
+    Resting,
+    /// There is no such app.
+    Gone,
+}
+
+/// What this process remembers of an app. All of it can be lost.
+#[derive(Debug, Default)]
+pub(in crate::service) struct Volatile {
+    /// What the rollout does, for people.
+    pub(in crate::service) progress: String,
+    /// The rollout that the rest is about.
+    generation: Generation,
+    /// Artifact that is known to be ready, held so that it stays.
+    artifact: Option<(Digest, ArtifactFolder)>,
+    /// Why the artifact will never be ready.
+    artifact_failed: Option<String>,
+    clock: ActiveTime,
+}
+
+/// Time that a rollout has been driven; it stands still while a back end is away or nobody drives.
+#[derive(Debug, Default)]
+struct ActiveTime {
+    spent: Duration,
+    saved: Duration,
+    since: Option<Instant>,
+}
+
+impl ActiveTime {
+    /// Starts at what the record says.
+    fn start(spent: Duration) -> Self {
+        Self { spent, saved: spent, since: None }
+    }
+
+    /// Counts the time since the last pass that waited.
+    fn tick(&mut self) -> Duration {
+        let now = Instant::now();
+        if let Some(since) = self.since.replace(now) {
+            self.spent += now - since;
+        }
+        self.spent
+    }
+
+    /// Does not count until the next tick.
+    fn stand_still(&mut self) {
+        self.since = None;
+    }
+}
+
+/// Waits for the order to stop, or for the end of whoever could give it.
+async fn stop_signal(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await.is_ok();
+}

@@ -1,0 +1,212 @@
+//! One pass: load, look, decide, do one thing.
+
+use std::time::Duration;
+
+use super::{ActiveTime, Progress, Volatile};
+use crate::{
+    error::Result,
+    model::{
+        AppName, AppState as Life, Digest, Generation, Observation, Phase, Rollout, RouteFence, TaskKind,
+        TaskName, TaskObservation, TaskState, Workload,
+    },
+    plan::{
+        constants::SAVE_SPENT,
+        convergence::missing,
+        lower::Workloads,
+        rollout::{ArtifactState, Step, View, next_step},
+    },
+    port::RouterError,
+    service::platform::Platform,
+    state::{
+        apps::{AppState, load_release, workload, workloads},
+        record::Stored,
+    },
+};
+
+/// What a pass has loaded.
+pub(super) struct Loaded {
+    pub(super) state: AppState,
+    pub(super) rollout: Stored<Rollout>,
+    pub(super) workloads: Workloads,
+    pub(super) live: Option<Workload>,
+}
+
+impl Platform {
+    /// Does the next step for `app`, exactly one, and spawns nothing.
+    ///
+    /// Takes no input but the state: it can be called at any time, by several processes at once, and be dropped at
+    /// any point.
+    pub async fn pass(&self, app: &AppName) -> Result<Progress> {
+        let Some(state) = AppState::load(self.store(), app).await? else {
+            self.forget(app);
+            return Ok(Progress::Gone);
+        };
+        if state.head.value.state == Life::Destroying {
+            return self.destroy_step(state).await;
+        }
+        let Some(rollout) = state.rollout.clone() else { return self.idle_step(&state).await };
+        let g = rollout.value.generation;
+        let loaded = Loaded {
+            workloads: workloads(self.store(), app, g).await?,
+            live: workload(self.store(), app, rollout.value.live_generation).await?,
+            state,
+            rollout,
+        };
+        self.rollout_step(loaded).await
+    }
+
+    async fn rollout_step(&self, loaded: Loaded) -> Result<Progress> {
+        let app = loaded.state.reference();
+        let rollout = &loaded.rollout.value;
+        let scheduler = self.0.scheduler.observe(&app).await.ok();
+        let router = self.0.router.published(&app).await.ok();
+        let task = self.task_of(&loaded).await;
+        let digest = self.artifact_digest(&loaded).await?;
+        let (spent, failed, ready) = self.remember(&app.name, |volatile| {
+            volatile.follow(rollout);
+            let ready = digest.is_none() || volatile.artifact.as_ref().map(|(d, _)| d) == digest.as_ref();
+            (volatile.clock.tick(), volatile.artifact_failed.clone(), ready)
+        });
+        let artifact = match (&failed, ready) {
+            (Some(reason), _) => ArtifactState::Failed(reason),
+            (None, true) => ArtifactState::Ready,
+            (None, false) => ArtifactState::Unknown,
+        };
+        let step = next_step(&View {
+            rollout,
+            workloads: &loaded.workloads,
+            live: loaded.live.as_ref(),
+            routes: loaded.state.head.value.routes,
+            scheduler: scheduler.as_ref(),
+            router,
+            task: task.as_ref(),
+            artifact,
+            process: self.0.process,
+            spent,
+        });
+        self.report(&loaded, scheduler.as_ref());
+        let app = app.name;
+        let progress = match step {
+            Step::Wait => self.wait_step(&loaded, spent).await?,
+            Step::Blind => Progress::Blind,
+            Step::Rest => Progress::Resting,
+            other => self.perform(loaded, other, scheduler.unwrap_or_default(), router.flatten()).await?,
+        };
+        if progress != Progress::Waiting && progress != Progress::Stepped {
+            self.remember(&app, |volatile| volatile.clock.stand_still());
+        }
+        Ok(progress)
+    }
+
+    /// An app without any rollout: only its routes are held.
+    async fn idle_step(&self, state: &AppState) -> Result<Progress> {
+        let empty = Workload::empty(state.reference(), Generation(0));
+        let wanted = RouteFence { routes: state.head.value.routes, generation: Generation(0) };
+        match self.0.router.published(&empty.app).await {
+            Ok(Some(fence)) if fence >= wanted => Ok(Progress::Resting),
+            Ok(_) => self.publish(state, &empty).await,
+            Err(RouterError::Stale { .. } | RouterError::Unavailable(_)) => Ok(Progress::Blind),
+        }
+    }
+
+    /// What the runner knows of the release command; asked only where the answer matters.
+    async fn task_of(&self, loaded: &Loaded) -> Option<TaskObservation> {
+        if loaded.rollout.value.phase != Phase::Staging {
+            return Some(TaskObservation {
+                fence: loaded.rollout.value.attempt,
+                older_running: false,
+                state: TaskState::Unknown,
+            });
+        }
+        let name = release_task(&loaded.rollout.value);
+        self.0.runner.observe(&loaded.state.reference(), TaskKind::Release, &name).await.ok()
+    }
+
+    async fn artifact_digest(&self, loaded: &Loaded) -> Result<Option<Digest>> {
+        if loaded.rollout.value.phase != Phase::Staging {
+            return Ok(None);
+        }
+        if let Some(group) = loaded.workloads.settled.groups.values().next() {
+            return Ok(Some(group.template.launch.artifact.digest().clone()));
+        }
+        let release = load_release(self.store(), loaded.state.name(), loaded.rollout.value.target).await?;
+        Ok(release.and_then(|r| r.build).map(|b| b.spec.artifact.digest().clone()))
+    }
+
+    /// Waiting costs time; what it cost is saved now and then, so that a crash-looping daemon reaches the deadline.
+    async fn wait_step(&self, loaded: &Loaded, spent: Duration) -> Result<Progress> {
+        let due =
+            self.remember(loaded.state.name(), |v| v.clock.spent.saturating_sub(v.clock.saved) >= SAVE_SPENT);
+        if due {
+            return self.save_spent(loaded, spent).await;
+        }
+        Ok(Progress::Waiting)
+    }
+
+    /// Tells people what the rollout does.
+    fn report(&self, loaded: &Loaded, seen: Option<&Observation>) {
+        let rollout = &loaded.rollout.value;
+        let text = match (&rollout.phase, seen) {
+            (Phase::Staging, _) => "preparing".to_owned(),
+            (Phase::Rolling, Some(seen)) => {
+                let count = missing(&loaded.workloads.settled, seen);
+                if count.is_empty() {
+                    "starting nothing: all process types are scaled to 0".to_owned()
+                } else {
+                    count
+                }
+            }
+            (Phase::Reverting { cause }, _) => format!("going back: {cause}"),
+            _ => String::new(),
+        };
+        let changed = self.remember(loaded.state.name(), |v| {
+            let differs = v.progress != text;
+            v.progress = text;
+            differs
+        });
+        if changed {
+            self.announce();
+        }
+    }
+}
+
+impl Volatile {
+    /// Begins anew when another rollout, or another phase with a clock of its own, has begun.
+    fn follow(&mut self, rollout: &Rollout) {
+        if self.generation != rollout.generation {
+            let progress = std::mem::take(&mut self.progress);
+            *self = Self { progress, generation: rollout.generation, ..Self::default() };
+            self.clock = ActiveTime::start(Duration::from_millis(rollout.spent_ms));
+        }
+    }
+
+    /// The clock restarts with a phase that has a budget of its own.
+    pub(super) fn restart_clock(&mut self) {
+        self.clock = ActiveTime::start(Duration::ZERO);
+    }
+
+    /// What was spent is in the record now.
+    pub(super) fn saved(&mut self, spent: Duration) {
+        self.clock.saved = spent;
+    }
+
+    /// Time spent so far, in milliseconds.
+    pub(super) fn spent_ms(&self) -> u64 {
+        u64::try_from(self.clock.spent.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn artifact_ready(&mut self, digest: Digest, folder: crate::port::ArtifactFolder) {
+        self.artifact = Some((digest, folder));
+        self.artifact_failed = None;
+    }
+
+    pub(super) fn artifact_lost(&mut self, reason: String) {
+        self.artifact_failed = Some(reason);
+    }
+}
+
+/// Name of the task that runs a rollout's release command.
+pub(super) fn release_task(rollout: &Rollout) -> TaskName {
+    TaskName::new(format!("release-v{}", rollout.target.0))
+        .expect("a word and a number are a valid task name")
+}

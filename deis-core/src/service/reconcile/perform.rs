@@ -1,0 +1,295 @@
+//! Performs the step that the plan named: the effect first, then the commit that records it.
+
+use std::time::Duration;
+
+use super::{
+    Progress,
+    pass::{Loaded, release_task},
+};
+use crate::{
+    error::Result,
+    model::{
+        Cause, Event, EventKind, Generation, Observation, Phase, Program, ReleaseCommand, Rollout,
+        RouteFence, Task, TaskKind, Workload,
+    },
+    plan::{
+        formation::is_release_phase,
+        lower::{Source, environment},
+        rollout::{Step, Which},
+        routes,
+    },
+    port::{ArtifactError, RouterError, SchedulerError, StopScope, StoreError, TaskError},
+    service::platform::Platform,
+    state::{
+        apps::{AppState, domains, load_release, replace_workloads},
+        events, keys,
+        ledger::{finish, write_head},
+        record::Edits,
+    },
+};
+
+impl Platform {
+    pub(super) async fn perform(
+        &self,
+        loaded: Loaded,
+        step: Step,
+        seen: Observation,
+        published: Option<RouteFence>,
+    ) -> Result<Progress> {
+        match step {
+            Step::Wait => Ok(Progress::Waiting),
+            Step::Blind => Ok(Progress::Blind),
+            Step::Rest => Ok(Progress::Resting),
+            Step::Ahead => self.renumber(loaded, &seen, published).await,
+            Step::Apply(which) => self.apply(loaded, which).await,
+            Step::Publish(which) => self.publish_step(loaded, which).await,
+            Step::StopTasks(attempt) => {
+                let app = loaded.state.reference();
+                match self.0.runner.stop(&app, StopScope::Kind(TaskKind::Release), attempt).await {
+                    Ok(()) | Err(TaskError::Stale { .. }) => Ok(Progress::Stepped),
+                    Err(_) => Ok(Progress::Blind),
+                }
+            }
+            Step::Prepare => self.prepare(&loaded).await,
+            Step::RecordStart => {
+                let mut rollout = loaded.rollout.value.clone();
+                rollout.command = ReleaseCommand::Started { by: self.0.process };
+                self.record(loaded, rollout).await
+            }
+            Step::StartCommand => self.start_command(&loaded).await,
+            Step::Enter(phase) => self.enter(loaded, phase).await,
+        }
+    }
+
+    async fn apply(&self, loaded: Loaded, which: Which) -> Result<Progress> {
+        let workload = match which {
+            Which::Target => Some(&loaded.workloads.target),
+            Which::Settled => Some(&loaded.workloads.settled),
+            Which::Fallback => Some(&loaded.workloads.fallback),
+            Which::Live => loaded.live.as_ref(),
+        };
+        let Some(workload) = workload else { return Ok(Progress::Waiting) };
+        match self.0.scheduler.apply(workload).await {
+            // Stale: somebody with a newer view was faster; read again.
+            Ok(()) | Err(SchedulerError::Stale { .. }) => Ok(Progress::Stepped),
+            Err(SchedulerError::Unavailable(_)) => Ok(Progress::Blind),
+            Err(SchedulerError::Rejected { reason }) => match &loaded.rollout.value.phase {
+                Phase::Rolling => {
+                    self.enter(loaded, Phase::Reverting { cause: Cause::Rejected { reason } }).await
+                }
+                Phase::Reverting { cause } => {
+                    let phase = Phase::Failed { cause: cause.clone(), fallback_unhealthy: true };
+                    self.enter(loaded, phase).await
+                }
+                _ => Ok(Progress::Blind),
+            },
+        }
+    }
+
+    async fn publish_step(&self, loaded: Loaded, which: Which) -> Result<Progress> {
+        #[cfg(feature = "conformance")]
+        if which == Which::Target
+            && loaded.rollout.value.phase == Phase::Routing
+            && self.has_bug(crate::conformance::Bug::CommitFirst)
+        {
+            return self.enter(loaded, Phase::Succeeded).await;
+        }
+        let empty;
+        let workload = match which {
+            Which::Target => &loaded.workloads.target,
+            Which::Settled => &loaded.workloads.settled,
+            Which::Fallback => &loaded.workloads.fallback,
+            Which::Live => {
+                empty = Workload::empty(loaded.state.reference(), loaded.rollout.value.live_generation);
+                loaded.live.as_ref().unwrap_or(&empty)
+            }
+        };
+        self.publish(&loaded.state, workload).await
+    }
+
+    /// Gives the router the routes to a workload.
+    pub(super) async fn publish(&self, state: &AppState, workload: &Workload) -> Result<Progress> {
+        let names = domains(self.store(), state.name()).await?;
+        let names = names.into_iter().map(|d| d.value.name).collect();
+        let wanted = routes::routes(workload, state.head.value.routes, names);
+        match self.0.router.publish(&wanted).await {
+            Ok(refused) => {
+                if !refused.is_empty() {
+                    self.record_refused(state, refused).await?;
+                }
+                Ok(Progress::Stepped)
+            }
+            Err(RouterError::Stale { .. }) => Ok(Progress::Stepped),
+            Err(RouterError::Unavailable(_)) => Ok(Progress::Blind),
+        }
+    }
+
+    async fn record_refused(
+        &self,
+        state: &AppState,
+        refused: Vec<(crate::model::DomainName, String)>,
+    ) -> Result<()> {
+        let mut edits = Edits::new();
+        edits.guard(keys::head(state.name()), state.head.revision);
+        for (domain, reason) in refused {
+            let kind = EventKind::DomainRefused { domain, reason };
+            events::append(
+                &mut edits,
+                &Event { at: self.now(), by: None, app: Some(state.name().clone()), kind },
+            );
+        }
+        match edits.commit(self.store()).await {
+            Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn prepare(&self, loaded: &Loaded) -> Result<Progress> {
+        let release = load_release(self.store(), loaded.state.name(), loaded.rollout.value.target).await?;
+        let Some(build) = release.and_then(|r| r.build) else { return Ok(Progress::Waiting) };
+        let artifact = build.spec.artifact;
+        let result = (self.0.unpacker)(artifact.clone()).await;
+        self.remember(loaded.state.name(), |volatile| match result {
+            Ok(folder) => {
+                volatile.artifact_ready(artifact.digest().clone(), folder);
+                Ok(Progress::Stepped)
+            }
+            Err(ArtifactError::Definitive { reason }) => {
+                volatile.artifact_lost(reason);
+                Ok(Progress::Stepped)
+            }
+            Err(ArtifactError::Unavailable(_)) => Ok(Progress::Waiting),
+        })
+    }
+
+    async fn start_command(&self, loaded: &Loaded) -> Result<Progress> {
+        let rollout = &loaded.rollout.value;
+        let app = loaded.state.reference();
+        let release = load_release(self.store(), &app.name, rollout.target).await?;
+        let Some((release, build, config)) = release.and_then(|r| Some((r.release, r.build?, r.config)))
+        else {
+            return Ok(Progress::Waiting);
+        };
+        let Some((_, command)) = build.spec.processes.iter().find(|(p, _)| is_release_phase(p)) else {
+            return Ok(Progress::Waiting);
+        };
+        let source = Source { app: &app, release: &release, build: &build, config: &config };
+        let task = Task {
+            name: release_task(rollout),
+            kind: TaskKind::Release,
+            attempt: rollout.attempt,
+            release: Some(release.version),
+            program: Program::Launch { artifact: build.spec.artifact.clone(), command: command.clone() },
+            env: environment(source),
+            limit: self.0.options.release_command_limit,
+            app,
+        };
+        let output = self.log_output(&task);
+        match self.0.runner.start(task, output).await {
+            Ok(()) | Err(TaskError::Stale { .. }) => Ok(Progress::Stepped),
+            Err(TaskError::Rejected { reason }) => {
+                tracing::warn!(app = %loaded.state.name(), reason, "the release command was refused");
+                Ok(Progress::Waiting)
+            }
+            Err(TaskError::Unavailable(_)) => Ok(Progress::Blind),
+        }
+    }
+
+    /// Records a phase; the last ones with everything that ends with them.
+    async fn enter(&self, loaded: Loaded, phase: Phase) -> Result<Progress> {
+        let mut rollout = loaded.rollout.value.clone();
+        let was_staging = rollout.phase == Phase::Staging;
+        rollout.phase = phase;
+        if was_staging || matches!(rollout.phase, Phase::Reverting { .. }) {
+            self.remember(loaded.state.name(), super::Volatile::restart_clock);
+        }
+        self.record(loaded, rollout).await
+    }
+
+    /// Writes the rollout over the one that was loaded.
+    async fn record(&self, loaded: Loaded, mut rollout: Rollout) -> Result<Progress> {
+        let mut state = loaded.state;
+        let mut edits = Edits::new();
+        let now = self.now();
+        rollout.spent_ms = self.remember(state.name(), |v| v.spent_ms());
+        let spent = Duration::from_millis(rollout.spent_ms);
+        if rollout.phase != loaded.rollout.value.phase {
+            let phase =
+                EventKind::RolloutPhase { version: rollout.target, phase: rollout.phase.name().to_owned() };
+            state.event(&mut edits, now, None, phase);
+        }
+        if rollout.phase.is_terminal() {
+            finish(&mut edits, &mut state, &rollout, now);
+            #[cfg(feature = "conformance")]
+            if self.has_bug(crate::conformance::Bug::LiveIsNewest) {
+                state.head.value.live = Some(state.head.value.latest);
+            }
+            write_head(&mut edits, &state, now, None);
+        } else {
+            edits.guard(keys::head(state.name()), state.head.revision);
+        }
+        edits.replace(keys::rollout(state.name()), loaded.rollout.revision, &rollout);
+        match edits.commit(self.store()).await {
+            Ok(_) => {
+                self.remember(state.name(), |v| v.saved(spent));
+                self.announce();
+                Ok(Progress::Stepped)
+            }
+            // Somebody was faster: read again.
+            Err(StoreError::Conflict { .. }) => Ok(Progress::Stepped),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) async fn save_spent(&self, loaded: &Loaded, spent: Duration) -> Result<Progress> {
+        let mut rollout = loaded.rollout.value.clone();
+        rollout.spent_ms = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
+        let mut edits = Edits::new();
+        edits.guard(keys::head(loaded.state.name()), loaded.state.head.revision);
+        edits.replace(keys::rollout(loaded.state.name()), loaded.rollout.revision, &rollout);
+        match edits.commit(self.store()).await {
+            Ok(_) => self.remember(loaded.state.name(), |v| v.saved(spent)),
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Progress::Waiting)
+    }
+
+    /// A back end has seen a newer generation than the store knows. Either another process has just begun a
+    /// rollout – then reading again shows it – or the store is an old copy: then all numbers move above what was seen.
+    async fn renumber(
+        &self,
+        loaded: Loaded,
+        seen: &Observation,
+        published: Option<RouteFence>,
+    ) -> Result<Progress> {
+        let app = loaded.state.name().clone();
+        let Some(mut state) = AppState::load(self.store(), &app).await? else { return Ok(Progress::Gone) };
+        if state.rollout.as_ref().map(|r| r.revision) != Some(loaded.rollout.revision) {
+            return Ok(Progress::Stepped);
+        }
+        let mut rollout = loaded.rollout.value.clone();
+        let g = rollout.generation.max(seen.generation).plus(1).max(rollout.generation.plus(3));
+        if g == Generation::MAX || seen.generation == Generation::MAX {
+            tracing::error!(%app, "a back end refuses this app for good; destroy it and create it anew");
+            return Ok(Progress::Blind);
+        }
+        let mut all = loaded.workloads.clone();
+        (all.target.generation, all.settled.generation, all.fallback.generation) = (g, g.plus(1), g.plus(2));
+        let routes = published.map_or(state.head.value.routes, |f| state.head.value.routes.max(f.routes + 1));
+        rollout.generation = g;
+        if rollout.phase == Phase::Routing {
+            rollout.phase = Phase::Rolling;
+        }
+        state.head.value.generation = g;
+        state.head.value.routes = routes;
+        let mut edits = Edits::new();
+        replace_workloads(self.store(), &mut edits, &app, &all, rollout.live_generation).await?;
+        edits.replace(keys::rollout(&app), loaded.rollout.revision, &rollout);
+        write_head(&mut edits, &state, self.now(), None);
+        match edits.commit(self.store()).await {
+            Ok(_) | Err(StoreError::Conflict { .. }) => Ok(Progress::Stepped),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

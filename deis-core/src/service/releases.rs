@@ -1,0 +1,147 @@
+//! Releases: list, make, go back.
+
+use uuid::Uuid;
+
+use super::{
+    handle::{AppHandle, Change, change},
+    page::{Page, PageQuery},
+};
+use crate::{
+    error::{Error, Result},
+    model::{Build, Config, EventKind, Formation, Outcome, Phase, Release, ReleaseVersion},
+    plan::{
+        digest, formation,
+        release::{RollbackError, Summary, check_rollback, rollback_target, rolled_back},
+    },
+    state::{
+        apps::{AppState, Loaded, attempt, load_release, newest, outcome},
+        keys,
+        ledger::{Desired, abandon_reverting, live_at_once, next_generation, start_rollout, write_head},
+        record::Edits,
+    },
+};
+
+/// A release and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseInfo {
+    /// The release.
+    pub release: Release,
+    /// How it ended; `None` while it is under way.
+    pub outcome: Option<Outcome>,
+}
+
+impl AppHandle {
+    /// The app's releases, newest first, failed ones included.
+    pub async fn releases(&self, page: PageQuery) -> Result<Page<ReleaseInfo>> {
+        let all = newest::<Release>(self.platform.store(), "release", self.name(), usize::MAX).await?;
+        let part = page.cut(all);
+        let mut items = Vec::with_capacity(part.items.len());
+        for release in part.items {
+            let outcome = outcome(self.platform.store(), self.name(), release.version).await?;
+            items.push(ReleaseInfo { release, outcome });
+        }
+        Ok(Page { items, total: part.total })
+    }
+
+    /// One release.
+    pub async fn release(&self, version: ReleaseVersion) -> Result<ReleaseInfo> {
+        let found = load_release(self.platform.store(), self.name(), version).await?;
+        let missing = || Error::NotFound { what: "Release", name: version.to_string() };
+        let release = found.ok_or_else(missing)?.release;
+        Ok(ReleaseInfo { release, outcome: outcome(self.platform.store(), self.name(), version).await? })
+    }
+
+    /// Makes a release with the build and the config of an earlier one; `None` means the one before the present.
+    pub async fn rollback(&self, to: Option<ReleaseVersion>) -> Result<Change> {
+        change!(self, |state, edits| {
+            let current = state.base();
+            let target = rollback_target(to, current).map_err(refused)?;
+            let loaded = self.rollback_source(&state, target).await?;
+            let before = load_release(self.platform.store(), self.name(), current).await?;
+            let owner = before.map_or_else(|| self.actor.name().clone(), |b| b.release.owner);
+            let summary = rolled_back(self.actor.name(), target, &owner);
+            let formation = self.formation_before(&state);
+            let formation = match &loaded.build {
+                Some(build) => formation::for_build(&formation, &build.spec),
+                None => formation,
+            };
+            self.plan_release(&mut state, &mut edits, loaded.build, loaded.config, summary, formation).await?
+        })
+    }
+
+    pub(super) async fn rollback_source(&self, _state: &AppState, target: ReleaseVersion) -> Result<Loaded> {
+        let store = self.platform.store();
+        let Some(loaded) = load_release(store, self.name(), target).await? else {
+            return Err(refused(RollbackError::Unknown(target)));
+        };
+        let ended = outcome(store, self.name(), target).await?;
+        check_rollback(&loaded.release, ended.as_ref()).map_err(refused)?;
+        Ok(loaded)
+    }
+
+    /// The formation that a new release starts from: what a failure in progress will restore, else the present one.
+    pub(super) fn formation_before(&self, state: &AppState) -> Formation {
+        match state.unfinished() {
+            Some(rollout) if matches!(rollout.phase, Phase::Reverting { .. }) => rollout.restored.clone(),
+            _ => state.formation.value.clone(),
+        }
+    }
+
+    /// Puts a new release into the batch, with its rollout if it has a build.
+    pub(super) async fn plan_release(
+        &self,
+        state: &mut AppState,
+        edits: &mut Edits,
+        build: Option<Build>,
+        config: Config,
+        summary: Summary,
+        formation: Formation,
+    ) -> Result<Change> {
+        #[cfg(feature = "conformance")]
+        self.plant(state);
+        let now = self.platform.now();
+        let version = ReleaseVersion(state.head.value.latest.0 + 1);
+        let release = Release {
+            uuid: Uuid::new_v4(),
+            version,
+            owner: self.actor.name().clone(),
+            created: now,
+            summary: summary.text,
+            failed_summary: summary.failed,
+            build: build.as_ref().map(|b| b.id),
+            config: config.id,
+            digest: digest::release(build.as_ref().map(|b| &b.spec), &config.data),
+            attempt: attempt(next_generation(state)),
+        };
+        edits.create(keys::release(self.name(), version), &release);
+        let created = EventKind::ReleaseCreated { version, summary: release.summary.clone() };
+        state.event(edits, now, Some(self.actor.name()), created);
+        state.head.value.latest = version;
+        let deadline_ms = self.deadline_ms(&config);
+        let generation = if build.is_some() {
+            let target = Loaded { release, build, config };
+            let desired = Desired { target, is_new: true, formation, deadline_ms };
+            let store = self.platform.store();
+            Some(start_rollout(store, edits, state, &desired, now).await?.generation)
+        } else {
+            abandon_reverting(edits, state, now);
+            live_at_once(edits, state, version, now);
+            None
+        };
+        write_head(edits, state, now, Some(self.actor.name()));
+        Ok(Change { release: Some(version), generation })
+    }
+
+    /// Active time that a rollout with this config may take.
+    pub(super) fn deadline_ms(&self, config: &Config) -> u64 {
+        let own = config.data.values.iter().find(|(key, _)| key.as_str() == "DEIS_DEPLOY_TIMEOUT");
+        let seconds = own.and_then(|(_, text)| text.parse::<u64>().ok());
+        let usual = self.platform.0.options.deploy_deadline;
+        seconds
+            .map_or_else(|| u64::try_from(usual.as_millis()).unwrap_or(u64::MAX), |s| s.saturating_mul(1000))
+    }
+}
+
+fn refused(error: RollbackError) -> Error {
+    Error::invalid("version", error.to_string())
+}
