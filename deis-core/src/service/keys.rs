@@ -1,0 +1,66 @@
+//! SSH keys: add, list, remove, and whose a fingerprint is.
+
+use super::{platform::Platform, users::remove_key};
+use crate::{
+    error::{Error, Result},
+    model::{Digest, SshKey, User, Username},
+    port::{Scan, StoreError},
+    state::{
+        keys,
+        record::{Edits, get, scan},
+    },
+};
+
+impl Platform {
+    /// Adds a key. Its name and its material are unique on the platform: [`Error::AlreadyExists`] says
+    /// `Key` for the material and `Key id` for the name.
+    pub async fn add_key(&self, key: &SshKey) -> Result<()> {
+        let mut edits = Edits::new();
+        edits.create(keys::ssh_key(&key.fingerprint), key);
+        edits.create(keys::ssh_key_id(&key.id), &key.fingerprint);
+        edits.create(keys::user_key(&key.owner, &key.id), key);
+        match edits.commit(self.store()).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::Conflict { key: taken }) => {
+                let what = if taken == keys::ssh_key(&key.fingerprint) { "Key" } else { "Key id" };
+                Err(Error::AlreadyExists { what, name: key.id.clone() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A user's keys, by their text.
+    pub async fn keys(&self, owner: &Username) -> Result<Vec<SshKey>> {
+        let found = scan::<SshKey>(self.store(), &Scan::prefix(keys::user_keys(owner))).await?;
+        let mut all: Vec<SshKey> = found.into_iter().map(|(_, key)| key.value).collect();
+        all.sort_by(|a, b| a.public.cmp(&b.public));
+        Ok(all)
+    }
+
+    /// One of a user's keys.
+    pub async fn key(&self, owner: &Username, id: &str) -> Result<SshKey> {
+        let found = get::<SshKey>(self.store(), &keys::user_key(owner, id)).await?;
+        found.map(|k| k.value).ok_or_else(|| Error::NotFound { what: "Key", name: id.to_owned() })
+    }
+
+    /// Removes one of a user's keys.
+    pub async fn remove_key(&self, owner: &Username, id: &str) -> Result<()> {
+        let key = self.key(owner, id).await?;
+        let mut edits = Edits::new();
+        remove_key(&mut edits, &key);
+        match edits.commit(self.store()).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::Conflict { .. }) => Err(Error::NotFound { what: "Key", name: id.to_owned() }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whose key has this fingerprint.
+    pub async fn user_by_key(&self, fingerprint: &Digest) -> Result<Option<(User, SshKey)>> {
+        let Some(key) = get::<SshKey>(self.store(), &keys::ssh_key(fingerprint)).await? else {
+            return Ok(None);
+        };
+        let user = get::<User>(self.store(), &keys::user(&key.value.owner)).await?;
+        Ok(user.filter(|u| u.value.active).map(|u| (u.value, key.value)))
+    }
+}

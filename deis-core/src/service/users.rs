@@ -1,0 +1,168 @@
+//! Users: register, look up, change, remove. Passwords and tokens arrive as hashes.
+
+use super::platform::Platform;
+use crate::{
+    error::{Error, Result},
+    model::{Digest, Event, EventKind, Grant, Role, SshKey, User, UserId, Username},
+    port::{Scan, StoreError},
+    state::{
+        events, keys,
+        record::{Edits, Stored, get, scan},
+    },
+};
+
+/// Somebody who registers.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// Identity that the token was derived from.
+    pub id: UserId,
+    /// Log-in name.
+    pub name: Username,
+    /// Mail address, may be empty.
+    pub email: String,
+    /// First name, may be empty.
+    pub first_name: String,
+    /// Last name, may be empty.
+    pub last_name: String,
+    /// Hash of the password.
+    pub password_hash: String,
+    /// Hash of the token.
+    pub token_hash: Digest,
+    /// Register only if there is nobody yet.
+    pub only_first: bool,
+}
+
+impl Platform {
+    /// Registers a user; the very first one becomes administrator, also when several register at once.
+    ///
+    /// [`Error::AlreadyExists`] if the name is taken, [`Error::Conflict`] if only the first may register and is there.
+    pub async fn register(&self, new: NewUser) -> Result<User> {
+        for _ in 0..super::handle::TRIES {
+            let admins = get::<u64>(self.store(), &keys::admins()).await?;
+            if new.only_first && admins.is_some() {
+                return Err(Error::Conflict { reason: "the first user is there already".to_owned() });
+            }
+            let now = self.now();
+            let user = User {
+                id: new.id,
+                name: new.name.clone(),
+                email: new.email.clone(),
+                first_name: new.first_name.clone(),
+                last_name: new.last_name.clone(),
+                password_hash: new.password_hash.clone(),
+                token_counter: 0,
+                token_hash: new.token_hash.clone(),
+                superuser: admins.is_none(),
+                active: true,
+                joined: now,
+            };
+            let mut edits = Edits::new();
+            if user.superuser {
+                edits.create(keys::admins(), &1_u64);
+            }
+            edits.create(keys::user(&user.name), &user);
+            edits.create(keys::token(&user.token_hash), &user.name);
+            let event =
+                Event { at: now, by: Some(user.name.clone()), app: None, kind: EventKind::UserRegistered };
+            events::append(&mut edits, &event);
+            match edits.commit(self.store()).await {
+                Ok(_) => return Ok(user),
+                Err(StoreError::Conflict { key }) if key == keys::user(&user.name) => {
+                    return Err(Error::AlreadyExists { what: "User", name: user.name.to_string() });
+                }
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Busy { reason: "too many register at once; try again".to_owned() })
+    }
+
+    /// Whether anybody has registered.
+    pub async fn has_users(&self) -> Result<bool> {
+        Ok(self.store().get(&keys::admins()).await?.is_some())
+    }
+
+    /// A user by name.
+    pub async fn user(&self, name: &Username) -> Result<User> {
+        Ok(self.stored_user(name).await?.value)
+    }
+
+    /// All users, in the order in which they registered.
+    pub async fn users(&self) -> Result<Vec<User>> {
+        let found = scan::<User>(self.store(), &Scan::prefix("user/")).await?;
+        let mut users: Vec<User> = found.into_iter().map(|(_, user)| user.value).collect();
+        users.sort_by_key(|user| user.joined);
+        Ok(users)
+    }
+
+    /// Whose token has this hash.
+    pub async fn user_by_token(&self, hash: &Digest) -> Result<Option<User>> {
+        let Some(name) = get::<Username>(self.store(), &keys::token(hash)).await? else { return Ok(None) };
+        let user = get::<User>(self.store(), &keys::user(&name.value)).await?.map(|u| u.value);
+        Ok(user.filter(|u| u.token_hash == *hash))
+    }
+
+    /// Replaces the hash of a password.
+    pub async fn set_password(&self, name: &Username, password_hash: String) -> Result<()> {
+        let read = self.stored_user(name).await?;
+        let mut edits = Edits::new();
+        edits.replace(keys::user(name), read.revision, &User { password_hash, ..read.value });
+        self.commit_user(edits).await
+    }
+
+    /// Replaces a token; the old one is dead at once.
+    pub async fn set_token(&self, name: &Username, counter: u64, hash: Digest) -> Result<User> {
+        let read = self.stored_user(name).await?;
+        let user = User { token_counter: counter, token_hash: hash, ..read.value.clone() };
+        let mut edits = Edits::new();
+        edits.replace(keys::user(name), read.revision, &user);
+        edits.delete_present(keys::token(&read.value.token_hash));
+        edits.create(keys::token(&user.token_hash), name);
+        self.commit_user(edits).await?;
+        Ok(user)
+    }
+
+    /// Removes a user with keys and token; [`Error::Conflict`] while the user owns apps.
+    pub async fn cancel_user(&self, name: &Username) -> Result<()> {
+        let read = self.stored_user(name).await?;
+        let grants = scan::<Grant>(self.store(), &Scan::prefix(keys::user_apps(name))).await?;
+        if grants.iter().any(|(_, grant)| grant.value.role == Role::Owner) {
+            let reason = format!(
+                "{name} still has applications assigned. Delete or transfer ownership before cancelling."
+            );
+            return Err(Error::Conflict { reason });
+        }
+        let mut edits = Edits::new();
+        for (key, grant) in grants {
+            edits.delete(key, grant.revision);
+        }
+        for key in self.keys(name).await? {
+            remove_key(&mut edits, &key);
+        }
+        edits.delete_present(keys::token(&read.value.token_hash));
+        edits.delete(keys::user(name), read.revision);
+        self.commit_user(edits).await
+    }
+
+    async fn stored_user(&self, name: &Username) -> Result<Stored<User>> {
+        let found = get::<User>(self.store(), &keys::user(name)).await?;
+        found.ok_or_else(|| Error::NotFound { what: "User", name: name.to_string() })
+    }
+
+    async fn commit_user(&self, edits: Edits) -> Result<()> {
+        match edits.commit(self.store()).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::Conflict { .. }) => Err(Error::Busy {
+                reason: "the account is being changed by others right now; try again".to_owned(),
+            }),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Puts the removal of a key into a batch.
+pub(super) fn remove_key(edits: &mut Edits, key: &SshKey) {
+    edits.delete_present(keys::ssh_key(&key.fingerprint));
+    edits.delete_present(keys::ssh_key_id(&key.id));
+    edits.delete_present(keys::user_key(&key.owner, &key.id));
+}
