@@ -1,1 +1,3 @@
-//! Git and buildpacks.
+//! Git pushes received, source built into slugs: the build half of the deis engine.
+
+pub mod git;

@@ -1,0 +1,74 @@
+//! A git client for what the platform itself needs: a repository at a branch, tag or commit, as a folder.
+
+use std::{num::NonZeroU32, path::Path, sync::atomic::AtomicBool};
+
+use super::{
+    error::{GitError, Result},
+    oid::Oid,
+    tree::{Exported, export_tree},
+};
+
+/// Fetches `url` (http, https or file) and writes its tree at `reference` – a branch, a tag or a commit id; the
+/// default branch with `None` – into `folder`, which must be empty. No git process runs.
+///
+/// Blocks, also for the network: call it off the async threads. Returns the commit that was written.
+pub fn fetch_remote(url: &str, reference: Option<&str>, folder: &Path, cancel: &AtomicBool) -> Result<Oid> {
+    let failed = |reason: String| GitError::Fetch { url: url.to_owned(), reason };
+    let scratch = tempfile::tempdir()?;
+    // A branch or tag can be fetched alone; a commit id cannot be asked for by name.
+    let shallow = clone(url, reference, &scratch.path().join("shallow"), true, cancel);
+    let repo = match (shallow, reference) {
+        (Ok(repo), _) => repo,
+        (Err(error), None) => return Err(failed(error)),
+        (Err(_), Some(_)) => clone(url, None, &scratch.path().join("full"), false, cancel).map_err(failed)?,
+    };
+    let wanted = reference.unwrap_or("HEAD");
+    let candidates = [
+        format!("refs/remotes/origin/{wanted}"),
+        format!("refs/tags/{wanted}"),
+        format!("refs/heads/{wanted}"),
+        wanted.to_owned(),
+    ];
+    let found = candidates.iter().find_map(|name| repo.rev_parse_single(name.as_str()).ok());
+    let found = found.ok_or_else(|| failed(format!("it has no branch, tag or commit {wanted:?}")))?;
+    let object = found.object().map_err(GitError::repository)?;
+    let commit = object.peel_to_commit().map_err(|_| failed(format!("{wanted:?} is no commit")))?;
+    let tree = commit.tree_id().map_err(GitError::repository)?.detach();
+    export_tree(&repo, tree, folder, "", 0, &mut Exported::default())?;
+    Ok(Oid::from(commit.id))
+}
+
+fn clone(
+    url: &str,
+    reference: Option<&str>,
+    path: &Path,
+    shallow: bool,
+    cancel: &AtomicBool,
+) -> std::result::Result<gix::Repository, String> {
+    let text = |error: &dyn std::error::Error| reason(error);
+    let mut prepare = gix::clone::PrepareFetch::new(
+        url,
+        path,
+        gix::create::Kind::Bare,
+        gix::create::Options::default(),
+        gix::open::Options::isolated(),
+    )
+    .map_err(|e| text(&e))?;
+    if shallow {
+        prepare = prepare.with_shallow(gix::remote::fetch::Shallow::DepthAtRemote(NonZeroU32::MIN));
+        prepare = prepare.with_ref_name(reference).map_err(|e| text(&e))?;
+    }
+    let (repo, _) = prepare.fetch_only(gix::progress::Discard, cancel).map_err(|e| text(&e))?;
+    Ok(repo)
+}
+
+/// The innermost cause is what a person can use.
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut last = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        last = inner.to_string();
+        cause = inner.source();
+    }
+    last.lines().next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,27 @@
+//! The server side of git, on gitoxide's parts, without HTTP or SSH: push, clone, fetch; and a small client.
+//!
+//! Everything here blocks on its reader and writer and is meant for a blocking thread. A push is taken in two halves,
+//! so that no thread waits for a build: [`Repository::receive`] ends with the pack durable and no ref moved;
+//! [`Repository::update_refs`] moves them once the build is live; [`Received::report`] is the answer.
+
+mod advertise;
+mod connectivity;
+mod error;
+mod fetch;
+mod oid;
+mod packet;
+mod quarantine;
+mod receive;
+mod repo;
+mod report;
+mod tree;
+mod upload;
+
+pub use advertise::Service;
+pub use error::GitError;
+pub use fetch::fetch_remote;
+pub use oid::Oid;
+pub use packet::{KEEP_ALIVE, progress, refusal};
+pub use receive::{Command, Limits, Received};
+pub use repo::{RefRefused, Repository};
+pub use tree::Exported;
