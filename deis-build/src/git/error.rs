@@ -44,4 +44,4 @@ impl GitError {
 }
 
 /// Result of a git operation.
-pub type Result<T> = std::result::Result<T, GitError>;
+pub(super) type Result<T> = std::result::Result<T, GitError>;

@@ -130,7 +130,8 @@ impl Negotiation<'_> {
 
     fn is_enough(&self, common: &[ObjectId]) -> bool {
         let reached = |want: &ObjectId| {
-            common.contains(want) || common.iter().any(|have| matches!(self.repo.merge_base(*want, *have), Ok(Some(_))))
+            common.contains(want)
+                || common.iter().any(|have| matches!(self.repo.merge_base(*want, *have), Ok(Some(_))))
         };
         self.wants.iter().all(reached)
     }

@@ -1,0 +1,283 @@
+//! The process that a build is: detect, compile, release and pack, with everything user-controlled inside it.
+//!
+//! It is this very program run again by the task runner; what to do comes on standard input, what came of it goes into
+//! a file, so that its output is the build's output and nothing else.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::atomic::AtomicBool,
+};
+
+use deis_core::{Digest, ProcessType, parse_procfile};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    release::default_process_types,
+    script::{self, Env, say},
+};
+use crate::{git::fetch_remote, slug};
+
+/// Name that the program is called by (`argv[0]`) to be a build.
+pub const NAME: &str = "deis-builder";
+
+/// What to build, where.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Job {
+    /// The build's own folder.
+    pub(crate) work: PathBuf,
+    /// Kept between builds of an app.
+    pub(crate) cache: PathBuf,
+    /// Config of the app, which buildpacks read as files.
+    pub(crate) config: BTreeMap<String, String>,
+    /// Environment of the scripts.
+    pub(crate) env: BTreeMap<String, String>,
+    /// Buildpacks to try, in order.
+    pub(crate) buildpacks: Vec<PathBuf>,
+    /// A buildpack to fetch instead: URL and reference.
+    pub(crate) fetch: Option<(String, Option<String>)>,
+}
+
+impl Job {
+    /// Where the source is, and the built app after it.
+    pub(crate) fn root(work: &Path) -> PathBuf {
+        work.join("app")
+    }
+
+    /// Where the packed slug is put.
+    pub(crate) fn slug(work: &Path) -> PathBuf {
+        work.join("slug.tar.zst")
+    }
+
+    /// Where the result is put.
+    pub(crate) fn result(work: &Path) -> PathBuf {
+        work.join("result.json")
+    }
+}
+
+/// What came of a build.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    Built { digest: Digest, processes: BTreeMap<ProcessType, String>, has_procfile: bool },
+    NoMatch { tried: Vec<(String, String)> },
+    Failed { step: String, exit: Option<i32> },
+    Refused { reason: String },
+}
+
+/// Is a build if the program is called so. Call it first in `main`.
+pub fn run_if_asked(args: &[OsString]) -> Option<ExitCode> {
+    let called = Path::new(args.first()?).file_name()?;
+    (called == NAME).then(main)
+}
+
+fn main() -> ExitCode {
+    let job: Job = match serde_json::from_reader(std::io::stdin().lock()) {
+        Ok(job) => job,
+        Err(error) => {
+            say(&format!(" !     this program builds only what deisd gives it ({error})"));
+            return ExitCode::from(2);
+        }
+    };
+    let outcome = build(&job).unwrap_or_else(|error| Outcome::Refused { reason: error.to_string() });
+    let built = matches!(outcome, Outcome::Built { .. });
+    let text = serde_json::to_vec(&outcome).unwrap_or_default();
+    if let Err(error) = fs::write(Job::result(&job.work), text) {
+        say(&format!(" !     the result cannot be written: {error}"));
+        return ExitCode::from(2);
+    }
+    ExitCode::from(u8::from(!built))
+}
+
+fn build(job: &Job) -> std::io::Result<Outcome> {
+    let root = Job::root(&job.work);
+    let env_dir = write_env(job)?;
+    let home = write_home(job)?;
+    let mut env: Env = job.env.clone();
+    env.extend(
+        [("HOME", &home), ("APP_DIR", &root)].map(|(k, v)| (k.to_owned(), v.to_string_lossy().into_owned())),
+    );
+
+    let (pack, name) = match choose(job, &root, &env)? {
+        Ok(found) => found,
+        Err(outcome) => return Ok(outcome),
+    };
+    say(&format!("-----> {name} app detected"));
+    let own = |step: &str| root.join("bin").join(step);
+    let args = [root.as_path(), job.cache.as_path(), env_dir.as_path()];
+    let steps: [(&str, PathBuf, &[&Path]); 3] = [
+        ("bin/pre-compile", own("pre-compile"), &[]),
+        ("compile", pack.join("bin/compile"), &args),
+        ("bin/post-compile", own("post-compile"), &[]),
+    ];
+    let mut defaults = BTreeMap::new();
+    for (step, program, args) in steps {
+        if step != "compile" && !is_executable(&program) {
+            continue;
+        }
+        let status = script::stream(&program, args, &root, &env)?;
+        if !status.success() {
+            return Ok(Outcome::Failed { step: step.to_owned(), exit: status.code() });
+        }
+        if step == "compile" {
+            read_export(&pack, &mut env);
+            match release(&pack, &root, &env)? {
+                Ok(found) => defaults = found,
+                Err(outcome) => return Ok(outcome),
+            }
+        }
+    }
+    let (processes, has_procfile) = match discover(&root, &name, defaults)? {
+        Ok(found) => found,
+        Err(reason) => return Ok(Outcome::Refused { reason }),
+    };
+    let packed = slug::pack(&root, &Job::slug(&job.work))?;
+    say(&format!("-----> Compiled slug size is {}", size(packed.bytes)));
+    Ok(Outcome::Built { digest: packed.digest, processes, has_procfile })
+}
+
+/// The buildpack asked for, or the first that detects the app.
+fn choose(job: &Job, root: &Path, env: &Env) -> std::io::Result<Result<(PathBuf, String), Outcome>> {
+    if let Some((url, reference)) = &job.fetch {
+        say("-----> Fetching custom buildpack");
+        let pack = job.work.join("buildpack");
+        fs::create_dir(&pack)?;
+        if let Err(error) = fetch_remote(url, reference.as_deref(), &pack, &AtomicBool::new(false)) {
+            return Ok(Err(Outcome::Refused { reason: error.to_string() }));
+        }
+        if !is_executable(&pack.join("bin/compile")) {
+            let reason = format!("{url} is no buildpack: it has no executable bin/compile");
+            return Ok(Err(Outcome::Refused { reason }));
+        }
+        // Its detect is asked for a name only: who names a buildpack wants it.
+        let named = script::capture(&pack.join("bin/detect"), &[root], root, env).ok();
+        let name =
+            named.map(|(_, out, _)| out).filter(|n| !n.is_empty()).unwrap_or_else(|| "Custom".to_owned());
+        return Ok(Ok((pack, first_line(&name))));
+    }
+    let mut tried = Vec::new();
+    for pack in &job.buildpacks {
+        let own = pack.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match script::capture(&pack.join("bin/detect"), &[root], root, env) {
+            Ok((status, out, _)) if status.success() => {
+                let name = if out.is_empty() { own } else { first_line(&out) };
+                return Ok(Ok((pack.clone(), name)));
+            }
+            Ok((_, out, err)) => tried.push((own, first_line(if err.is_empty() { &out } else { &err }))),
+            Err(error) => tried.push((own, format!("its bin/detect cannot be run: {error}"))),
+        }
+    }
+    Ok(Err(Outcome::NoMatch { tried }))
+}
+
+type Processes = BTreeMap<ProcessType, String>;
+
+fn release(pack: &Path, root: &Path, env: &Env) -> std::io::Result<Result<Processes, Outcome>> {
+    let program = pack.join("bin/release");
+    if !is_executable(&program) {
+        return Ok(Ok(Processes::new()));
+    }
+    let (status, out, err) = script::capture(&program, &[root], root, env)?;
+    if !status.success() {
+        say(&format!(" !     {}", first_line(&err)));
+        return Ok(Err(Outcome::Failed { step: "release".to_owned(), exit: status.code() }));
+    }
+    fs::write(root.join(".release"), &out)?;
+    Ok(default_process_types(&out).map_err(|reason| Outcome::Refused { reason }))
+}
+
+/// Procfile over the buildpack's defaults, and whether there is one.
+fn discover(
+    root: &Path,
+    name: &str,
+    defaults: Processes,
+) -> std::io::Result<Result<(Processes, bool), String>> {
+    say("-----> Discovering process types");
+    let list = |types: &Processes| types.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let file = root.join("Procfile");
+    let has_procfile = file.is_file();
+    let mut processes = defaults;
+    if !processes.is_empty() {
+        say(&format!("       Default process types for {name} -> {}", list(&processes)));
+    }
+    if has_procfile {
+        match parse_procfile(&fs::read_to_string(&file)?) {
+            Ok(own) => {
+                say(&format!("       Procfile declares types -> {}", list(&own)));
+                processes.extend(own);
+            }
+            Err(error) => return Ok(Err(error.to_string())),
+        }
+    }
+    if processes.is_empty() {
+        let text = "there is no process type to run: add a Procfile, such as `web: python3 app.py`";
+        return Ok(Err(text.to_owned()));
+    }
+    Ok(Ok((processes, has_procfile)))
+}
+
+/// One file per config value, as the third argument of `bin/compile` wants them.
+fn write_env(job: &Job) -> std::io::Result<PathBuf> {
+    let folder = job.work.join("env");
+    fs::create_dir(&folder)?;
+    for (key, value) in &job.config {
+        let mut file =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(key))?;
+        std::io::Write::write_all(&mut file, value.as_bytes())?;
+    }
+    Ok(folder)
+}
+
+/// A home of the build's own, with the app's `SSH_KEY` for private dependencies.
+fn write_home(job: &Job) -> std::io::Result<PathBuf> {
+    let home = job.work.join("home");
+    fs::create_dir(&home)?;
+    let Some(encoded) = job.config.get("SSH_KEY") else { return Ok(home) };
+    let Ok(key) = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, encoded.trim()) else {
+        say(" !     SSH_KEY is not base64 and is left out; `deis config:push` would have encoded it");
+        return Ok(home);
+    };
+    let folder = home.join(".ssh");
+    fs::create_dir(&folder)?;
+    let write = |name: &str, data: &[u8]| {
+        let mut file =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(folder.join(name))?;
+        std::io::Write::write_all(&mut file, data)
+    };
+    write("id_rsa", &key)?;
+    write("config", b"Host *\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n")?;
+    Ok(home)
+}
+
+/// What a buildpack leaves in `export` for those after it: plain `export KEY="value"` lines.
+fn read_export(pack: &Path, env: &mut Env) {
+    let Ok(text) = fs::read_to_string(pack.join("export")) else { return };
+    for line in text.lines() {
+        let Some((key, value)) = line.trim().strip_prefix("export ").and_then(|l| l.split_once('=')) else {
+            continue;
+        };
+        let value = value.trim_matches(['"', '\'']);
+        // `$PATH` and the like stand for what was there before.
+        let old = env.get(key).cloned().unwrap_or_default();
+        env.insert(
+            key.to_owned(),
+            value.replace(&format!("${key}"), &old).replace(&format!("${{{key}}}"), &old),
+        );
+    }
+}
+
+fn is_executable(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+fn size(bytes: u64) -> String {
+    let tenths = |unit: u64| format!("{}.{}", bytes / unit, bytes % unit * 10 / unit);
+    if bytes >= 1 << 20 { format!("{}M", tenths(1 << 20)) } else { format!("{}K", tenths(1 << 10)) }
+}
