@@ -9,6 +9,9 @@ compile_error!(
 pub mod conformance;
 mod endpoints;
 mod error;
+#[cfg(feature = "local")]
+pub mod local;
+pub mod logs;
 pub mod model;
 pub mod plan;
 pub mod port;

@@ -1,5 +1,16 @@
 //! What proves a back end right, and the engine unkillable. Unstable: cases are added in any version.
 
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a case panics where a promise is broken: that is what it is for"
+)]
+
+pub mod logs;
+pub mod router;
+pub mod runner;
+pub mod scheduler;
+mod wait;
+
 /// A fault that can be planted into the reconciler, to prove that the kill sweep finds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bug {

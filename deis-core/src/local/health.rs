@@ -1,0 +1,338 @@
+//! When an instance takes requests, when it does not, and when it is to be started again.
+
+use std::{
+    convert::Infallible,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::sleep;
+
+use super::{
+    check, folder,
+    instance::{Running, Supervisor},
+    launch, proc,
+    shim::{Start, now},
+    task,
+};
+use crate::model::{Cause, InstanceState, Probe, Template};
+
+/// How often a ready instance without a check of its own is asked whether it still listens.
+const STILL_LISTENS: Duration = Duration::from_secs(10);
+/// So many refusals in a row mean that it does not.
+const REFUSALS: u32 = 3;
+/// How often one looks where a process listens that does not listen where it should.
+const LOOK_ELSEWHERE: Duration = Duration::from_secs(1);
+/// How long a template that is not known yet is waited for at a time.
+const UNKNOWN: Duration = Duration::from_secs(1);
+
+/// The checks of one run of an instance.
+pub(super) struct Health<'a> {
+    supervisor: &'a Supervisor,
+    running: &'a Running,
+    begun: Instant,
+}
+
+/// What makes an instance ready.
+enum Readiness {
+    /// It accepts connections on `$PORT`.
+    Listens,
+    /// It has run for a while.
+    Runs,
+    /// It passes a probe.
+    Probe(Probe),
+}
+
+/// Why a check did not pass.
+struct Failure {
+    reason: String,
+    /// Whether nobody listens on `$PORT`.
+    refused: bool,
+}
+
+/// Results in a row.
+#[derive(Default)]
+struct Streak {
+    passes: u32,
+    failures: u32,
+}
+
+/// Ports that a process listens on while its own stays silent.
+struct Elsewhere {
+    looked: Instant,
+    since: Option<Instant>,
+    found: Vec<u16>,
+}
+
+impl<'a> Health<'a> {
+    pub(super) fn new(supervisor: &'a Supervisor, running: &'a Running) -> Self {
+        Self { supervisor, running, begun: Instant::now() }
+    }
+
+    /// Keeps the instance's state up to date. Returns only if it is to be started again.
+    pub(super) async fn watch(&self) -> Cause {
+        tokio::select! {
+            never = self.readiness() => match never {},
+            cause = self.liveness() => cause,
+        }
+    }
+
+    async fn readiness(&self) -> Infallible {
+        let (mut ready, mut streak) = (false, Streak::default());
+        let mut elsewhere = Elsewhere { looked: self.begun, since: None, found: Vec::new() };
+        loop {
+            let template = self.supervisor.template();
+            let by = self.readiness_by(template.as_deref());
+            if let (false, Readiness::Probe(probe)) = (ready, &by) {
+                let delay = seconds(probe.initial_delay_seconds);
+                sleep(delay.saturating_sub(self.begun.elapsed())).await;
+            }
+            let (passes, refusals) = match &by {
+                Readiness::Probe(probe) => (probe.success_threshold.max(1), probe.failure_threshold.max(1)),
+                Readiness::Listens | Readiness::Runs => (1, REFUSALS),
+            };
+            match self.is_ready(&by, template.as_ref()).await {
+                Ok(address) => {
+                    streak.pass();
+                    if !ready && streak.passes >= passes {
+                        ready = true;
+                        self.report_ready(address);
+                    }
+                }
+                Err(failure) if ready => {
+                    streak.fail();
+                    if streak.failures >= refusals {
+                        ready = false;
+                        self.report_unready(self.cause(&failure, &[]));
+                    }
+                }
+                Err(failure) => {
+                    streak.fail();
+                    self.not_ready(&by, &failure, streak.failures >= refusals, &mut elsewhere).await;
+                }
+            }
+            if ready && template.is_some() && matches!(by, Readiness::Runs) {
+                std::future::pending::<()>().await;
+            }
+            sleep(self.pause(&by, ready)).await;
+        }
+    }
+
+    async fn liveness(&self) -> Cause {
+        let mut streak = Streak::default();
+        loop {
+            let Some(template) = self.supervisor.template() else {
+                sleep(UNKNOWN).await;
+                continue;
+            };
+            let Some(probe) = &template.probes.liveness else {
+                return std::future::pending().await;
+            };
+            sleep(seconds(probe.initial_delay_seconds).saturating_sub(self.begun.elapsed())).await;
+            match self.probe(probe, &template, "check-alive").await {
+                Ok(_) => streak.pass(),
+                Err(failure) => {
+                    streak.fail();
+                    if streak.failures >= probe.failure_threshold.max(1) {
+                        let process = self.supervisor.process.clone();
+                        return Cause::Probe { process, reason: failure.reason };
+                    }
+                }
+            }
+            sleep(seconds(probe.period_seconds.max(1))).await;
+        }
+    }
+
+    fn readiness_by(&self, template: Option<&Template>) -> Readiness {
+        match template.and_then(|t| t.probes.readiness.clone()) {
+            Some(probe) => Readiness::Probe(probe),
+            None if self.running.state.identity.routable => Readiness::Listens,
+            None => Readiness::Runs,
+        }
+    }
+
+    /// Checks once. The address is where requests go.
+    async fn is_ready(
+        &self,
+        by: &Readiness,
+        template: Option<&Arc<Template>>,
+    ) -> Result<SocketAddr, Failure> {
+        let port = self.port();
+        match (by, template) {
+            (Readiness::Probe(probe), Some(template)) => self.probe(probe, template, "check-ready").await,
+            (Readiness::Runs, _) => {
+                let ran = now().0.saturating_sub(self.running.state.started.0);
+                let settle = self.supervisor.table.options.timing.settle;
+                let settled = u128::try_from(ran).is_ok_and(|ran| ran >= settle.as_millis());
+                let failure = || Failure { reason: "it has just started".to_owned(), refused: false };
+                settled.then_some((Ipv4Addr::LOCALHOST, port).into()).ok_or_else(failure)
+            }
+            _ => listens(port).await,
+        }
+    }
+
+    async fn probe(&self, probe: &Probe, template: &Template, place: &str) -> Result<SocketAddr, Failure> {
+        let port = self.port();
+        let limit = seconds(probe.timeout_seconds.max(1));
+        if let Some(exec) = &probe.exec {
+            let passed = self.exec(&exec.command, template, limit, place).await;
+            let failed = |reason| Failure { reason, refused: false };
+            return passed.map(|()| (Ipv4Addr::LOCALHOST, port).into()).map_err(failed);
+        }
+        let asked = async {
+            let address = listens(port).await?;
+            match &probe.http_get {
+                Some(http) => {
+                    check::http(port, http).await.map_err(|reason| Failure { reason, refused: false })
+                }
+                None => Ok(address),
+            }
+        };
+        tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| {
+            Err(Failure { reason: format!("no answer within {} s", limit.as_secs()), refused: false })
+        })
+    }
+
+    async fn exec(
+        &self,
+        command: &[String],
+        template: &Template,
+        limit: Duration,
+        place: &str,
+    ) -> Result<(), String> {
+        let Some((program, args)) = command.split_first() else {
+            return Err("its command is empty".to_owned());
+        };
+        let options = &self.supervisor.table.options;
+        let folder = self.supervisor.table.folder(&self.supervisor.app, &self.supervisor.name);
+        let home = folder::files(&folder);
+        let env = launch::environment(options, template, self.port(), &home);
+        let start = Start::Program { program: Path::new(program).into(), argv0: None, args: args.to_vec() };
+        task::run_quietly(options, folder.join(place), start, env, home, limit).await
+    }
+
+    /// Looks for the reason and judges it: what listens elsewhere, or takes too long, is failing.
+    async fn not_ready(&self, by: &Readiness, failure: &Failure, known: bool, elsewhere: &mut Elsewhere) {
+        let timing = &self.supervisor.table.options.timing;
+        let look = LOOK_ELSEWHERE.min(timing.not_listening_after / 4);
+        if failure.refused && elsewhere.looked.elapsed() >= look {
+            elsewhere.look(self.running.state.shim.pid, self.port()).await;
+        }
+        let listens_elsewhere = elsewhere.since.is_some_and(|at| at.elapsed() >= timing.not_listening_after);
+        let delay = match by {
+            Readiness::Probe(probe) => seconds(probe.initial_delay_seconds),
+            Readiness::Listens | Readiness::Runs => Duration::ZERO,
+        };
+        let late = self.begun.elapsed() >= timing.start_budget + delay;
+        if !matches!(by, Readiness::Runs) && (known || late || listens_elsewhere) {
+            let cause = self.cause(failure, &elsewhere.found);
+            if listens_elsewhere || late { self.report_failing(cause) } else { self.report_trouble(cause) }
+        }
+    }
+
+    fn cause(&self, failure: &Failure, found: &[u16]) -> Cause {
+        let process = self.supervisor.process.clone();
+        if failure.refused {
+            Cause::NotListening { process, port: self.port(), found: found.to_vec() }
+        } else {
+            Cause::Probe { process, reason: failure.reason.clone() }
+        }
+    }
+
+    fn pause(&self, by: &Readiness, ready: bool) -> Duration {
+        match by {
+            Readiness::Probe(probe) if ready => seconds(probe.period_seconds.max(1)),
+            Readiness::Probe(probe) => seconds(probe.period_seconds.clamp(1, 2)) / 2,
+            Readiness::Listens if ready => STILL_LISTENS,
+            Readiness::Runs if ready => UNKNOWN,
+            // A process that is about to listen is not kept waiting; one that takes long is not pestered.
+            Readiness::Listens | Readiness::Runs => match self.begun.elapsed().as_millis() {
+                0..500 => Duration::from_millis(10),
+                500..3_000 => Duration::from_millis(25),
+                3_000..15_000 => Duration::from_millis(100),
+                _ => Duration::from_millis(250),
+            },
+        }
+    }
+
+    fn report_ready(&self, address: SocketAddr) {
+        let Supervisor { table, app, name, process, .. } = self.supervisor;
+        let routable = self.running.state.identity.routable;
+        table.change(app, name, |slot| {
+            if slot.is_leaving() {
+                return;
+            }
+            slot.state = InstanceState::Ready;
+            slot.proven = true;
+            if routable {
+                table.options.endpoints.add(&app.name, process, name, &slot.id, address);
+            }
+        });
+    }
+
+    fn report_unready(&self, cause: Cause) {
+        let Supervisor { table, app, name, .. } = self.supervisor;
+        table.options.endpoints.drain(&app.name, name);
+        self.report(InstanceState::Unready, cause);
+    }
+
+    fn report_failing(&self, cause: Cause) {
+        self.report(InstanceState::Failing { cause: cause.clone() }, cause);
+    }
+
+    fn report(&self, state: InstanceState, cause: Cause) {
+        let Supervisor { table, app, name, .. } = self.supervisor;
+        table.change(app, name, |slot| {
+            slot.trouble = Some(cause);
+            if !slot.is_leaving() {
+                slot.state = state;
+            }
+        });
+    }
+
+    fn report_trouble(&self, cause: Cause) {
+        let Supervisor { table, app, name, .. } = self.supervisor;
+        table.change(app, name, |slot| slot.trouble = Some(cause));
+    }
+
+    fn port(&self) -> u16 {
+        self.running.state.identity.port
+    }
+}
+
+impl Streak {
+    fn pass(&mut self) {
+        (self.passes, self.failures) = (self.passes.saturating_add(1), 0);
+    }
+
+    fn fail(&mut self) {
+        (self.passes, self.failures) = (0, self.failures.saturating_add(1));
+    }
+}
+
+impl Elsewhere {
+    async fn look(&mut self, shim: i32, port: u16) {
+        self.looked = Instant::now();
+        let found = tokio::task::spawn_blocking(move || proc::listening(&proc::descendants(shim))).await;
+        self.found = found.unwrap_or_default();
+        self.found.retain(|other| *other != port);
+        if self.found.is_empty() {
+            self.since = None;
+        } else {
+            self.since.get_or_insert_with(Instant::now);
+        }
+    }
+}
+
+async fn listens(port: u16) -> Result<SocketAddr, Failure> {
+    check::accepts(port).await.map_err(|error| Failure {
+        reason: format!("port {port}: {error}"),
+        refused: error.kind() == std::io::ErrorKind::ConnectionRefused,
+    })
+}
+
+fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(u64::from(seconds))
+}

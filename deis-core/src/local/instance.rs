@@ -1,0 +1,277 @@
+//! The supervisor of one instance: start, check, start again, drain, stop.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::{sync::watch, time::timeout};
+
+use super::{
+    copy::remove_tree,
+    endings::Endings,
+    folder,
+    health::Health,
+    launch::{self, NotStarted},
+    process::Process,
+    shim::{Ended, Identity, State},
+    slot::Slot,
+    table::Table,
+};
+use crate::model::{
+    AppRef, Cause, Exit, Generation, InstanceName, InstanceState, ProcessType, Template, TemplateId,
+};
+
+/// Lines of output that go with the news of an end.
+const LAST_LINES: usize = 50;
+/// What a shim may take beyond the grace period.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// An instance whose shim lives.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) process: Process,
+    pub(super) state: State,
+}
+
+/// Watches over one instance until nothing of it runs.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    pub(super) table: Arc<Table>,
+    pub(super) app: AppRef,
+    pub(super) name: InstanceName,
+    pub(super) process: ProcessType,
+    id: TemplateId,
+    leave: watch::Receiver<bool>,
+    endings: Endings,
+}
+
+/// How a stretch of running ended.
+enum Stretch {
+    Left,
+    Ended,
+    /// It failed its liveness check.
+    Unhealthy(Cause),
+}
+
+impl Supervisor {
+    pub(super) fn new(table: Arc<Table>, app: AppRef, name: InstanceName, slot: &Slot) -> Self {
+        let (process, id) = (slot.process.clone(), slot.id.clone());
+        Self { table, app, name, process, id, leave: slot.leave.subscribe(), endings: Endings::default() }
+    }
+
+    /// Runs the instance, again and again, until it is let go.
+    pub(super) async fn run(mut self, mut adopted: Option<Running>) {
+        loop {
+            let running = match adopted.take() {
+                Some(running) => Ok(Some(running)),
+                None => self.start().await,
+            };
+            let begun = Instant::now();
+            let (cause, definitive) = match running {
+                Ok(None) => break,
+                Ok(Some(running)) => {
+                    let stretch = self.stretch(&running).await;
+                    if !matches!(stretch, Stretch::Ended) {
+                        self.stop(&running).await;
+                    }
+                    let cause = self.clean_up(&running).await;
+                    match stretch {
+                        Stretch::Left => break,
+                        Stretch::Ended => (cause, false),
+                        Stretch::Unhealthy(cause) => (cause, false),
+                    }
+                }
+                Err(NotStarted { cause, definitive }) => (cause, definitive),
+            };
+            let timing = &self.table.options.timing;
+            let wait = self.endings.add(Instant::now(), begun.elapsed(), timing);
+            let definitive = definitive || self.endings.are_a_loop(timing);
+            self.report_end(&cause, definitive);
+            if timeout(wait, left(&mut self.leave)).await.is_ok() {
+                break;
+            }
+        }
+        self.remove_folder().await;
+        self.table.forget(&self.app, &self.name);
+    }
+
+    /// The template, once it is known.
+    pub(super) fn template(&self) -> Option<Arc<Template>> {
+        self.table.read(self.app.uid, |app| app.slots.get(&self.name)?.template.clone()).flatten()
+    }
+
+    /// Starts the process. `None` if there is nothing to start, or it was let go meanwhile.
+    async fn start(&mut self) -> Result<Option<Running>, NotStarted> {
+        let Some(template) = self.template() else { return Ok(None) };
+        let options = self.table.options.clone();
+        let source = tokio::select! {
+            () = left(&mut self.leave) => return Ok(None),
+            source = launch::unpack(&options, &template.launch.artifact) => source?,
+        };
+        let Some(port) = self.table.ports.take() else {
+            let reason = "every port for instances is in use".to_owned();
+            return Err(NotStarted { cause: Cause::Unschedulable { reason }, definitive: true });
+        };
+        let identity = self.identity(&template, port);
+        let notices = self.notices(&template);
+        let started = launch::start(&options, &template, source, identity, notices).await;
+        let running = started.and_then(|(child, state)| {
+            let process = Process::started(child)?;
+            Ok(state.map(|state| Running { process, state }))
+        });
+        match running {
+            Ok(Some(running)) => {
+                let state = &running.state;
+                let (main, started) = (state.main, state.started);
+                self.table.change(&self.app, &self.name, |slot| {
+                    (slot.main, slot.port, slot.started) = (Some(main), Some(port), started);
+                });
+                Ok(Some(running))
+            }
+            other => {
+                self.table.ports.free(port);
+                let reason = match other {
+                    Err(error) => launch::reason(error.as_ref()),
+                    Ok(_) => "the supervising process ended before the app started".to_owned(),
+                };
+                let cause = self.cause_on_disk().unwrap_or(Cause::Unschedulable { reason });
+                Err(NotStarted { cause, definitive: false })
+            }
+        }
+    }
+
+    /// Runs until it ends, is let go, or is found dead.
+    async fn stretch(&mut self, running: &Running) -> Stretch {
+        let mut leave = self.leave.clone();
+        let health = Health::new(self, running);
+        tokio::select! {
+            biased;
+            () = running.process.ended() => Stretch::Ended,
+            () = left(&mut leave) => Stretch::Left,
+            cause = health.watch() => Stretch::Unhealthy(cause),
+        }
+    }
+
+    /// Drains, asks, and at last forces it to end.
+    async fn stop(&self, running: &Running) {
+        let options = &self.table.options;
+        options.endpoints.drain(&self.app.name, &self.name);
+        tokio::select! {
+            () = running.process.ended() => return,
+            _ = timeout(options.timing.drain_limit, options.endpoints.idle(&self.app.name, &self.name)) => {}
+        }
+        running.process.signal(Signal::TERM);
+        let grace = Duration::from_secs(u64::from(running.state.identity.grace_seconds));
+        if timeout(grace + MARGIN, running.process.ended()).await.is_err() {
+            running.process.signal(Signal::KILL);
+            running.process.ended().await;
+        }
+    }
+
+    /// Puts away what an ended process leaves, and says how it ended.
+    async fn clean_up(&self, running: &Running) -> Cause {
+        let identity = &running.state.identity;
+        self.table.options.endpoints.remove(&self.app.name, &identity.process, &self.name);
+        let cause = self.cause_on_disk().unwrap_or_else(|| {
+            kill_orphans(&running.state);
+            self.cause(Exit::Lost)
+        });
+        self.table.ports.free(identity.port);
+        let apps = folder::of_app(&self.table.options.run_dir, self.app.uid);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || folder::tidy(&apps)).await {
+            tracing::warn!(app = %self.app, %error, "the folder of an ended instance cannot be tidied");
+        }
+        cause
+    }
+
+    /// Removes all traces if the app was removed, before it is seen to be gone.
+    async fn remove_folder(&self) {
+        let removed = self.table.read(self.app.uid, |app| app.accepted == Generation::MAX);
+        if removed != Some(true) {
+            return;
+        }
+        let folder = self.folder();
+        let gone = tokio::task::spawn_blocking(move || {
+            remove_tree(&folder)?;
+            // Goes with the app's last instance.
+            let _ = folder.parent().map(std::fs::remove_dir);
+            Ok::<(), std::io::Error>(())
+        });
+        if let Ok(Err(error)) = gone.await {
+            tracing::warn!(app = %self.app, %error, "the folder of a removed instance cannot be removed");
+        }
+    }
+
+    fn report_end(&self, cause: &Cause, definitive: bool) {
+        self.table.change(&self.app, &self.name, |slot| {
+            (slot.main, slot.port) = (None, None);
+            slot.trouble = Some(cause.clone());
+            if slot.is_leaving() {
+                return;
+            }
+            slot.state = if definitive {
+                InstanceState::Failing { cause: cause.clone() }
+            } else if slot.proven {
+                InstanceState::Unready
+            } else {
+                InstanceState::Starting
+            };
+        });
+    }
+
+    /// How the process ended, if its shim wrote that down.
+    fn cause_on_disk(&self) -> Option<Cause> {
+        let ended = Ended::read(&self.folder())?;
+        Some(self.cause(ended.exit))
+    }
+
+    fn cause(&self, exit: Exit) -> Cause {
+        let started = self.table.read(self.app.uid, |app| app.slots.get(&self.name).map(|slot| slot.started));
+        let since = started.flatten().unwrap_or_default();
+        let last_lines = folder::last_lines(&self.folder(), since, LAST_LINES);
+        Cause::CrashLoop { process: self.process.clone(), exit, last_lines }
+    }
+
+    fn identity(&self, template: &Template, port: u16) -> Identity {
+        Identity {
+            app: self.app.clone(),
+            instance: self.name.clone(),
+            process: self.process.clone(),
+            release: template.release,
+            template: self.id.clone(),
+            routable: template.routable,
+            port,
+            grace_seconds: template.grace_seconds,
+        }
+    }
+
+    fn notices(&self, template: &Template) -> Vec<String> {
+        let own = template.env.get("PORT").filter(|_| self.table.warns_of_port(self.app.uid, &self.id));
+        own.map(|value| {
+            format!("PORT={value} of the config has no effect: each instance gets a port of its own in $PORT")
+        })
+        .into_iter()
+        .collect()
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.table.folder(&self.app, &self.name)
+    }
+}
+
+/// Ends what a shim that was killed left behind, unless the number belongs to somebody else by now.
+pub(super) fn kill_orphans(state: &State) {
+    if let Some(group) = Pid::from_raw(state.main.pid).filter(|_| state.main.exists()) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+async fn left(leave: &mut watch::Receiver<bool>) {
+    if leave.wait_for(|left| *left).await.is_err() {
+        // Nobody can let it go any more.
+        std::future::pending::<()>().await;
+    }
+}

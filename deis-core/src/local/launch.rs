@@ -1,0 +1,113 @@
+//! Starts an instance: its files, its port, its environment, its shim.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    process::Child,
+};
+
+use super::{
+    copy::{copy_tree, remove_tree},
+    folder,
+    options::LocalOptions,
+    process,
+    shim::{Identity, Output, Spec, Start, State},
+};
+use crate::{
+    model::{Artifact, Cause, Template},
+    port::{ArtifactError, ArtifactFolder, BoxError},
+};
+
+/// Why an instance could not be started.
+#[derive(Debug)]
+pub(super) struct NotStarted {
+    pub(super) cause: Cause,
+    /// Whether trying again cannot help.
+    pub(super) definitive: bool,
+}
+
+/// Makes the artifact's folder ready.
+pub(super) async fn unpack(
+    options: &LocalOptions,
+    artifact: &Artifact,
+) -> Result<ArtifactFolder, NotStarted> {
+    (options.unpacker)(artifact.clone()).await.map_err(|error| NotStarted {
+        definitive: matches!(error, ArtifactError::Definitive { .. }),
+        cause: Cause::Artifact {
+            reason: match error {
+                ArtifactError::Definitive { reason } => reason,
+                ArtifactError::Unavailable(source) => reason(source.as_ref()),
+            },
+        },
+    })
+}
+
+/// An error with its causes, in one line.
+pub(super) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string);
+    causes.collect::<Vec<_>>().join(": ")
+}
+
+/// Copies the files and starts the shim, off the async threads.
+pub(super) async fn start(
+    options: &LocalOptions,
+    template: &Template,
+    source: ArtifactFolder,
+    identity: Identity,
+    notices: Vec<String>,
+) -> Result<(Child, Option<State>), BoxError> {
+    let folder = folder::of_instance(&options.run_dir, identity.app.uid, &identity.instance);
+    let directory = folder::files(&folder);
+    let spec = Spec {
+        env: environment(options, template, identity.port, &directory),
+        start: Start::Shell { command: template.launch.command.clone() },
+        grace_ms: u64::from(template.grace_seconds) * 1000,
+        limit_ms: None,
+        output: Output::Files { identity: Box::new(identity), notices },
+        folder,
+        directory,
+    };
+    let shim = options.shim.clone();
+    let started = tokio::task::spawn_blocking(move || {
+        make_private(&spec.folder)?;
+        for old in ["exit.json", "state.json"] {
+            remove_file(&spec.folder.join(old))?;
+        }
+        remove_tree(&spec.directory)?;
+        if let Output::Files { identity, .. } = &spec.output {
+            identity.write(&spec.folder)?;
+        }
+        copy_tree(&source.path, &spec.directory)?;
+        drop(source);
+        process::start_instance(&shim, &spec)
+    });
+    Ok(started.await??)
+}
+
+/// The environment of an instance: the template's, its port, and what every process needs.
+pub(super) fn environment(
+    options: &LocalOptions,
+    template: &Template,
+    port: u16,
+    home: &Path,
+) -> BTreeMap<String, String> {
+    let mut env = template.env.clone();
+    env.insert("PORT".to_owned(), port.to_string());
+    env.insert("HOME".to_owned(), home.display().to_string());
+    env.entry("PATH".to_owned()).or_insert_with(|| options.path.clone());
+    env
+}
+
+/// Makes a folder, with its parents, that nobody else can look into.
+pub(super) fn make_private(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+fn remove_file(path: &PathBuf) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

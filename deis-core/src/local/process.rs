@@ -1,0 +1,111 @@
+//! A shim as its starter or adopter sees it.
+
+use std::{
+    io::{self, BufRead as _, BufReader, Write as _},
+    os::{fd::OwnedFd, unix::process::CommandExt as _},
+    process::{Child, ChildStdin, Command, Stdio},
+};
+
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use tokio::io::unix::AsyncFd;
+
+use super::{
+    options::ShimProgram,
+    readable::readable,
+    shim::{self, Spec, State, Who},
+};
+
+/// A living shim, or one whose end has not been looked at.
+#[derive(Debug)]
+pub(super) struct Process {
+    pidfd: AsyncFd<OwnedFd>,
+    /// `None` for an adopted one: somebody else reaps it.
+    child: Option<Child>,
+}
+
+impl Process {
+    /// Watches a shim that this process started.
+    pub(super) fn started(child: Child) -> io::Result<Self> {
+        let pid = Pid::from_child(&child);
+        let pidfd = pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(io::Error::from).and_then(readable);
+        match pidfd {
+            Ok(pidfd) => Ok(Self { pidfd, child: Some(child) }),
+            Err(error) => {
+                // What cannot be watched must not run.
+                let _ = kill_process(pid, Signal::TERM);
+                Err(error)
+            }
+        }
+    }
+
+    /// Watches a shim that an earlier process started; `None` if it is gone.
+    pub(super) fn adopted(shim: Who) -> io::Result<Option<Self>> {
+        let Some(pid) = Pid::from_raw(shim.pid) else { return Ok(None) };
+        match pidfd_open(pid, PidfdFlags::NONBLOCK) {
+            // Only now does the number stand for one process for good.
+            Ok(pidfd) if shim.exists() => Ok(Some(Self { pidfd: readable(pidfd)?, child: None })),
+            Ok(_) | Err(rustix::io::Errno::SRCH) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until it has ended. May be dropped and called again.
+    pub(super) async fn ended(&self) {
+        // An error means that there is nothing to wait for.
+        let _ = self.pidfd.readable().await;
+    }
+
+    /// Sends a signal; one that is gone gets none.
+    pub(super) fn signal(&self, signal: Signal) {
+        let _ = pidfd_send_signal(self.pidfd.get_ref(), signal);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // Reaps one that has ended; a living one is left alone.
+            let _ = child.try_wait();
+        }
+    }
+}
+
+/// Starts the shim of an instance and waits until its child runs; blocks for some milliseconds.
+/// Returns no state if the child could not be started.
+pub(super) fn start_instance(program: &ShimProgram, spec: &Spec) -> io::Result<(Child, Option<State>)> {
+    let mut child = command(program).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    drop(give(&mut child, spec)?);
+    let mut line = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        BufReader::new(stdout).read_line(&mut line)?;
+    }
+    let state = if line.is_empty() { None } else { State::read(&spec.folder) };
+    Ok((child, state))
+}
+
+/// Starts the shim of a task. Whoever holds the returned pipe keeps the task alive; what is written into it
+/// is the input of the task.
+pub(super) fn start_task(program: &ShimProgram, spec: &Spec) -> io::Result<(Child, Option<ChildStdin>)> {
+    let mut child = command(program).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let lifeline = give(&mut child, spec)?;
+    Ok((child, lifeline))
+}
+
+fn command(program: &ShimProgram) -> Command {
+    let mut command = match program {
+        ShimProgram::ThisExecutable => Command::new("/proc/self/exe"),
+        ShimProgram::Path(path) => Command::new(path),
+    };
+    command.arg0(shim::NAME).env_clear().current_dir("/").stdin(Stdio::piped());
+    command
+}
+
+fn give(child: &mut Child, spec: &Spec) -> io::Result<Option<ChildStdin>> {
+    let mut pipe = child.stdin.take();
+    if let Some(pipe) = &mut pipe {
+        let mut line = serde_json::to_vec(spec)?;
+        line.push(b'\n');
+        pipe.write_all(&line)?;
+    }
+    Ok(pipe)
+}

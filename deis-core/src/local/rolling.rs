@@ -1,0 +1,170 @@
+//! Which instances to start and which to let go: rolling with one extra, none unavailable. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::model::{InstanceName, ProcessType, TemplateId, Timestamp};
+
+/// What is wanted of one process type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) scale: usize,
+    pub(super) template: TemplateId,
+}
+
+/// An instance, as far as rolling looks at it. Leaving ones are left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) name: InstanceName,
+    pub(super) process: ProcessType,
+    pub(super) template: TemplateId,
+    /// Whether it was asked to give way to another of its kind.
+    pub(super) evicted: bool,
+    pub(super) ready: bool,
+    /// Whether it ever was ready: then it may come back.
+    pub(super) proven: bool,
+    pub(super) started: Timestamp,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Moves {
+    /// How many instances of which type to start.
+    pub(super) start: BTreeMap<ProcessType, usize>,
+    /// Instances that leave.
+    pub(super) leave: Vec<InstanceName>,
+}
+
+/// Decides for all process types of an app.
+///
+/// Instances of the wanted template are *current*, others *old*. At most `scale + 1` run, except that nothing
+/// that is ready leaves before `scale` others are.
+pub(super) fn decide(wanted: &BTreeMap<ProcessType, Wanted>, seen: &[Seen]) -> Moves {
+    let mut moves = Moves::default();
+    for gone in seen.iter().filter(|s| !wanted.contains_key(&s.process)) {
+        moves.leave.push(gone.name.clone());
+    }
+    for (process, wanted) in wanted {
+        let of_type = seen.iter().filter(|s| s.process == *process);
+        let (mut current, mut old): (Vec<&Seen>, Vec<&Seen>) =
+            of_type.partition(|s| s.template == wanted.template && !s.evicted);
+        // What never worked and is not wanted any more has nothing to wait for.
+        let (hopeless, rest) = old.into_iter().partition::<Vec<_>, _>(|s| !s.ready && !s.proven);
+        old = rest;
+        moves.leave.extend(hopeless.iter().map(|s| s.name.clone()));
+
+        let surplus = current.len().saturating_sub(wanted.scale);
+        current.sort_by_key(|s| (s.ready, s.proven, std::cmp::Reverse(s.started)));
+        for extra in current.drain(..surplus) {
+            moves.leave.push(extra.name.clone());
+        }
+
+        let missing = wanted.scale - current.len();
+        let room = (wanted.scale + 1).saturating_sub(current.len() + old.len());
+        if missing.min(room) > 0 {
+            moves.start.insert(process.clone(), missing.min(room));
+        }
+
+        let ready = current.iter().filter(|s| s.ready).count();
+        let mut replaced = (ready + old.len()).saturating_sub(wanted.scale);
+        old.sort_by_key(|s| (s.ready, s.started));
+        for leaving in old {
+            if replaced == 0 {
+                break;
+            }
+            replaced -= 1;
+            moves.leave.push(leaving.name.clone());
+        }
+    }
+    moves
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `c` current and `o` old ones; a capital letter is ready; `p` is old, not ready, but was once; `e` is
+    /// current, ready and evicted.
+    fn moves(scale: usize, seen: &str) -> (usize, Vec<String>) {
+        let web = ProcessType::web();
+        let of = |(n, kind): (usize, char)| Seen {
+            name: InstanceName::new(format!("{}{n}", kind.to_ascii_lowercase())).unwrap(),
+            process: web.clone(),
+            template: TemplateId(if "cCeE".contains(kind) { "new" } else { "old" }.into()),
+            evicted: kind == 'e',
+            ready: kind.is_ascii_uppercase() || kind == 'e',
+            proven: kind.is_ascii_uppercase() || "pe".contains(kind),
+            started: Timestamp(i64::try_from(n).unwrap()),
+        };
+        let seen: Vec<Seen> = seen.chars().enumerate().map(of).collect();
+        let wanted = Wanted { scale, template: TemplateId("new".into()) };
+        let moves = decide(&BTreeMap::from([(web.clone(), wanted)]), &seen);
+        (
+            moves.start.get(&web).copied().unwrap_or(0),
+            moves.leave.iter().map(|n| n.as_str().to_owned()).collect(),
+        )
+    }
+
+    fn leaves(names: &[&str]) -> Vec<String> {
+        names.iter().map(|n| (*n).to_owned()).collect()
+    }
+
+    #[test]
+    fn nothing_runs_and_all_are_started() {
+        assert_eq!(moves(3, ""), (3, vec![]));
+    }
+
+    #[test]
+    fn one_more_comes_before_one_leaves() {
+        assert_eq!(moves(3, "OOO"), (1, vec![]));
+        assert_eq!(moves(3, "OOOc"), (0, vec![]));
+        assert_eq!(moves(3, "OOOC"), (0, leaves(&["o0"])));
+        assert_eq!(moves(3, "OOC"), (1, vec![]));
+        assert_eq!(moves(3, "OCCC"), (0, leaves(&["o0"])));
+        assert_eq!(moves(3, "CCC"), (0, vec![]));
+    }
+
+    #[test]
+    fn a_broken_new_one_keeps_the_old_ones() {
+        assert_eq!(moves(1, "Oc"), (0, vec![]));
+        assert_eq!(moves(1, "pc"), (0, vec![]), "the old one may come back");
+        assert_eq!(moves(3, "ppOC"), (0, leaves(&["p0"])), "but it does not hold up the new ones");
+    }
+
+    #[test]
+    fn what_never_worked_gives_way_at_once() {
+        assert_eq!(moves(1, "o"), (1, leaves(&["o0"])));
+        assert_eq!(moves(2, "OOo"), (1, leaves(&["o2"])));
+    }
+
+    #[test]
+    fn scaling_down_prefers_what_is_not_ready_then_the_youngest() {
+        assert_eq!(moves(2, "CCcC"), (0, leaves(&["c2", "c3"])));
+        assert_eq!(moves(0, "COc"), (0, leaves(&["c2", "c0", "o1"])));
+    }
+
+    #[test]
+    fn scaling_up_keeps_what_runs() {
+        assert_eq!(moves(4, "CC"), (2, vec![]));
+    }
+
+    #[test]
+    fn an_evicted_one_leaves_after_its_replacement_is_ready() {
+        assert_eq!(moves(1, "e"), (1, vec![]));
+        assert_eq!(moves(1, "ec"), (0, vec![]));
+        assert_eq!(moves(1, "eC"), (0, leaves(&["e0"])));
+    }
+
+    #[test]
+    fn a_type_that_is_not_wanted_leaves() {
+        let seen = Seen {
+            name: InstanceName::new("w").unwrap(),
+            process: ProcessType::new("worker").unwrap(),
+            template: TemplateId("x".into()),
+            evicted: false,
+            ready: true,
+            proven: true,
+            started: Timestamp(0),
+        };
+        assert_eq!(decide(&BTreeMap::new(), std::slice::from_ref(&seen)).leave, [seen.name]);
+    }
+}

@@ -1,0 +1,148 @@
+//! The routes of this process, in memory: a proxy looks hosts up here.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+};
+
+use async_trait::async_trait;
+
+use crate::{
+    model::{AppName, AppRef, AppRoutes, AppUid, DomainName, Generation, ProcessType, RouteFence, RouteMode},
+    port::{Router, RouterError},
+};
+
+/// The fence that withdrawal leaves behind.
+const WITHDRAWN: RouteFence = RouteFence { routes: u64::MAX, generation: Generation::MAX };
+
+/// Where requests for a host go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The app.
+    pub app: AppName,
+    /// The process type that gets them; `None` while the app has none that could.
+    pub process: Option<ProcessType>,
+    /// What happens to them.
+    pub mode: RouteMode,
+}
+
+/// A [`Router`] in memory. Look-ups wait for nobody: a change builds a new table and swaps it in.
+#[derive(Debug)]
+pub struct RouteTable {
+    platform: Option<String>,
+    apps: Mutex<BTreeMap<AppUid, Entry>>,
+    hosts: RwLock<Arc<Hosts>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    app: AppRef,
+    fence: RouteFence,
+    routes: Option<AppRoutes>,
+}
+
+#[derive(Debug, Default)]
+struct Hosts {
+    exact: BTreeMap<String, Route>,
+    /// By what follows the star.
+    wildcard: BTreeMap<String, Route>,
+    /// By first label, where the platform has no domain: it stands under any.
+    label: BTreeMap<String, Route>,
+}
+
+impl RouteTable {
+    /// A table without routes. Domains of one label mean names under `platform_domain`, or without one that
+    /// label followed by anything.
+    pub fn new(platform_domain: Option<DomainName>) -> Self {
+        let platform = platform_domain.map(|domain| domain.as_str().to_ascii_lowercase());
+        Self { platform, apps: Mutex::default(), hosts: RwLock::default() }
+    }
+
+    /// The route for a `Host` header: case, port and trailing dot do not matter. An exact name wins over a
+    /// wildcard, a longer wildcard over a shorter one; a star stands for one or more labels, as in nginx.
+    pub fn lookup(&self, host: &str) -> Option<Route> {
+        let host = normal(host)?;
+        let hosts = Arc::clone(&self.hosts.read().unwrap_or_else(PoisonError::into_inner));
+        if let Some(route) = hosts.exact.get(&host) {
+            return Some(route.clone());
+        }
+        let parents = host.match_indices('.').map(|(dot, _)| &host[dot + 1..]);
+        let by_star = parents.into_iter().find_map(|parent| hosts.wildcard.get(parent));
+        let by_label = || hosts.label.get(host.split_once('.')?.0);
+        by_star.or_else(by_label).cloned()
+    }
+
+    fn swap(&self, apps: &BTreeMap<AppUid, Entry>) {
+        let mut hosts = Hosts::default();
+        for routes in apps.values().filter_map(|entry| entry.routes.as_ref()) {
+            if routes.mode == RouteMode::Closed {
+                continue;
+            }
+            let route =
+                Route { app: routes.app.name.clone(), process: routes.process.clone(), mode: routes.mode };
+            for domain in &routes.domains {
+                self.insert(&mut hosts, domain, &route);
+            }
+        }
+        *self.hosts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(hosts);
+    }
+
+    fn insert(&self, hosts: &mut Hosts, domain: &DomainName, route: &Route) {
+        let name = domain.as_str().to_ascii_lowercase();
+        if let Some(parent) = name.strip_prefix("*.") {
+            hosts.wildcard.insert(parent.to_owned(), route.clone());
+        } else if !domain.is_short() {
+            hosts.exact.insert(name, route.clone());
+        } else if let Some(platform) = &self.platform {
+            hosts.exact.insert(format!("{name}.{platform}"), route.clone());
+        } else {
+            hosts.label.insert(name, route.clone());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<AppUid, Entry>> {
+        self.apps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Router for RouteTable {
+    async fn publish(&self, routes: &AppRoutes) -> Result<Vec<(DomainName, String)>, RouterError> {
+        let mut apps = self.lock();
+        let known = apps.get(&routes.app.uid).map(|entry| entry.fence);
+        if let Some(current) = known.filter(|current| routes.fence < *current) {
+            return Err(RouterError::Stale { given: routes.fence, current });
+        }
+        if known == Some(routes.fence) {
+            return Ok(Vec::new());
+        }
+        let (app, fence) = (routes.app.clone(), routes.fence);
+        apps.insert(app.uid, Entry { app, fence, routes: Some(routes.clone()) });
+        self.swap(&apps);
+        Ok(Vec::new())
+    }
+
+    async fn published(&self, app: &AppRef) -> Result<Option<RouteFence>, RouterError> {
+        Ok(self.lock().get(&app.uid).map(|entry| entry.fence))
+    }
+
+    async fn withdraw(&self, app: &AppRef) -> Result<(), RouterError> {
+        let mut apps = self.lock();
+        apps.insert(app.uid, Entry { app: app.clone(), fence: WITHDRAWN, routes: None });
+        self.swap(&apps);
+        Ok(())
+    }
+
+    async fn apps(&self) -> Result<Vec<AppRef>, RouterError> {
+        let apps = self.lock();
+        Ok(apps.values().filter(|entry| entry.routes.is_some()).map(|entry| entry.app.clone()).collect())
+    }
+}
+
+/// The host of a `Host` header in the form of the table's keys; `None` for what cannot be a name.
+fn normal(host: &str) -> Option<String> {
+    let name =
+        if host.starts_with('[') { host.split_inclusive(']').next()? } else { host.split(':').next()? };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    (!name.is_empty()).then(|| name.to_ascii_lowercase())
+}

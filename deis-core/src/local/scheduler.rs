@@ -1,0 +1,124 @@
+//! The scheduler of this machine.
+
+use std::{fmt, io, net::SocketAddr, sync::Arc};
+
+use async_trait::async_trait;
+
+use super::{
+    accept, adopt, folder, instance::Running, launch::make_private, options::LocalOptions, process::Process,
+    table::Table,
+};
+use crate::{
+    model::{AppRef, InstanceName, Observation, Workload},
+    port::{Scheduler, SchedulerError},
+};
+
+/// Runs instances as processes of this machine.
+///
+/// It keeps no desired state: after a start it has adopted what runs, reports generation 0, and rolls once a
+/// workload is applied. Dropping it ends supervision and leaves the instances running.
+pub struct LocalScheduler {
+    table: Arc<Table>,
+}
+
+/// The process of a running instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalProcess {
+    /// The instance.
+    pub instance: InstanceName,
+    /// The app's own process, which leads its group.
+    pub pid: u32,
+    /// Where it is to listen.
+    pub address: SocketAddr,
+}
+
+impl LocalScheduler {
+    /// Makes the run folder if it is missing and adopts what an earlier process left in it. Nobody else may use
+    /// the folder at the same time: the caller holds a lock on whatever contains it.
+    pub async fn open(options: LocalOptions) -> io::Result<Self> {
+        let table = Arc::new(Table::new(options));
+        let run_dir = table.options.run_dir.clone();
+        let living = tokio::task::spawn_blocking(move || {
+            make_private(&run_dir)?;
+            adopt::scan(&run_dir)
+        });
+        for state in living.await?? {
+            if let Some(process) = Process::adopted(state.shim)? {
+                table.adopt(Running { process, state });
+            }
+        }
+        Ok(Self { table })
+    }
+
+    /// The processes of an app's running instances.
+    pub fn processes(&self, app: &AppRef) -> Vec<LocalProcess> {
+        let found = self.table.read(app.uid, |app| {
+            let running = app.slots.iter().filter_map(|(name, slot)| {
+                let address = (std::net::Ipv4Addr::LOCALHOST, slot.port?).into();
+                let pid = u32::try_from(slot.main?.pid).ok()?;
+                Some(LocalProcess { instance: name.clone(), pid, address })
+            });
+            running.collect()
+        });
+        found.unwrap_or_default()
+    }
+}
+
+#[async_trait]
+impl Scheduler for LocalScheduler {
+    async fn apply(&self, workload: &Workload) -> Result<(), SchedulerError> {
+        if let Some(reason) = accept::refusal(workload) {
+            return Err(SchedulerError::Rejected { reason });
+        }
+        let given = workload.generation;
+        self.table.accept(workload).map_err(|current| SchedulerError::Stale { given, current })
+    }
+
+    async fn observe(&self, app: &AppRef) -> Result<Observation, SchedulerError> {
+        let seen = self.table.read(app.uid, |app| Observation {
+            generation: app.accepted,
+            instances: app.slots.iter().map(|(name, slot)| slot.observe(name)).collect(),
+            blocked: Vec::new(),
+        });
+        Ok(seen.unwrap_or_default())
+    }
+
+    async fn evict(&self, app: &AppRef, instances: &[InstanceName]) -> Result<(), SchedulerError> {
+        self.table.evict(app.uid, instances);
+        Ok(())
+    }
+
+    async fn remove(&self, app: &AppRef) -> Result<(), SchedulerError> {
+        self.table.remove(app);
+        self.table.clear(app).await;
+        Ok(())
+    }
+
+    async fn apps(&self) -> Result<Vec<AppRef>, SchedulerError> {
+        Ok(self.table.apps())
+    }
+}
+
+impl fmt::Debug for LocalScheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalScheduler").field("options", &self.table.options).finish_non_exhaustive()
+    }
+}
+
+impl Drop for LocalScheduler {
+    fn drop(&mut self) {
+        self.table.abandon();
+    }
+}
+
+impl Table {
+    /// Removes what ended instances of an app left; those that still run remove theirs when they end.
+    async fn clear(&self, app: &AppRef) {
+        let folder = folder::of_app(&self.options.run_dir, app.uid);
+        let alive = self.read(app.uid, |app| app.slots.keys().cloned().collect()).unwrap_or_default();
+        let cleared = tokio::task::spawn_blocking(move || folder::clear(&folder, &alive));
+        if let Ok(Err(error)) = cleared.await {
+            tracing::warn!(%app, %error, "the folders of a removed app cannot be removed");
+        }
+    }
+}

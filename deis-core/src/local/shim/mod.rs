@@ -1,0 +1,69 @@
+//! The supervising process of one instance or task.
+//!
+//! It reads what to run as one line of JSON from standard input, so that no secret is on disk or in arguments;
+//! makes itself leader of a session and reaper of orphans; runs its child **once**, in a process group of its
+//! own; and when that ends, kills every process that descends from it, whatever group or session it moved to.
+//! SIGTERM means: stop the child, with its grace period.
+//!
+//! It has neither threads of an async runtime nor any connection to the platform beyond files, so it survives
+//! the platform process, and an instance costs about 3 MB on top of the app.
+
+mod family;
+mod lines;
+mod log;
+mod record;
+mod spec;
+mod start;
+mod watch;
+
+use std::{
+    io::{self, BufRead as _},
+    process::ExitCode,
+};
+
+pub(crate) use lines::Lines;
+pub(crate) use log::{MOST_LINE, Stamped, parse_line};
+pub(crate) use record::{Ended, Identity, State, Who, now};
+pub(crate) use spec::{Output, Spec, Start};
+
+/// The name under which an executable knows that it shall be a shim.
+pub(crate) const NAME: &str = "deis-shim";
+
+/// Becomes a shim, and never returns, if this process was started as one. Call it first in `main`, before any
+/// thread or runtime is started.
+pub fn run_if_asked() {
+    let name = std::env::args_os().next().unwrap_or_default();
+    if name.to_str() == Some(NAME) {
+        let code = run();
+        std::process::exit(i32::from(code != ExitCode::SUCCESS));
+    }
+}
+
+/// The whole life of a shim: returns when its child and everything that descends from it has ended.
+#[must_use]
+pub fn run() -> ExitCode {
+    match supervise() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("deis-shim: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn supervise() -> io::Result<()> {
+    // Fails only for a leader of a process group, which is as far from a terminal as a session leader.
+    let _ = rustix::process::setsid();
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let mut line = String::new();
+    read_line(&mut line)?;
+    let spec: Spec = serde_json::from_str(&line)?;
+    drop(line);
+    let _lock = record::lock(&spec.folder)?;
+    watch::watch(spec)
+}
+
+fn read_line(line: &mut String) -> io::Result<()> {
+    io::stdin().lock().read_line(line)?;
+    if line.ends_with('\n') { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}

@@ -1,0 +1,144 @@
+//! The files by which a shim and the scheduler know of each other.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    local::proc,
+    model::{AppRef, Exit, InstanceName, ProcessType, ReleaseVersion, TemplateId, Timestamp},
+};
+
+/// Format of `state.json`.
+const VERSION: u32 = 1;
+
+/// A process that cannot be mistaken for a later one with the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Who {
+    /// Process number.
+    pub(crate) pid: i32,
+    /// When it started, in ticks since the machine did.
+    pub(crate) start: u64,
+}
+
+impl Who {
+    /// The process that has this number now.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        Some(Self { pid, start: proc::stat(pid)?.start })
+    }
+
+    /// Whether that very process still exists.
+    pub(crate) fn exists(self) -> bool {
+        Self::of(self.pid) == Some(self)
+    }
+}
+
+/// Everything about an instance that its adoption needs; no part of its environment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) app: AppRef,
+    pub(crate) instance: InstanceName,
+    pub(crate) process: ProcessType,
+    pub(crate) release: ReleaseVersion,
+    pub(crate) template: TemplateId,
+    pub(crate) routable: bool,
+    pub(crate) port: u16,
+    pub(crate) grace_seconds: u32,
+}
+
+impl Identity {
+    /// Writes `identity.json`: whose the output in this folder is, even if its process never came to run.
+    pub(crate) fn write(&self, folder: &Path) -> io::Result<()> {
+        replace(folder, "identity.json", self)
+    }
+
+    pub(crate) fn read(folder: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(folder.join("identity.json")).ok()?).ok()
+    }
+}
+
+/// `state.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct State {
+    version: u32,
+    pub(crate) identity: Identity,
+    pub(crate) shim: Who,
+    /// The app's own process, which leads its group.
+    pub(crate) main: Who,
+    pub(crate) started: Timestamp,
+    /// Whether it was told to stop.
+    pub(crate) stopping: bool,
+}
+
+impl State {
+    pub(crate) fn new(identity: Identity, shim: Who, main: Who) -> Self {
+        Self { version: VERSION, identity, shim, main, started: now(), stopping: false }
+    }
+
+    pub(crate) fn write(&self, folder: &Path) -> io::Result<()> {
+        replace(folder, "state.json", self)
+    }
+
+    /// `None` if there is none, or none of this version.
+    pub(crate) fn read(folder: &Path) -> Option<Self> {
+        let state: Self = serde_json::from_slice(&fs::read(folder.join("state.json")).ok()?).ok()?;
+        (state.version == VERSION).then_some(state)
+    }
+}
+
+/// `exit.json`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Ended {
+    pub(crate) exit: Exit,
+    pub(crate) at: Timestamp,
+}
+
+impl Ended {
+    pub(crate) fn write(self, folder: &Path) -> io::Result<()> {
+        replace(folder, "exit.json", &self)
+    }
+
+    pub(crate) fn read(folder: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(folder.join("exit.json")).ok()?).ok()
+    }
+}
+
+/// Takes the lock that says "alive", and leaves its process number for whoever must end a shim that never
+/// wrote a state. Somebody who looks whether it is taken holds it for a moment, so this is tried for a while.
+pub(super) fn lock(folder: &Path) -> io::Result<File> {
+    let mut file =
+        File::options().create(true).truncate(false).write(true).mode(0o600).open(folder.join("lock"))?;
+    for _ in 0..200 {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                file.set_len(0)?;
+                let who = Who::of(rustix::process::getpid().as_raw_nonzero().get());
+                file.write_all(&serde_json::to_vec(&who)?)?;
+                return Ok(file);
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, "another shim has this folder"))
+}
+
+/// The current time.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn replace(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
+    let part = folder.join(format!("{name}.part"));
+    let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
+    file.write_all(&serde_json::to_vec(value)?)?;
+    fs::rename(&part, folder.join(name))
+}

@@ -1,0 +1,62 @@
+//! What a shim is told to run.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Identity;
+
+/// One instance or task; given to the shim on standard input, never written anywhere.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Spec {
+    /// Folder of the lock, the state, the end and the output.
+    pub(crate) folder: PathBuf,
+    /// What is run.
+    pub(crate) start: Start,
+    /// The whole environment.
+    pub(crate) env: BTreeMap<String, String>,
+    /// Working directory.
+    pub(crate) directory: PathBuf,
+    /// Between SIGTERM and SIGKILL.
+    pub(crate) grace_ms: u64,
+    /// After so long the child is killed.
+    pub(crate) limit_ms: Option<u64>,
+    /// Where output goes.
+    pub(crate) output: Output,
+}
+
+/// What is run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Start {
+    /// A command line, read by a shell that becomes the app's process.
+    Shell {
+        /// The command line.
+        command: String,
+    },
+    /// A program.
+    Program {
+        /// Its path.
+        program: PathBuf,
+        /// The name it is called by, when another.
+        argv0: Option<String>,
+        /// Its arguments.
+        args: Vec<String>,
+    },
+}
+
+/// Where the child's output goes, which goes with what the child's life hangs on.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Output {
+    /// An instance: into files; it lives on when the platform process ends.
+    Files {
+        /// Who it is; kept beside the output, for adoption.
+        identity: Box<Identity>,
+        /// Lines that the platform says before anything else.
+        notices: Vec<String>,
+    },
+    /// A task: to the shim's own output; it is killed when the shim's standard input closes.
+    Stream {
+        /// So many bytes follow the specification: they are the child's standard input.
+        stdin: u64,
+    },
+}

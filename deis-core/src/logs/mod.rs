@@ -1,0 +1,11 @@
+//! Where log lines of apps are kept: in memory, or on disk beside the processes that print them.
+
+#[cfg(feature = "local")]
+mod files;
+#[cfg(feature = "local")]
+mod follow;
+mod ring;
+
+#[cfg(feature = "local")]
+pub use files::FileLogs;
+pub use ring::RingLogs;

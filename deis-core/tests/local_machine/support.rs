@@ -1,0 +1,223 @@
+//! A machine of its own for each test: folders that go, and apps that are real processes.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
+};
+
+use deis_core::{
+    AppName, AppRef, AppUid, Artifact, Digest, Endpoints, Generation, HealthChecks, Instance, Launch, Limits,
+    ProcessGroup, ProcessType, ReleaseVersion, Template, TemplateId, Workload,
+    local::{LocalOptions, LocalScheduler, ShimProgram, Timing},
+    port::{ArtifactError, ArtifactFolder, Scheduler, Unpacker, Wake},
+};
+
+/// Answers every request with 200 and its pid; `kill -TERM` ends it.
+const SERVER: &str = r#"
+import os, socket, sys
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind((os.environ.get("ADDRESS", "127.0.0.1"), int(sys.argv[1] if len(sys.argv) > 1 else os.environ["PORT"])))
+s.listen(64)
+print("listening", flush=True)
+while True:
+    c, _ = s.accept()
+    c.recv(4096)
+    body = str(os.getpid())
+    c.sendall(f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+    c.close()
+"#;
+
+/// The interpreter itself: the `python3` of a search path may be a slow wrapper.
+static PYTHON: LazyLock<String> = LazyLock::new(|| {
+    let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+    let output = asked.expect("these tests need python3");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+});
+
+pub(crate) struct Machine {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) wake: Wake,
+    pub(crate) app: AppRef,
+    generation: u64,
+}
+
+impl Machine {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let files = dir.path().join("artifact");
+        fs::create_dir(&files).unwrap();
+        fs::write(files.join("server.py"), SERVER).unwrap();
+        let app = AppRef { name: AppName::new("blog").unwrap(), uid: AppUid(uuid::Uuid::new_v4()) };
+        Self { dir, endpoints: Endpoints::default(), wake: Wake::default(), app, generation: 0 }
+    }
+
+    pub(crate) fn files(&self) -> PathBuf {
+        self.dir.path().join("artifact")
+    }
+
+    pub(crate) fn run_dir(&self) -> PathBuf {
+        self.dir.path().join("run")
+    }
+
+    pub(crate) fn app_dir(&self) -> PathBuf {
+        self.run_dir().join(self.app.uid.to_string())
+    }
+
+    pub(crate) fn options(&self) -> LocalOptions {
+        let files = self.files();
+        let unpacker: Unpacker = Arc::new(move |artifact| {
+            let path = files.clone();
+            Box::pin(async move {
+                if artifact == self::artifact() {
+                    Ok(ArtifactFolder { path, lease: None })
+                } else {
+                    Err(ArtifactError::Definitive { reason: "there is no such slug".to_owned() })
+                }
+            })
+        });
+        LocalOptions::new(self.run_dir(), unpacker)
+            .with_endpoints(self.endpoints.clone())
+            .with_wake(self.wake.clone())
+            .with_shim(ShimProgram::Path(shim()))
+            .with_timing(timing())
+    }
+
+    pub(crate) async fn open(&self) -> LocalScheduler {
+        LocalScheduler::open(self.options()).await.unwrap()
+    }
+
+    /// Applies one web group.
+    pub(crate) async fn apply(&mut self, scheduler: &LocalScheduler, scale: u32, template: Template) {
+        self.generation += 1;
+        let workload = workload(&self.app, self.generation, scale, template);
+        scheduler.apply(&workload).await.unwrap();
+    }
+
+    pub(crate) async fn instances(&self, scheduler: &LocalScheduler) -> Vec<Instance> {
+        scheduler.observe(&self.app).await.unwrap().instances
+    }
+
+    /// Waits for an instance of this kind.
+    pub(crate) async fn found(
+        &self,
+        scheduler: &LocalScheduler,
+        what: &str,
+        look: impl Fn(&Instance) -> bool,
+    ) -> Instance {
+        eventually(what, || async { self.instances(scheduler).await.into_iter().find(&look) }).await
+    }
+
+    /// Stops everything and checks that nothing is left: no process, no folder.
+    pub(crate) async fn remove(&self, scheduler: &LocalScheduler) {
+        scheduler.remove(&self.app).await.unwrap();
+        eventually("everything has stopped", || async {
+            self.instances(scheduler).await.is_empty().then_some(())
+        })
+        .await;
+        assert!(!self.app_dir().exists(), "left: {:?}", tree(&self.app_dir()));
+        assert_eq!(processes_of(&self.run_dir()), Vec::<String>::new());
+    }
+}
+
+impl Drop for Machine {
+    /// After a failed test, too, nothing goes on running.
+    fn drop(&mut self) {
+        for lock in tree(&self.run_dir()).iter().filter(|path| path.ends_with("lock")) {
+            let holder = fs::read_to_string(lock).unwrap_or_default();
+            if let Ok(Some(who)) = serde_json::from_str::<Option<serde_json::Value>>(&holder) {
+                let _ = Command::new("kill").arg(who["pid"].to_string()).output();
+            }
+        }
+    }
+}
+
+pub(crate) fn shim() -> PathBuf {
+    env!("CARGO_BIN_EXE_deis-shim").into()
+}
+
+/// Short, so that what takes minutes takes a second.
+pub(crate) fn timing() -> Timing {
+    let mut timing = Timing::default();
+    timing.drain_limit = Duration::from_secs(3);
+    timing.start_budget = Duration::from_secs(2);
+    timing.not_listening_after = Duration::from_millis(500);
+    timing.backoff_first = Duration::from_millis(50);
+    timing.settle = Duration::from_millis(100);
+    timing.task_grace = Duration::from_millis(500);
+    timing
+}
+
+pub(crate) fn artifact() -> Artifact {
+    Artifact::Slug { digest: Digest::of(b"the test app") }
+}
+
+pub(crate) fn python(code: &str) -> String {
+    format!("{} -S -c '{code}'", *PYTHON)
+}
+
+pub(crate) fn serve() -> String {
+    format!("{} -S server.py", *PYTHON)
+}
+
+/// A web process with this command; equal commands make equal templates.
+pub(crate) fn web(command: impl Into<String>) -> Template {
+    Template {
+        release: ReleaseVersion(1),
+        process: ProcessType::web(),
+        launch: Launch { artifact: artifact(), command: command.into() },
+        env: BTreeMap::from([("GREETING".to_owned(), "hello $HOME 'world'".to_owned())]),
+        limits: Limits::default(),
+        probes: HealthChecks::default(),
+        routable: true,
+        grace_seconds: 1,
+        restarts: 0,
+    }
+}
+
+pub(crate) fn workload(app: &AppRef, generation: u64, scale: u32, template: Template) -> Workload {
+    let id = TemplateId(Digest::of(&serde_json::to_vec(&template).unwrap()).short().to_owned());
+    let groups = BTreeMap::from([(template.process.clone(), ProcessGroup { scale, id, template })]);
+    Workload { app: app.clone(), generation: Generation(generation), groups }
+}
+
+/// Looks again and again, for at most twenty seconds.
+pub(crate) async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Command lines of all processes that work below this folder.
+pub(crate) fn processes_of(dir: &Path) -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let inside = processes.filter(|path| {
+        fs::read_link(path.join("cwd"))
+            .is_ok_and(|cwd| cwd.to_string_lossy().starts_with(&*dir.to_string_lossy()))
+    });
+    inside
+        .map(|path| fs::read_to_string(path.join("cmdline")).unwrap_or_default().replace('\0', " "))
+        .collect()
+}
+
+pub(crate) fn tree(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        found.push(entry.path());
+        found.extend(tree(&entry.path()));
+    }
+    found
+}
