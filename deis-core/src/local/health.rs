@@ -101,6 +101,8 @@ impl<'a> Health<'a> {
                         self.report_ready(address);
                     }
                 }
+                // One that is too busy to accept still does what it is for.
+                Err(failure) if ready && !failure.refused && matches!(by, Readiness::Listens) => {}
                 Err(failure) if ready => {
                     streak.fail();
                     if streak.failures >= refusals {
@@ -226,9 +228,12 @@ impl<'a> Health<'a> {
             Readiness::Listens | Readiness::Runs => Duration::ZERO,
         };
         let late = self.begun.elapsed() >= timing.start_budget + delay;
-        if !matches!(by, Readiness::Runs) && (known || late || listens_elsewhere) {
-            let cause = self.cause(failure, &elsewhere.found);
-            if listens_elsewhere || late { self.report_failing(cause) } else { self.report_trouble(cause) }
+        // A port that is not open yet is how every start begins, and no news.
+        let news = known && (!failure.refused || !elsewhere.found.is_empty());
+        if listens_elsewhere || (late && !matches!(by, Readiness::Runs)) {
+            self.report_failing(self.cause(failure, &elsewhere.found));
+        } else if news && !matches!(by, Readiness::Runs) {
+            self.report_trouble(self.cause(failure, &elsewhere.found));
         }
     }
 

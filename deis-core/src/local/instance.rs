@@ -117,7 +117,9 @@ impl Supervisor {
         };
         let identity = self.identity(&template, port);
         let notices = self.notices(&template);
+        let turn = self.table.starting.acquire().await;
         let started = launch::start(&options, &template, source, identity, notices).await;
+        drop(turn);
         let running = started.and_then(|(child, state)| {
             let process = Process::started(child)?;
             Ok(state.map(|state| Running { process, state }))

@@ -146,3 +146,57 @@ fn normal(host: &str) -> Option<String> {
     let name = name.strip_suffix('.').unwrap_or(name);
     (!name.is_empty()).then(|| name.to_ascii_lowercase())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn publish(table: &RouteTable, app: &str, domains: &[&str], mode: RouteMode) {
+        let app = AppRef { name: AppName::new(app).unwrap(), uid: AppUid(uuid::Uuid::new_v4()) };
+        let domains = domains.iter().map(|d| DomainName::new(*d).unwrap()).collect();
+        let fence = RouteFence::default();
+        let routes = AppRoutes { app, fence, process: Some(ProcessType::web()), domains, mode };
+        table.publish(&routes).await.unwrap();
+    }
+
+    fn app_at(table: &RouteTable, host: &str) -> Option<String> {
+        table.lookup(host).map(|route| route.app.as_str().to_owned())
+    }
+
+    #[tokio::test]
+    async fn exact_names_win_over_wildcards_and_long_ones_over_short_ones() {
+        let table = RouteTable::new(DomainName::new("Deis.localhost").ok());
+        publish(&table, "one", &["one", "www.example.com"], RouteMode::Serve).await;
+        publish(&table, "two", &["two", "*.example.com"], RouteMode::Serve).await;
+        publish(&table, "three", &["three", "*.sub.example.com"], RouteMode::Maintenance).await;
+        for (host, app) in [
+            ("one.deis.localhost", Some("one")),
+            ("ONE.Deis.LOCALHOST.:8080", Some("one")),
+            ("www.example.com:443", Some("one")),
+            ("other.example.com", Some("two")),
+            ("a.b.example.com", Some("two")),
+            ("x.sub.example.com", Some("three")),
+            ("sub.example.com", Some("two")),
+            ("example.com", None),
+            ("one.elsewhere.org", None),
+            ("one", None),
+            ("", None),
+            (".", None),
+            ("[::1]:80", None),
+            ("127.0.0.1", None),
+        ] {
+            assert_eq!(app_at(&table, host).as_deref(), app, "{host}");
+        }
+        assert_eq!(table.lookup("x.sub.example.com").unwrap().mode, RouteMode::Maintenance);
+    }
+
+    #[tokio::test]
+    async fn without_a_platform_domain_the_first_label_decides() {
+        let table = RouteTable::new(None);
+        publish(&table, "one", &["one", "*.one.org"], RouteMode::Serve).await;
+        publish(&table, "two", &["two"], RouteMode::Closed).await;
+        assert_eq!(app_at(&table, "one.anything.at.all").as_deref(), Some("one"));
+        assert_eq!(app_at(&table, "two.one.org").as_deref(), Some("one"), "a closed app is unknown");
+        assert_eq!(app_at(&table, "two.anything"), None);
+    }
+}

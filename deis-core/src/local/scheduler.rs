@@ -5,7 +5,11 @@ use std::{fmt, io, net::SocketAddr, sync::Arc};
 use async_trait::async_trait;
 
 use super::{
-    accept, adopt, folder, instance::Running, launch::make_private, options::LocalOptions, process::Process,
+    accept, adopt, folder,
+    instance::{Running, kill_orphans},
+    launch::make_private,
+    options::LocalOptions,
+    process::Process,
     table::Table,
 };
 use crate::{
@@ -43,11 +47,28 @@ impl LocalScheduler {
             adopt::scan(&run_dir)
         });
         for state in living.await?? {
-            if let Some(process) = Process::adopted(state.shim)? {
-                table.adopt(Running { process, state });
+            match Process::adopted(state.shim)? {
+                Some(process) => table.adopt(Running { process, state }),
+                // Its shim ended this moment; if it was killed, the app was not.
+                None => kill_orphans(&state),
             }
         }
         Ok(Self { table })
+    }
+
+    /// Stops all instances of all apps, draining first, and returns when nothing runs. Whatever is applied later
+    /// runs again; the caller stops applying first.
+    pub async fn stop_all(&self) {
+        self.table.let_all_go();
+        loop {
+            let ended = self.table.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if self.table.apps().is_empty() {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// The processes of an app's running instances.

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::task::JoinSet;
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinSet,
+};
 
 use super::{
     folder,
@@ -19,11 +22,18 @@ use crate::model::{
     AppRef, AppUid, Generation, InstanceName, InstanceState, ProcessType, Template, TemplateId, Workload,
 };
 
+/// Instances that are copied and started at a time.
+const AT_ONCE: usize = 8;
+
 /// Shared by the scheduler and the supervisors of its instances.
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) options: LocalOptions,
     pub(super) ports: Ports,
+    /// Copying and starting many at once helps nobody.
+    pub(super) starting: Semaphore,
+    /// Told whenever an instance is forgotten.
+    pub(super) ended: Notify,
     apps: Mutex<BTreeMap<AppUid, App>>,
     supervisors: Mutex<JoinSet<()>>,
 }
@@ -50,7 +60,8 @@ struct Group {
 impl Table {
     pub(super) fn new(options: LocalOptions) -> Self {
         let ports = Ports::new(options.ports.clone(), options.timing.port_rest);
-        Self { options, ports, apps: Mutex::default(), supervisors: Mutex::default() }
+        let (starting, ended) = (Semaphore::new(AT_ONCE), Notify::new());
+        Self { options, ports, starting, ended, apps: Mutex::default(), supervisors: Mutex::default() }
     }
 
     /// Runs `read` over what is known of an app.
@@ -99,6 +110,14 @@ impl Table {
         self.roll(app);
     }
 
+    /// Lets everything of all apps go, without a fence against what comes later.
+    pub(super) fn let_all_go(self: &Arc<Self>) {
+        for app in self.lock().values_mut() {
+            app.wanted = Some(BTreeMap::new());
+            self.roll(app);
+        }
+    }
+
     /// Puts a running instance into the table and watches over it.
     pub(super) fn adopt(self: &Arc<Self>, running: Running) {
         let identity = &running.state.identity;
@@ -135,6 +154,7 @@ impl Table {
         let mut apps = self.lock();
         let Some(known) = apps.get_mut(&app.uid) else { return };
         known.slots.remove(name);
+        self.ended.notify_waiters();
         self.roll(known);
         self.options.wake.hint(&app.name);
     }

@@ -34,14 +34,16 @@ pub struct FileLogs {
     run_dir: PathBuf,
     /// One writer at a time.
     writing: Arc<Mutex<()>>,
-    /// Followers of an app end when its sender goes.
-    followed: Mutex<BTreeMap<AppUid, watch::Sender<()>>>,
+    /// Those of an app end when its sender goes.
+    readers: Readers,
 }
+
+pub(super) type Readers = Arc<Mutex<BTreeMap<AppUid, watch::Sender<()>>>>;
 
 impl FileLogs {
     /// Logs below the run folder of the local scheduler.
     pub fn new(run_dir: impl Into<PathBuf>) -> Self {
-        Self { run_dir: run_dir.into(), writing: Arc::default(), followed: Mutex::default() }
+        Self { run_dir: run_dir.into(), writing: Arc::default(), readers: Readers::default() }
     }
 
     fn folder(&self, app: &AppRef) -> PathBuf {
@@ -63,8 +65,8 @@ impl LogStore for FileLogs {
     async fn tail(&self, app: &AppRef, query: &LogQuery) -> Result<LogStream, LogError> {
         let folder = self.folder(app);
         let forgotten = query.follow.then(|| {
-            let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-            followed.entry(app.uid).or_insert_with(|| watch::Sender::new(())).subscribe()
+            let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+            readers.entry(app.uid).or_insert_with(|| watch::Sender::new(())).subscribe()
         });
         let (query, follow) = (query.clone(), query.follow);
         let (follower, newest) = blocking(move || {
@@ -81,12 +83,14 @@ impl LogStore for FileLogs {
         let known = stream::iter(newest.into_iter().map(Ok));
         match forgotten {
             None => Ok(known.boxed()),
-            Some(forgotten) => Ok(known.chain(Tailing::new(follower, forgotten)?.stream()).boxed()),
+            Some(forgotten) => Ok(known
+                .chain(Tailing::new(follower, forgotten, Arc::clone(&self.readers))?.stream())
+                .boxed()),
         }
     }
 
     async fn forget(&self, app: &AppRef) -> Result<(), LogError> {
-        self.followed.lock().unwrap_or_else(PoisonError::into_inner).remove(&app.uid);
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).remove(&app.uid);
         let (folder, writing) = (self.folder(app), Arc::clone(&self.writing));
         blocking(move || {
             let _turn = writing.lock().unwrap_or_else(PoisonError::into_inner);

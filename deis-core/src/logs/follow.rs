@@ -17,7 +17,10 @@ use futures_util::{Stream, stream};
 use rustix::fs::inotify;
 use tokio::{io::unix::AsyncFd, sync::watch, time::sleep};
 
-use super::{files::blocking, ring::selects};
+use super::{
+    files::{Readers, blocking},
+    ring::selects,
+};
 use crate::{
     local::{
         readable::readable,
@@ -182,11 +185,17 @@ pub(super) struct Tailing {
     follower: Follower,
     events: Option<AsyncFd<OwnedFd>>,
     forgotten: watch::Receiver<()>,
+    /// Who drops the store does not thereby forget the app.
+    readers: Readers,
     pending: VecDeque<LogLine>,
 }
 
 impl Tailing {
-    pub(super) fn new(mut follower: Follower, forgotten: watch::Receiver<()>) -> Result<Self, LogError> {
+    pub(super) fn new(
+        mut follower: Follower,
+        forgotten: watch::Receiver<()>,
+        readers: Readers,
+    ) -> Result<Self, LogError> {
         let events = match &follower.watch {
             Some(watch) => {
                 let own = watch.try_clone().and_then(readable);
@@ -195,7 +204,7 @@ impl Tailing {
             None => None,
         };
         follower.lines = 0;
-        Ok(Self { follower, events, forgotten, pending: VecDeque::new() })
+        Ok(Self { follower, events, forgotten, readers, pending: VecDeque::new() })
     }
 
     /// Lines as they come, until the app is forgotten. A reader that stalls misses what is rotated away meanwhile.
@@ -212,10 +221,10 @@ impl Tailing {
                     _ = tailing.forgotten.changed() => return None,
                     () = written(tailing.events.as_ref()) => {}
                 }
-                let Tailing { mut follower, events, forgotten, .. } = tailing;
+                let Tailing { mut follower, events, forgotten, readers, .. } = tailing;
                 match blocking(move || Ok((follower.read()?, follower))).await {
                     Ok((lines, follower)) => {
-                        tailing = Tailing { follower, events, forgotten, pending: lines.into() };
+                        tailing = Tailing { follower, events, forgotten, readers, pending: lines.into() };
                     }
                     Err(error) => return Some((Err(error), None)),
                 }

@@ -40,7 +40,9 @@ static PYTHON: LazyLock<String> = LazyLock::new(|| {
 });
 
 pub(crate) struct Machine {
-    pub(crate) dir: tempfile::TempDir,
+    dir: PathBuf,
+    /// `None` for a machine that is somebody else's.
+    own: Option<tempfile::TempDir>,
     pub(crate) endpoints: Endpoints,
     pub(crate) wake: Wake,
     pub(crate) app: AppRef,
@@ -50,19 +52,30 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let files = dir.path().join("artifact");
-        fs::create_dir(&files).unwrap();
-        fs::write(files.join("server.py"), SERVER).unwrap();
+        let mut machine = Self::at(dir.path());
+        fs::create_dir(machine.files()).unwrap();
+        fs::write(machine.files().join("server.py"), SERVER).unwrap();
+        machine.own = Some(dir);
+        machine
+    }
+
+    /// One whose folders another process made, and removes.
+    pub(crate) fn at(dir: &Path) -> Self {
         let app = AppRef { name: AppName::new("blog").unwrap(), uid: AppUid(uuid::Uuid::new_v4()) };
-        Self { dir, endpoints: Endpoints::default(), wake: Wake::default(), app, generation: 0 }
+        let (endpoints, wake) = Default::default();
+        Self { dir: dir.to_owned(), own: None, endpoints, wake, app, generation: 0 }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     pub(crate) fn files(&self) -> PathBuf {
-        self.dir.path().join("artifact")
+        self.dir.join("artifact")
     }
 
     pub(crate) fn run_dir(&self) -> PathBuf {
-        self.dir.path().join("run")
+        self.dir.join("run")
     }
 
     pub(crate) fn app_dir(&self) -> PathBuf {
@@ -128,10 +141,23 @@ impl Machine {
 impl Drop for Machine {
     /// After a failed test, too, nothing goes on running.
     fn drop(&mut self) {
-        for lock in tree(&self.run_dir()).iter().filter(|path| path.ends_with("lock")) {
-            let holder = fs::read_to_string(lock).unwrap_or_default();
-            if let Ok(Some(who)) = serde_json::from_str::<Option<serde_json::Value>>(&holder) {
-                let _ = Command::new("kill").arg(who["pid"].to_string()).output();
+        if self.own.is_none() {
+            return;
+        }
+        let locks = tree(&self.run_dir()).into_iter().filter(|path| path.ends_with("lock"));
+        let pids: Vec<String> = locks
+            .filter_map(|lock| {
+                let who: serde_json::Value = serde_json::from_slice(&fs::read(lock).ok()?).ok()?;
+                Some(who.get("pid")?.to_string())
+            })
+            .collect();
+        for pid in &pids {
+            let is_shim =
+                || fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c.starts_with(b"deis-shim"));
+            let begun = Instant::now();
+            while is_shim() && begun.elapsed() < Duration::from_secs(10) {
+                let _ = Command::new("kill").arg(pid).output();
+                std::thread::sleep(Duration::from_millis(10));
             }
         }
     }

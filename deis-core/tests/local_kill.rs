@@ -1,0 +1,251 @@
+//! The platform process is killed with SIGKILL, and another one takes over.
+//!
+//! This executable is also the process that is killed, and the shim: `shim::run_if_asked` comes first, as in an
+//! embedder's `main`.
+
+#[path = "local_machine/support.rs"]
+#[expect(dead_code, reason = "the other tests use the rest")]
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, ExitCode, Stdio},
+    time::Duration,
+};
+
+use deis_core::{
+    AppRef, AppUid, Attempt, Generation, Instance, Program, Task, TaskKind, TaskName, TemplateId,
+    local::{LocalOptions, LocalRunner, LocalScheduler, ShimProgram, shim},
+    port::{Scheduler as _, TaskRunner as _, output_channel},
+};
+use futures_util::FutureExt as _;
+use support::{Machine, artifact, eventually, processes_of, serve, tree, web, workload};
+
+fn main() -> ExitCode {
+    shim::run_if_asked();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [mode, dir, uid] = &arguments[..]
+        && mode == "be-killed"
+    {
+        runtime.block_on(be_killed(Path::new(dir), uid.parse().unwrap()));
+    }
+    let wanted = |name: &str| {
+        let words: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
+        words.is_empty() || words.iter().any(|word| name.contains(word.as_str()))
+    };
+    let (mut passed, mut failed) = (0, 0);
+    macro_rules! cases {
+        ($($case:ident)*) => { $(
+            if wanted(stringify!($case)) {
+                let result = runtime.block_on(std::panic::AssertUnwindSafe($case()).catch_unwind());
+                println!("test {} ... {}", stringify!($case), if result.is_ok() { "ok" } else { "FAILED" });
+                if result.is_ok() { passed += 1 } else { failed += 1 }
+            }
+        )* };
+    }
+    cases!(
+        instances_live_on_and_keep_serving
+        a_start_that_is_cut_off_anywhere_comes_right
+        a_rollout_that_is_cut_off_anywhere_comes_right
+        tasks_end_at_once
+    );
+    println!("\n{passed} passed, {failed} failed");
+    ExitCode::from(u8::from(failed > 0))
+}
+
+fn options(machine: &Machine) -> LocalOptions {
+    machine.options().with_shim(ShimProgram::ThisExecutable)
+}
+
+async fn open(machine: &Machine) -> LocalScheduler {
+    LocalScheduler::open(options(machine)).await.unwrap()
+}
+
+/// The platform process: does what its standard input says, line by line, until it is killed.
+async fn be_killed(dir: &Path, uid: uuid::Uuid) -> ! {
+    let mut machine = Machine::at(dir);
+    machine.app = AppRef { uid: AppUid(uid), ..machine.app.clone() };
+    let scheduler = open(&machine).await;
+    let runner = LocalRunner::open(options(&machine)).await.unwrap();
+    let mut keep = Vec::new();
+    for line in std::io::stdin().lines() {
+        let line = line.unwrap();
+        match line.split_once(' ').unwrap() {
+            ("task", command) => {
+                let (sender, output) = output_channel();
+                runner.start(task(&machine.app, command), sender).await.unwrap();
+                keep.push(output);
+            }
+            (generation, command) => {
+                let generation = generation.parse().unwrap();
+                scheduler.apply(&workload(&machine.app, generation, 2, web(command))).await.unwrap();
+            }
+        }
+        println!("done");
+    }
+    panic!("it was not killed");
+}
+
+fn task(app: &AppRef, command: &str) -> Task {
+    Task {
+        app: app.clone(),
+        name: TaskName::new("one").unwrap(),
+        kind: TaskKind::Release,
+        attempt: Attempt(1),
+        release: None,
+        program: Program::Launch { artifact: artifact(), command: command.to_owned() },
+        env: BTreeMap::new(),
+        limit: Duration::from_secs(600),
+    }
+}
+
+/// A platform process of its own.
+struct Victim(Child);
+
+impl Victim {
+    fn start(machine: &Machine) -> Self {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["be-killed", machine.dir().to_str().unwrap(), &machine.app.uid.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        Self(child.unwrap())
+    }
+
+    /// Returns once it was accepted.
+    fn say(&mut self, line: &str) {
+        writeln!(self.0.stdin.as_mut().unwrap(), "{line}").unwrap();
+        let mut answer = String::new();
+        BufReader::new(self.0.stdout.as_mut().unwrap()).read_line(&mut answer).unwrap();
+        assert_eq!(answer, "done\n");
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Two instances that serve, as their pids.
+async fn serving(machine: &Machine) -> Vec<String> {
+    eventually("two instances serve", || async {
+        let pids: Vec<String> = ports(machine).into_iter().filter_map(ask).collect();
+        (pids.len() == 2).then_some(pids)
+    })
+    .await
+}
+
+fn ports(machine: &Machine) -> Vec<u16> {
+    let states = tree(&machine.app_dir()).into_iter().filter(|path| path.ends_with("state.json"));
+    let ports = states.filter_map(|path| {
+        let state: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        state["identity"]["port"].as_u64()
+    });
+    ports.map(|port| u16::try_from(port).unwrap()).collect()
+}
+
+/// What the server on this port answers: its pid.
+fn ask(port: u16) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer.rsplit_once("\r\n\r\n")?.1.to_owned())
+}
+
+fn sorted(mut list: Vec<String>) -> Vec<String> {
+    list.sort();
+    list
+}
+
+async fn instances_live_on_and_keep_serving() {
+    let machine = Machine::new();
+    let mut victim = Victim::start(&machine);
+    victim.say(&format!("1 {}", serve()));
+    let pids = sorted(serving(&machine).await);
+    victim.kill();
+    assert_eq!(sorted(serving(&machine).await), pids, "nobody watches, and they serve");
+
+    let scheduler = open(&machine).await;
+    scheduler.apply(&workload(&machine.app, 1, 2, web(serve()))).await.unwrap();
+    settled(&machine, &scheduler, &web(serve())).await;
+    let adopted = scheduler.processes(&machine.app).iter().map(|p| p.pid.to_string()).collect();
+    assert_eq!(sorted(adopted), pids);
+    machine.remove(&scheduler).await;
+}
+
+/// Waits until two instances of this template are ready and nothing else is there.
+async fn settled(machine: &Machine, scheduler: &LocalScheduler, template: &deis_core::Template) {
+    let id: TemplateId =
+        workload(&machine.app, 1, 2, template.clone()).groups.into_values().next().unwrap().id;
+    eventually("two ready instances and no others", || async {
+        let seen = scheduler.observe(&machine.app).await.unwrap().instances;
+        (seen.len() == 2 && seen.iter().all(|i| i.is_ready() && i.template == id)).then_some(())
+    })
+    .await;
+    assert_eq!(processes_of(&machine.run_dir()).len(), 2, "{:?}", processes_of(&machine.run_dir()));
+}
+
+async fn a_start_that_is_cut_off_anywhere_comes_right() {
+    for delay in [0, 1, 2, 4, 7, 11, 16, 25, 40, 80] {
+        let machine = Machine::new();
+        let mut victim = Victim::start(&machine);
+        victim.say(&format!("1 {}", serve()));
+        std::thread::sleep(Duration::from_millis(delay));
+        victim.kill();
+        let scheduler = open(&machine).await;
+        assert_eq!(scheduler.observe(&machine.app).await.unwrap().generation, Generation(0));
+        scheduler.apply(&workload(&machine.app, 1, 2, web(serve()))).await.unwrap();
+        settled(&machine, &scheduler, &web(serve())).await;
+        machine.remove(&scheduler).await;
+    }
+}
+
+async fn a_rollout_that_is_cut_off_anywhere_comes_right() {
+    for delay in [0, 3, 10, 30, 60, 100, 150, 250] {
+        let machine = Machine::new();
+        let mut victim = Victim::start(&machine);
+        victim.say(&format!("1 {}", serve()));
+        serving(&machine).await;
+        let new = web(format!("true; {}", serve()));
+        victim.say(&format!("4 {}", new.launch.command));
+        std::thread::sleep(Duration::from_millis(delay));
+        victim.kill();
+        let scheduler = open(&machine).await;
+        scheduler.apply(&workload(&machine.app, 4, 2, new.clone())).await.unwrap();
+        let ready = |all: &[Instance]| all.iter().filter(|i| i.is_ready()).count();
+        eventually("two are ready again", || async {
+            (ready(&scheduler.observe(&machine.app).await.unwrap().instances) >= 2).then_some(())
+        })
+        .await;
+        settled(&machine, &scheduler, &new).await;
+        machine.remove(&scheduler).await;
+    }
+}
+
+async fn tasks_end_at_once() {
+    let machine = Machine::new();
+    let mut victim = Victim::start(&machine);
+    victim.say("task trap '' TERM; (setsid sleep 621 &); sleep 622 & while :; do sleep 623; done");
+    eventually("the task and its children run", || async {
+        (processes_of(&machine.run_dir()).len() >= 4).then_some(())
+    })
+    .await;
+    victim.kill();
+    let runner = LocalRunner::open(options(&machine)).await.unwrap();
+    assert_eq!(processes_of(&machine.run_dir()), Vec::<String>::new());
+    assert_eq!(tree(&machine.run_dir().join("tasks")), Vec::<std::path::PathBuf>::new());
+    assert!(runner.is_idle(&machine.app).await.unwrap());
+}
