@@ -88,7 +88,9 @@ impl Supervisor {
             };
             let timing = &self.table.options.timing;
             let wait = self.endings.add(Instant::now(), begun.elapsed(), timing);
-            let definitive = definitive || self.endings.are_a_loop(timing);
+            // Want of an artifact or of room can pass, however often it is met.
+            let broken = matches!(cause, Cause::CrashLoop { .. } | Cause::Probe { .. });
+            let definitive = definitive || (broken && self.endings.are_a_loop(timing));
             self.report_end(&cause, definitive);
             if timeout(wait, left(&mut self.leave)).await.is_ok() {
                 break;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use super::{
     accept, adopt,
@@ -205,7 +205,10 @@ impl Shared {
                 spec.directory = spec.folder.join("app");
                 let source = tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => return Ok(Exit::Lost),
-                    source = (self.options.unpacker)(artifact) => source?,
+                    source = timeout(task.limit, (self.options.unpacker)(artifact)) => match source {
+                        Ok(source) => source?,
+                        Err(_) => return Ok(Exit::TimedOut),
+                    },
                 };
                 let (folder, files) = (spec.folder.clone(), spec.directory.clone());
                 tokio::task::spawn_blocking(move || {

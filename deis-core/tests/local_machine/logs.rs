@@ -51,6 +51,7 @@ async fn output_is_followed_across_a_rollout_together_with_platform_lines() {
     assert_eq!(next(&mut stream).await, said);
     machine.apply(&scheduler, 1, web(format!("echo two; {}", serve()))).await;
     assert_eq!(next(&mut stream).await.text, "two");
+    assert_eq!(next(&mut stream).await.text, "listening");
     eventually("one instance", || async { (machine.instances(&scheduler).await.len() == 1).then_some(()) })
         .await;
     let texts: Vec<String> = all(&machine).await.into_iter().map(|l| l.text).collect();

@@ -5,4 +5,5 @@ mod conformance;
 mod logs;
 mod misbehaviour;
 mod support;
+mod surroundings;
 mod tasks;

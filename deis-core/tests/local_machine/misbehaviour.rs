@@ -208,18 +208,6 @@ async fn instances_write_into_their_own_copy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_artifact_that_is_not_there_is_told() {
-    let mut machine = Machine::new();
-    let scheduler = machine.open().await;
-    let mut template = web(serve());
-    template.launch.artifact = deis_core::Artifact::Slug { digest: deis_core::Digest::of(b"another") };
-    machine.apply(&scheduler, 1, template).await;
-    let failing = machine.found(&scheduler, "a failing instance", is_failing).await;
-    assert_eq!(cause(failing), Cause::Artifact { reason: "there is no such slug".to_owned() });
-    machine.remove(&scheduler).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_no_process_can_be_given_is_refused() {
     let machine = Machine::new();
     let scheduler = machine.open().await;
