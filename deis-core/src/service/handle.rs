@@ -112,6 +112,11 @@ impl AppHandle {
         Error::Busy { reason: format!("{} is being changed by others right now; try again", self.name()) }
     }
 
+    /// Whether the actor owns the app or is an administrator.
+    pub fn is_owned(&self) -> bool {
+        self.role == Role::Owner
+    }
+
     /// Only the owner and administrators may go on.
     pub(super) fn must_own(&self, action: &'static str) -> Result<()> {
         if self.role == Role::Owner { Ok(()) } else { Err(Error::Forbidden { action }) }

@@ -1,0 +1,9 @@
+//! Passwords and tokens: what the engine takes as hashes is made here.
+
+mod bootstrap;
+mod password;
+mod token;
+
+pub use bootstrap::Bootstrap;
+pub use password::{PasswordError, Passwords};
+pub use token::{TokenSecret, hash as token_hash};

@@ -1,0 +1,201 @@
+//! Registration, log-in, passwords, tokens.
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use deis_core::{NewUser, User, UserId, Username};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    ApiState, Registration,
+    auth::Caller,
+    error::{ApiError, Result},
+    json::{Answer, Empty, Payload},
+    page::{PageDto, Paging},
+};
+use crate::{accounts::token_hash, dto::UserDto};
+
+const NO_CREDENTIALS: &str = "Authentication credentials were not provided.";
+
+/// Registers a user; the first becomes administrator.
+pub(super) async fn register(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+    payload: Payload,
+) -> Result<Answer<UserDto>> {
+    let first = !state.platform.has_users().await?;
+    may_register(&state, &headers, first).await?;
+    if let (true, Some(bootstrap)) = (first, &state.bootstrap) {
+        if !bootstrap.accepts(&payload.lenient("bootstrap_token"), state.now()) {
+            let text = "the first user of a platform that others can reach must show the one-time token that deisd \
+                        printed at its start (`deis register --bootstrap-token …`)";
+            return Err(ApiError::field("bootstrap_token", text));
+        }
+    }
+    let name = username(&payload.required("username")?)?;
+    let password = payload.password("password")?;
+    let email = payload.lenient("email");
+    if !email.is_empty() && !is_email(&email) {
+        return Err(ApiError::field("email", "Enter a valid email address."));
+    }
+    let id = UserId(Uuid::new_v4());
+    let new = NewUser {
+        id,
+        name,
+        email,
+        first_name: short(&payload, "first_name", 30)?,
+        last_name: short(&payload, "last_name", 150)?,
+        password_hash: state.passwords.hash(password).await?,
+        token_hash: token_hash(&state.secret.token(id, 0)),
+        // Two at once, both taken for the first: only one may be.
+        only_first: first && state.registration == Registration::AdminOnly,
+    };
+    let user = match state.platform.register(new).await {
+        Err(deis_core::Error::Conflict { .. }) => return Err(ApiError::Forbidden(NO_CREDENTIALS)),
+        other => other?,
+    };
+    Ok(Answer::created(user.into()))
+}
+
+async fn may_register(state: &ApiState, headers: &HeaderMap, first: bool) -> Result<()> {
+    match state.registration {
+        Registration::Enabled => Ok(()),
+        Registration::Disabled => Err(ApiError::Forbidden("Registration is disabled on this platform.")),
+        Registration::AdminOnly if first => Ok(()),
+        Registration::AdminOnly => match Caller::maybe(headers, state).await? {
+            Some(user) if user.superuser => Ok(()),
+            Some(_) => Err(ApiError::forbidden()),
+            None => Err(ApiError::Forbidden(NO_CREDENTIALS)),
+        },
+    }
+}
+
+/// The token, the same at each log-in until it is made anew.
+pub(super) async fn login(State(state): State<ApiState>, payload: Payload) -> Result<Answer<Value>> {
+    let (name, password) = (payload.required("username")?, payload.password("password")?);
+    let user = match Username::new(name) {
+        Ok(name) => state.platform.user(&name).await.ok().filter(|u| u.active),
+        Err(_) => None,
+    };
+    let hash = user.as_ref().map(|u| u.password_hash.clone());
+    let right = state.passwords.verify(password, hash).await?;
+    match user.filter(|_| right) {
+        Some(user) => Ok(Answer::ok(json!({"token": state.secret.token(user.id, user.token_counter)}))),
+        None => Err(ApiError::field("non_field_errors", "Unable to log in with provided credentials.")),
+    }
+}
+
+/// The caller.
+pub(super) async fn whoami(caller: Caller) -> Answer<UserDto> {
+    Answer::ok(caller.user.into())
+}
+
+/// All users; administrators only.
+pub(super) async fn users(
+    State(state): State<ApiState>,
+    caller: Caller,
+    paging: Paging,
+) -> Result<Answer<PageDto<UserDto>>> {
+    caller.must_be_admin()?;
+    Ok(Answer::ok(paging.cut(state.platform.users().await?, UserDto::from)))
+}
+
+/// A new password. Administrators need not know the present one.
+pub(super) async fn passwd(
+    State(state): State<ApiState>,
+    caller: Caller,
+    payload: Payload,
+) -> Result<Answer<Value>> {
+    let missing = |field: &str| ApiError::Bad(format!("{field} is a required field"));
+    if !payload.0.contains_key("new_password") {
+        return Err(missing("new_password"));
+    }
+    let fresh = payload.password("new_password")?;
+    let target = target(&state, &caller, &payload).await?;
+    if !caller.user.superuser {
+        if !payload.0.contains_key("password") {
+            return Err(missing("password"));
+        }
+        let present = payload.password("password")?;
+        if !state.passwords.verify(present, Some(target.password_hash)).await? {
+            return Err(ApiError::WrongPassword);
+        }
+    }
+    let hash = state.passwords.hash(fresh).await?;
+    state.platform.set_password(&target.name, hash).await?;
+    Ok(Answer::ok(json!({"status": "password set"})))
+}
+
+/// A new token; the old one is dead at once.
+pub(super) async fn tokens(
+    State(state): State<ApiState>,
+    caller: Caller,
+    payload: Payload,
+) -> Result<Answer<Value>> {
+    if payload.0.contains_key("all") {
+        caller.must_be_admin()?;
+        for user in state.platform.users().await? {
+            regenerate(&state, &user).await?;
+        }
+        return Ok(Answer::ok(Value::String(String::new())));
+    }
+    if payload.0.contains_key("username") {
+        caller.must_be_admin()?;
+    }
+    let target = target(&state, &caller, &payload).await?;
+    Ok(Answer::ok(json!({"token": regenerate(&state, &target).await?})))
+}
+
+async fn regenerate(state: &ApiState, user: &User) -> Result<String> {
+    let counter = user.token_counter + 1;
+    let token = state.secret.token(user.id, counter);
+    state.platform.set_token(&user.name, counter, token_hash(&token)).await?;
+    Ok(token)
+}
+
+/// Removes a user.
+pub(super) async fn cancel(State(state): State<ApiState>, caller: Caller, payload: Payload) -> Result<Empty> {
+    let target = target(&state, &caller, &payload).await?;
+    state.platform.cancel_user(&target.name).await?;
+    Ok(Empty(StatusCode::NO_CONTENT))
+}
+
+/// The user that a request is about: the caller, or another one that only administrators may name.
+async fn target(state: &ApiState, caller: &Caller, payload: &Payload) -> Result<User> {
+    let Some(name) = payload.optional("username")? else { return Ok(caller.user.clone()) };
+    if name == caller.user.name.as_str() {
+        return Ok(caller.user.clone());
+    }
+    caller.must_be_admin()?;
+    let name = Username::new(name).map_err(|_| ApiError::NoMatch("User"))?;
+    Ok(state.platform.user(&name).await?)
+}
+
+fn username(text: &str) -> Result<Username> {
+    if text.chars().count() > 150 {
+        return Err(ApiError::field("username", "Ensure this field has no more than 150 characters."));
+    }
+    Username::new(text).map_err(|_| {
+        let texts = ["Enter a valid username. This value may contain only letters, numbers and @/./+/-/_ characters.",
+            "Enter a valid username. This value may contain only letters, numbers, and @/./+/-/_ characters."];
+        ApiError::Field("username".to_owned(), texts.map(str::to_owned).into())
+    })
+}
+
+fn short(payload: &Payload, field: &str, most: usize) -> Result<String> {
+    let text = payload.lenient(field);
+    if text.chars().count() > most {
+        return Err(ApiError::field(field, format!("Ensure this field has no more than {most} characters.")));
+    }
+    Ok(text)
+}
+
+fn is_email(text: &str) -> bool {
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '@';
+    text.split_once('@').is_some_and(|(user, host)| {
+        !user.is_empty() && user.chars().all(plain) && host.chars().all(plain) && host.contains('.')
+            && !host.starts_with('.') && !host.ends_with('.')
+    })
+}

@@ -1,0 +1,75 @@
+//! Apps.
+
+use deis_core::{AppName, Session};
+
+use super::{
+    auth::{App, Caller, OwnApp},
+    error::{ApiError, Result},
+    json::{Answer, Empty, Payload},
+    names,
+    page::{PageDto, Paging},
+};
+use crate::dto::AppDto;
+
+/// The caller's apps; all of them for administrators.
+pub(super) async fn list(caller: Caller, paging: Paging) -> Result<Answer<PageDto<AppDto>>> {
+    let page = caller.session.apps(paging.query()).await?;
+    let mut items = Vec::with_capacity(page.items.len());
+    for app in page.items {
+        // One that is destroyed in between is left out.
+        if let Ok(handle) = caller.session.app(&app.name).await {
+            items.extend(handle.info().await.ok());
+        }
+    }
+    Ok(Answer::ok(paging.page(deis_core::Page { items, total: page.total }, AppDto::from)))
+}
+
+/// Creates an app, under a name that is made up if none is given.
+pub(super) async fn create(caller: Caller, payload: Payload) -> Result<Answer<AppDto>> {
+    let given = match payload.0.get("id") {
+        None | Some(serde_json::Value::Null) => None,
+        Some(_) => Some(app_name(&payload.required("id")?)?),
+    };
+    let app = match given {
+        Some(name) => caller.session.create_app(name).await?,
+        None => create_somehow(&caller.session).await?,
+    };
+    let info = caller.session.app(&app.name).await?.info().await?;
+    Ok(Answer::created(info.into()))
+}
+
+async fn create_somehow(session: &Session) -> Result<deis_core::App> {
+    for _ in 0..20 {
+        match session.create_app(names::generate()).await {
+            Err(deis_core::Error::AlreadyExists { .. }) => {}
+            other => return Ok(other?),
+        }
+    }
+    Err(ApiError::Conflict("every name that came to mind is taken; please give one".to_owned()))
+}
+
+fn app_name(text: &str) -> Result<AppName> {
+    if text.chars().count() > 63 {
+        return Err(ApiError::field("id", "Ensure this field has no more than 63 characters."));
+    }
+    AppName::new(text).map_err(|_| {
+        let texts = [
+            "App name must start with an alphabetic character, cannot end with a hyphen and can only contain a-z \
+             (lowercase), 0-9 and hyphens.",
+            "App name can only contain a-z (lowercase), 0-9 and hyphens",
+        ];
+        ApiError::Field("id".to_owned(), texts.map(str::to_owned).into())
+    })
+}
+
+/// One app.
+pub(super) async fn info(App(app): App) -> Result<Answer<AppDto>> {
+    Ok(Answer::ok(app.info().await?.into()))
+}
+
+/// Destroys an app; answers when its name is free.
+pub(super) async fn destroy(OwnApp(app): OwnApp) -> Result<Empty> {
+    app.destroy().await?;
+    app.destroyed().await?;
+    Ok(Empty::DONE)
+}

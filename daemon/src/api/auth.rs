@@ -1,0 +1,108 @@
+//! Who asks: the token of a request becomes a user, and a path becomes an app that the user may use.
+
+use axum::{
+    extract::{FromRef, FromRequestParts, Path},
+    http::{HeaderMap, header, request::Parts},
+};
+use deis_core::{Actor, AppHandle, AppName, Session, User};
+
+use super::{
+    ApiState,
+    error::{ApiError, Result},
+};
+use crate::accounts::token_hash;
+
+/// The user whose token a request carries.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) user: User,
+    pub(super) session: Session,
+}
+
+/// An app of the path that the caller may use.
+pub(super) struct App(pub(super) AppHandle);
+
+/// An app of the path that only its owner and administrators may use in this way.
+pub(super) struct OwnApp(pub(super) AppHandle);
+
+const MISSING: &str = "Authentication credentials were not provided.";
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller
+where
+    ApiState: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let state = ApiState::from_ref(state);
+        let token = token_of(&parts.headers)?.ok_or(ApiError::Unauthorized(MISSING))?;
+        let user = state.platform.user_by_token(&token_hash(&token)).await?;
+        match user {
+            Some(user) if user.active => Ok(Self { session: session(&state, &user), user }),
+            Some(_) => Err(ApiError::Unauthorized("User inactive or deleted.")),
+            None => Err(ApiError::Unauthorized("Invalid token.")),
+        }
+    }
+}
+
+/// The platform as `user` sees it.
+pub(super) fn session(state: &ApiState, user: &User) -> Session {
+    state.platform.session(Actor::User { name: user.name.clone(), superuser: user.superuser })
+}
+
+/// The token of the `Authorization` header; `None` without one of our scheme.
+fn token_of(headers: &HeaderMap) -> Result<Option<String>> {
+    let Some(text) = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()) else { return Ok(None) };
+    let mut words = text.split_whitespace();
+    if !words.next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("token")) {
+        return Ok(None);
+    }
+    match (words.next(), words.next()) {
+        (None, _) => Err(ApiError::Unauthorized("Invalid token header. No credentials provided.")),
+        (Some(_), Some(_)) => {
+            Err(ApiError::Unauthorized("Invalid token header. Token string should not contain spaces."))
+        }
+        (Some(token), None) => Ok(Some(token.to_owned())),
+    }
+}
+
+impl Caller {
+    /// Only administrators go on.
+    pub(super) fn must_be_admin(&self) -> Result<()> {
+        if self.user.superuser { Ok(()) } else { Err(ApiError::forbidden()) }
+    }
+
+    /// The caller, if there is one; a token that is no good counts as none.
+    pub(super) async fn maybe(headers: &HeaderMap, state: &ApiState) -> Result<Option<User>> {
+        let Ok(Some(token)) = token_of(headers) else { return Ok(None) };
+        Ok(state.platform.user_by_token(&token_hash(&token)).await?.filter(|u| u.active))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for App
+where
+    ApiState: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        // The app is the first segment of every path that has one; others may follow.
+        let params = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        let name = params.ok().and_then(|p| p.0.into_iter().find(|(key, _)| key == "app")).map(|(_, value)| value);
+        let name = name.and_then(|n| AppName::new(n).ok()).ok_or(ApiError::NoMatch("App"))?;
+        Ok(Self(caller.session.app(&name).await?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for OwnApp
+where
+    ApiState: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let App(app) = App::from_request_parts(parts, state).await?;
+        if app.is_owned() { Ok(Self(app)) } else { Err(ApiError::forbidden()) }
+    }
+}

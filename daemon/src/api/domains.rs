@@ -1,0 +1,103 @@
+//! Domains.
+
+use axum::{
+    extract::{Path, State},
+    http::StatusCode,
+};
+use deis_core::DomainName;
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+
+use super::{
+    ApiState,
+    auth::{App, OwnApp},
+    error::{ApiError, Result},
+    json::{Answer, Empty, Payload},
+    page::{PageDto, Paging},
+};
+use crate::dto::DomainDto;
+
+const INVALID: &str = "Hostname does not look valid.";
+
+/// The app's domains, by name.
+pub(super) async fn list(App(app): App, paging: Paging) -> Result<Answer<PageDto<DomainDto>>> {
+    Ok(Answer::ok(paging.cut(app.domains().await?, DomainDto::from)))
+}
+
+/// Adds a domain.
+pub(super) async fn add(
+    App(app): App,
+    State(state): State<ApiState>,
+    payload: Payload,
+) -> Result<Answer<DomainDto>> {
+    let text = payload.required("domain")?;
+    let name = domain(&text, &state.info.domain).ok_or_else(|| ApiError::field("domain", INVALID))?;
+    Ok(Answer(StatusCode::CREATED, app.domain_add(name).await?.into()))
+}
+
+/// Removes a domain, named in either form.
+pub(super) async fn remove(
+    OwnApp(app): OwnApp,
+    State(state): State<ApiState>,
+    Path((_, text)): Path<(String, String)>,
+) -> Result<Empty> {
+    let name = domain(&text, &state.info.domain).ok_or(ApiError::NoMatch("Domain"))?;
+    app.domain_remove(&name).await?;
+    Ok(Empty::DONE)
+}
+
+/// The ASCII form of a domain as people write it; a name right below the platform's domain becomes its short form,
+/// for both are the same host.
+fn domain(text: &str, platform: &str) -> Option<DomainName> {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let (wildcard, rest) = text.strip_prefix("*.").map_or((false, text), |rest| (true, rest));
+    let ascii = if rest.is_ascii() && !rest.contains("xn--") {
+        rest.to_owned()
+    } else {
+        let strict = Uts46::new().to_ascii(rest.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify);
+        strict.ok()?.into_owned()
+    };
+    let foreign = |label: &str| {
+        label.as_bytes().get(2..4) == Some(b"--") && !label.to_ascii_lowercase().starts_with("xn--")
+    };
+    if ascii.split('.').any(foreign) {
+        return None;
+    }
+    let full = if wildcard { format!("*.{ascii}") } else { ascii };
+    let below = full.to_ascii_lowercase().strip_suffix(platform).and_then(|p| p.strip_suffix('.')).map(str::to_owned);
+    let short = below.filter(|label| !label.contains(['.', '*']));
+    DomainName::new(short.unwrap_or(full)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::domain;
+
+    fn ascii(text: &str) -> Option<String> {
+        domain(text, "localhost").map(String::from)
+    }
+
+    #[test]
+    fn what_the_contract_accepts() {
+        for (text, expected) in [
+            ("test-domain.example.com", "test-domain.example.com"),
+            ("django.paas--sandbox", "django.paas--sandbox"),
+            ("3com.com", "3com.com"),
+            ("MYDOMAIN.NET", "MYDOMAIN.NET"),
+            ("autotest.127.0.0.1.xip.io.", "autotest.127.0.0.1.xip.io"),
+            ("*.deis.example.com", "*.deis.example.com"),
+            ("täst.de", "xn--tst-qla.de"),
+            ("blog.localhost", "blog"),
+        ] {
+            assert_eq!(ascii(text).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_contract_refuses() {
+        let long = "a".repeat(300);
+        for text in ["*", "a.*.com", "under_score.com", "x.1", "1.2.3.4", "-a.com", "a..b", "a.com/path", "ab--c.com", &long]
+        {
+            assert_eq!(ascii(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The log of an app as text.
+
+use std::convert::Infallible;
+
+use axum::{
+    body::Body,
+    extract::Query,
+    http::{HeaderValue, Response, StatusCode, header},
+};
+use bytes::Bytes;
+use deis_core::{AppName, LogLevel, LogLine, LogQuery, LogSource, ProcessType};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use serde::Deserialize;
+
+use super::{
+    auth::App,
+    error::{ApiError, Result},
+};
+
+/// What may be asked of a log.
+#[derive(Debug, Deserialize)]
+pub(super) struct Wanted {
+    log_lines: Option<String>,
+    follow: Option<String>,
+    process: Option<String>,
+}
+
+/// The newest lines; with `follow=1` all later ones too, as they come.
+pub(super) async fn logs(App(app): App, Query(wanted): Query<Wanted>) -> Result<Response<Body>> {
+    let follow = wanted.follow.is_some_and(|f| f == "1" || f == "true");
+    let process = match wanted.process {
+        Some(text) => Some(ProcessType::new(text).map_err(|e| ApiError::Bad(format!("process: {e}")))?),
+        None => None,
+    };
+    let lines = wanted.log_lines.and_then(|n| n.parse().ok()).unwrap_or(100);
+    let failed = || ApiError::Logs(app.name().to_string());
+    let stream = app.logs(&LogQuery { lines, process, follow }).await.map_err(|_| failed())?;
+    let name = app.name().clone();
+    let body = if follow {
+        let text = stream.filter_map(move |line| {
+            let text = line.ok().map(|line| Ok::<_, Infallible>(Bytes::from(format_line(&name, &line))));
+            async move { text }
+        });
+        Body::from_stream(text)
+    } else {
+        let all: Vec<LogLine> = stream.try_collect().await.map_err(|_| failed())?;
+        if all.is_empty() {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            return Ok(response);
+        }
+        Body::from(all.iter().map(|line| format_line(&name, line)).collect::<String>())
+    };
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    Ok(response)
+}
+
+/// A line as clients know it.
+fn format_line(app: &AppName, line: &LogLine) -> String {
+    let time = line.at.to_rfc3339().replace('Z', "+00:00");
+    match &line.source {
+        LogSource::Process { process, release, instance } => {
+            let suffix = instance.as_str().rsplit('-').next().unwrap_or_default();
+            format!("{time} {app}[{process}.{release}.{suffix}]: {}\n", line.text)
+        }
+        LogSource::Platform { level } => {
+            let level = match level {
+                LogLevel::Info => "INFO",
+                LogLevel::Warning => "WARNING",
+                LogLevel::Error => "ERROR",
+            };
+            format!("{time} deis[controller]: {level} {}\n", line.text)
+        }
+    }
+}

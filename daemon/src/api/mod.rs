@@ -1,0 +1,140 @@
+//! The HTTP API: the controller API 2.3 as far as it goes in this version, and what is additive to it.
+
+mod accounts;
+mod apps;
+mod auth;
+mod builds;
+mod config;
+mod domains;
+mod error;
+mod headers;
+mod health;
+mod json;
+mod keys;
+mod logs;
+mod names;
+mod page;
+mod plan;
+mod platform;
+mod pods;
+mod releases;
+mod run;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{MethodRouter, delete, get, post},
+};
+use deis_core::{Platform, Timestamp};
+
+use crate::accounts::{Bootstrap, Passwords, TokenSecret};
+
+/// Who may register.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum Registration {
+    /// Anyone.
+    Enabled,
+    /// Anyone while there is no administrator; then administrators only.
+    #[default]
+    AdminOnly,
+    /// Nobody.
+    Disabled,
+}
+
+/// What the platform says about itself to clients.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct PlatformInfo {
+    /// Domain under which apps live.
+    pub domain: String,
+    /// Schemes that it serves.
+    pub schemes: Vec<String>,
+    /// Its ports.
+    pub ports: PlatformPorts,
+}
+
+/// Ports as clients reach them.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct PlatformPorts {
+    /// HTTP.
+    pub http: u16,
+    /// Git over SSH; `null` without.
+    pub ssh: Option<u16>,
+}
+
+/// What the handlers need.
+#[derive(Clone, Debug)]
+pub struct ApiState {
+    /// The engine.
+    pub platform: Platform,
+    /// Password hashing.
+    pub passwords: Passwords,
+    /// What tokens are derived from.
+    pub secret: Arc<TokenSecret>,
+    /// Who may register.
+    pub registration: Registration,
+    /// What the first registration must show, where strangers can reach the daemon.
+    pub bootstrap: Option<Arc<Bootstrap>>,
+    /// What the platform says about itself.
+    pub info: Arc<PlatformInfo>,
+}
+
+impl ApiState {
+    /// The present moment.
+    fn now(&self) -> Timestamp {
+        crate::clock::now()
+    }
+}
+
+/// All routes, each with and without a slash at its end.
+pub fn router(state: ApiState) -> Router {
+    let mut router = Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readiness", get(health::readiness));
+    for (path, methods) in routes() {
+        router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);
+    }
+    router
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(axum::middleware::from_fn(headers::add))
+        .with_state(state)
+}
+
+fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
+    vec![
+        ("/v2", get(platform::root)),
+        ("/v2/platform", get(platform::info)),
+        ("/v2/auth/register", post(accounts::register)),
+        ("/v2/auth/login", post(accounts::login)),
+        ("/v2/auth/whoami", get(accounts::whoami)),
+        ("/v2/auth/passwd", post(accounts::passwd)),
+        ("/v2/auth/tokens", post(accounts::tokens)),
+        ("/v2/auth/cancel", delete(accounts::cancel)),
+        ("/v2/users", get(accounts::users)),
+        ("/v2/keys", get(keys::list).post(keys::add)),
+        ("/v2/keys/{id}", get(keys::info).delete(keys::remove)),
+        ("/v2/apps", get(apps::list).post(apps::create)),
+        ("/v2/apps/{app}", get(apps::info).delete(apps::destroy)),
+        ("/v2/apps/{app}/config", get(config::info).post(config::set)),
+        ("/v2/apps/{app}/builds", get(builds::list).post(builds::create)),
+        ("/v2/apps/{app}/builds/{uuid}", get(builds::info)),
+        ("/v2/apps/{app}/releases", get(releases::list)),
+        ("/v2/apps/{app}/releases/rollback", post(releases::rollback)),
+        ("/v2/apps/{app}/releases/{version}", get(releases::info)),
+        ("/v2/apps/{app}/pods", get(pods::list)),
+        ("/v2/apps/{app}/pods/restart", post(pods::restart)),
+        ("/v2/apps/{app}/pods/{type}", get(pods::list)),
+        ("/v2/apps/{app}/pods/{type}/restart", post(pods::restart)),
+        ("/v2/apps/{app}/pods/{type}/{name}", get(pods::list)),
+        ("/v2/apps/{app}/pods/{type}/{name}/restart", post(pods::restart)),
+        ("/v2/apps/{app}/scale", post(pods::scale)),
+        ("/v2/apps/{app}/run", post(run::run)),
+        ("/v2/apps/{app}/logs", get(logs::logs)),
+        ("/v2/apps/{app}/domains", get(domains::list).post(domains::add)),
+        ("/v2/apps/{app}/domains/{domain}", delete(domains::remove)),
+        ("/v2/apps/{app}/plan", post(plan::plan)),
+    ]
+}

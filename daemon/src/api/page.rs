@@ -1,0 +1,78 @@
+//! Lists in pages: `limit`, `offset`, and links to the pages beside this one.
+
+use axum::{
+    extract::{FromRequestParts, Query},
+    http::{HeaderMap, request::Parts},
+};
+use deis_core::PageQuery;
+use serde::{Deserialize, Serialize};
+
+/// The part of a list that a request asks for, and where it was asked.
+#[derive(Clone, Debug)]
+pub(super) struct Paging {
+    query: PageQuery,
+    url: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Raw {
+    limit: Option<String>,
+    offset: Option<String>,
+}
+
+/// A page as sent.
+#[derive(Debug, Serialize)]
+pub(super) struct PageDto<T> {
+    count: usize,
+    next: Option<String>,
+    previous: Option<String>,
+    results: Vec<T>,
+}
+
+const USUAL: usize = 100;
+
+impl<S: Send + Sync> FromRequestParts<S> for Paging {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let raw = Query::<Raw>::from_request_parts(parts, state).await.map(|q| q.0).unwrap_or_default();
+        let number = |text: Option<String>| text.and_then(|t| t.parse::<usize>().ok());
+        let limit = number(raw.limit).filter(|n| *n > 0).unwrap_or(USUAL);
+        let url = format!("{}{}", origin(&parts.headers), parts.uri.path());
+        Ok(Self { query: PageQuery { offset: number(raw.offset).unwrap_or(0), limit }, url })
+    }
+}
+
+fn origin(headers: &HeaderMap) -> String {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    let scheme = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    format!("{scheme}://{}", text("host").unwrap_or("localhost"))
+}
+
+impl Paging {
+    pub(super) fn query(&self) -> PageQuery {
+        self.query
+    }
+
+    /// A page that the engine has cut already.
+    pub(super) fn page<T, U>(&self, page: deis_core::Page<T>, dto: impl FnMut(T) -> U) -> PageDto<U> {
+        let PageQuery { offset, limit } = self.query;
+        let link = |offset: usize| match offset {
+            0 => format!("{}?limit={limit}", self.url),
+            n => format!("{}?limit={limit}&offset={n}", self.url),
+        };
+        PageDto {
+            count: page.total,
+            next: (offset + limit < page.total).then(|| link(offset + limit)),
+            previous: (offset > 0).then(|| link(offset.saturating_sub(limit))),
+            results: page.items.into_iter().map(dto).collect(),
+        }
+    }
+
+    /// The asked-for part of a whole list.
+    pub(super) fn cut<T, U>(&self, all: Vec<T>, dto: impl FnMut(T) -> U) -> PageDto<U> {
+        let total = all.len();
+        let items = all.into_iter().skip(self.query.offset).take(self.query.limit).collect();
+        self.page(deis_core::Page { items, total }, dto)
+    }
+}

@@ -1,0 +1,113 @@
+//! Processes: list, scale, restart.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::{extract::Path, http::StatusCode};
+use deis_core::{AppHandle, Instance, InstanceName, ProcessType, RestartScope, Settled};
+use serde_json::{Value, json};
+
+use super::{
+    auth::App,
+    error::{ApiError, Result},
+    json::{Answer, Empty, Payload},
+};
+use crate::dto::PodDto;
+
+type Params = Path<BTreeMap<String, String>>;
+
+/// The processes of the live release: all, of a type, or one.
+pub(super) async fn list(App(app): App, Path(path): Params) -> Result<Answer<Value>> {
+    let pods: Vec<PodDto> = matching(&app, &path).await?.into_iter().map(PodDto::from).collect();
+    Ok(Answer::ok(json!({"count": pods.len(), "results": pods})))
+}
+
+async fn matching(app: &AppHandle, path: &BTreeMap<String, String>) -> Result<Vec<Instance>> {
+    let live = app.info().await?.live;
+    let mut all = app.instances().await?;
+    all.retain(|i| !i.is_draining() && live.is_none_or(|v| i.release == v));
+    all.retain(|i| path.get("type").is_none_or(|t| i.process.as_str() == t));
+    all.retain(|i| path.get("name").is_none_or(|n| is_named(app, i, n)));
+    Ok(all)
+}
+
+/// A name may leave out the app's.
+fn is_named(app: &AppHandle, instance: &Instance, name: &str) -> bool {
+    let full = instance.name.as_str();
+    full == name || full.strip_prefix(app.name().as_str()).and_then(|r| r.strip_prefix('-')) == Some(name)
+}
+
+/// Sets how many processes of each type run; answers when they do.
+pub(super) async fn scale(App(app): App, payload: Payload) -> Result<Empty> {
+    let change = app.scale(scales(&payload)?).await?;
+    match app.wait(&change).await? {
+        Settled::Done => Ok(Empty::DONE),
+        Settled::Failed(cause) => Err(ApiError::Unavailable(format!("(scale): {cause}\n{}", cause.hint()))),
+    }
+}
+
+/// The wanted numbers in a request.
+pub(super) fn scales(payload: &Payload) -> Result<BTreeMap<ProcessType, u32>> {
+    let mut scales = BTreeMap::new();
+    for (process, value) in &payload.0 {
+        let literal = |text: &str| {
+            ApiError::Bad(format!("Invalid scaling format: invalid literal for int() with base 10: '{text}'"))
+        };
+        let number = match value {
+            Value::Number(n) => n.as_i64().or_else(|| n.as_f64().map(truncate)).ok_or_else(|| literal(&n.to_string()))?,
+            Value::String(text) => text.trim().parse().map_err(|_| literal(text))?,
+            other => return Err(literal(&other.to_string())),
+        };
+        let number = u32::try_from(number).map_err(|_| {
+            let text = if number < 0 { "Must be greater than or equal to zero" } else { "Must be a small number" };
+            ApiError::Bad(format!("Invalid scaling format: [ErrorDetail(string='{text}', code='invalid')]"))
+        })?;
+        let unknown = || ApiError::NotFound(format!("Container type {process} does not exist in application"));
+        scales.insert(ProcessType::new(process.as_str()).map_err(|_| unknown())?, number);
+    }
+    Ok(scales)
+}
+
+#[allow(clippy::cast_possible_truncation)]
+fn truncate(number: f64) -> i64 {
+    // A cast saturates, and whatever is out of range is refused after it.
+    number.trunc() as i64
+}
+
+/// Replaces processes, each new one ready before an old one leaves; answers with the new ones.
+pub(super) async fn restart(App(app): App, Path(path): Params) -> Result<Answer<Vec<PodDto>>> {
+    let old = matching(&app, &path).await?;
+    if old.is_empty() {
+        return Ok(Answer(StatusCode::OK, Vec::new()));
+    }
+    let names: Vec<InstanceName> = old.iter().map(|i| i.name.clone()).collect();
+    if path.contains_key("name") {
+        for name in &names {
+            app.restart(RestartScope::Instance(name.clone())).await?;
+        }
+        replaced(&app, &path, &names).await?;
+    } else {
+        let process = path.get("type").and_then(|t| ProcessType::new(t.as_str()).ok());
+        let change = app.restart(process.map_or(RestartScope::All, RestartScope::Type)).await?;
+        if let Settled::Failed(cause) = app.wait(&change).await? {
+            return Err(ApiError::Unavailable(format!("(restart): {cause}\n{}", cause.hint())));
+        }
+    }
+    let mut wider = path;
+    wider.remove("name");
+    let fresh = matching(&app, &wider).await?.into_iter().filter(|i| !names.contains(&i.name));
+    Ok(Answer::ok(fresh.map(PodDto::from).collect()))
+}
+
+/// Waits until evicted instances are gone and as many are up as before. Evictions leave no record to wait for.
+async fn replaced(app: &AppHandle, path: &BTreeMap<String, String>, names: &[InstanceName]) -> Result<()> {
+    let mut wider = path.clone();
+    wider.remove("name");
+    for _ in 0..1500 {
+        let now = matching(app, &wider).await?;
+        if now.iter().all(|i| !names.contains(&i.name) && i.is_ready()) && !now.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}

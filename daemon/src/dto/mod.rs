@@ -1,0 +1,11 @@
+//! Shapes of the API's JSON. They are not the engine's types: those may change, these may not.
+
+mod app;
+mod config;
+mod release;
+mod user;
+
+pub(crate) use app::{AppDto, DomainDto, PodDto};
+pub(crate) use config::ConfigDto;
+pub(crate) use release::{BuildDto, ReleaseDto};
+pub(crate) use user::{KeyDto, UserDto};

@@ -1,0 +1,81 @@
+//! Builds and releases.
+
+use std::collections::BTreeMap;
+
+use deis_core::{AppName, Build, Outcome, ProcessType, ReleaseInfo};
+use serde::Serialize;
+
+/// A build.
+#[derive(Debug, Serialize)]
+pub(crate) struct BuildDto {
+    owner: String,
+    app: String,
+    image: String,
+    sha: String,
+    procfile: BTreeMap<ProcessType, String>,
+    dockerfile: String,
+    created: String,
+    updated: String,
+    uuid: String,
+}
+
+impl BuildDto {
+    pub(crate) fn new(app: &AppName, build: Build) -> Self {
+        let image = if build.spec.image.is_empty() { build.spec.artifact.digest().to_string() } else { build.spec.image };
+        Self {
+            owner: build.owner.to_string(),
+            app: app.to_string(),
+            image,
+            sha: build.spec.sha.unwrap_or_default(),
+            procfile: build.spec.processes,
+            dockerfile: String::new(),
+            created: build.created.to_rfc3339(),
+            updated: build.created.to_rfc3339(),
+            uuid: build.id.to_string(),
+        }
+    }
+}
+
+/// A release.
+#[derive(Debug, Serialize)]
+pub(crate) struct ReleaseDto {
+    uuid: String,
+    app: String,
+    owner: String,
+    created: String,
+    updated: String,
+    version: u32,
+    summary: String,
+    failed: bool,
+    exception: Option<String>,
+    config: String,
+    build: Option<String>,
+}
+
+impl ReleaseDto {
+    pub(crate) fn new(app: &AppName, info: ReleaseInfo) -> Self {
+        let ReleaseInfo { release, outcome } = info;
+        let ended = match &outcome {
+            Some(Outcome::Succeeded { at } | Outcome::Failed { at, .. } | Outcome::Superseded { at, .. }) => *at,
+            None => release.created,
+        };
+        let exception = match &outcome {
+            Some(Outcome::Failed { cause, .. }) => Some(format!("error: (app::deploy): {cause}")),
+            _ => None,
+        };
+        let failed = exception.is_some();
+        Self {
+            uuid: release.uuid.to_string(),
+            app: app.to_string(),
+            owner: release.owner.to_string(),
+            created: release.created.to_rfc3339(),
+            updated: ended.to_rfc3339(),
+            version: release.version.0,
+            summary: if failed { release.failed_summary } else { release.summary },
+            failed,
+            exception,
+            config: release.config.to_string(),
+            build: release.build.map(|id| id.to_string()),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What the proxy counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::StatusCode;
+
+/// Counters of the proxy.
+#[derive(Debug, Default)]
+pub struct ProxyMetrics {
+    classes: [AtomicU64; 5],
+    retries: AtomicU64,
+    in_flight: AtomicU64,
+}
+
+impl ProxyMetrics {
+    /// Answers to apps' requests by class: 1xx to 5xx.
+    pub fn answers(&self) -> [u64; 5] {
+        std::array::from_fn(|i| self.classes[i].load(Ordering::Relaxed))
+    }
+
+    /// Requests that were sent to another instance because the first could not be reached.
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
+    }
+
+    /// Requests that wait for the head of their answer.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn begin(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn end(&self, status: StatusCode) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
+        self.classes[class].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn retried(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+}

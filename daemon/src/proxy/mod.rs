@@ -1,0 +1,138 @@
+//! The routing proxy: one listener for the platform and all apps, told apart by host.
+
+mod body;
+mod forward;
+mod headers;
+mod host;
+mod metrics;
+mod options;
+mod pages;
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+
+use axum::{Router, body::Body};
+use deis_core::{Endpoints, local::RouteTable};
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+use tower_service::Service as _;
+
+pub use metrics::ProxyMetrics;
+pub use options::ProxyOptions;
+
+use forward::Upstream;
+use host::{host_of, is_ambiguous, is_platform};
+use pages::Page;
+
+/// The proxy. Clones share one.
+#[derive(Clone)]
+pub struct Proxy(Arc<Shared>);
+
+struct Shared {
+    options: ProxyOptions,
+    endpoints: Endpoints,
+    routes: Arc<RouteTable>,
+    platform: Router,
+    upstream: Upstream,
+    metrics: Arc<ProxyMetrics>,
+    port: u16,
+}
+
+/// Who sent a request, for the platform's handlers.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAddress(pub SocketAddr);
+
+impl Proxy {
+    /// A proxy on `port` (as apps are told): the platform's own hosts go to `platform`, all others by `routes` to
+    /// `endpoints`.
+    pub fn new(
+        options: ProxyOptions,
+        port: u16,
+        endpoints: Endpoints,
+        routes: Arc<RouteTable>,
+        platform: Router,
+        metrics: Arc<ProxyMetrics>,
+    ) -> Self {
+        let upstream = Upstream::new(&options);
+        Self(Arc::new(Shared { options, endpoints, routes, platform, upstream, metrics, port }))
+    }
+
+    /// Serves connections until `stop` is true; then takes no more, and gives those in flight their time.
+    pub async fn serve(&self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+        let graceful = GracefulShutdown::new();
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.0.options.head_timeout)
+            .max_buf_size(self.0.options.most_head)
+            .half_close(true);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                stopped = stop.wait_for(|stop| *stop) => { drop(stopped); break }
+            };
+            let (stream, client) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of descriptors: those in use come back, so a pause is better than an end.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let connection = self.connection(&http, stream, client, &graceful);
+            tokio::spawn(connection);
+        }
+        drop(listener);
+        let _ = tokio::time::timeout(self.0.options.stop_limit, graceful.shutdown()).await;
+    }
+
+    fn connection(
+        &self,
+        http: &http1::Builder,
+        stream: TcpStream,
+        client: SocketAddr,
+        graceful: &GracefulShutdown,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let _ = stream.set_nodelay(true);
+        let shared = Arc::clone(&self.0);
+        let service = service_fn(move |request| {
+            let shared = Arc::clone(&shared);
+            async move { Ok::<_, Infallible>(answer(&shared, client, request).await) }
+        });
+        let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let watched = graceful.watch(connection);
+        async move {
+            if let Err(error) = watched.await {
+                tracing::trace!(%error, "a connection ended early");
+            }
+        }
+    }
+}
+
+async fn answer(shared: &Shared, client: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    let Some(host) = host_of(&request) else { return Page::BadHost.response(request.headers()) };
+    if is_ambiguous(request.headers()) {
+        return Page::Ambiguous.response(request.headers());
+    }
+    if is_platform(&host, &shared.options.domain) {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ClientAddress(client));
+        let mut platform = shared.platform.clone();
+        return match platform.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+    }
+    let Some(route) = shared.routes.lookup(&host) else { return Page::UnknownHost.response(request.headers()) };
+    shared.metrics.begin();
+    let response = forward::to_app(shared, &route, client, request).await;
+    shared.metrics.end(response.status());
+    response
+}

@@ -1,0 +1,37 @@
+//! Limits of the proxy.
+
+use std::time::Duration;
+
+/// How patient the proxy is, and how much it takes.
+#[derive(Clone, Debug)]
+pub struct ProxyOptions {
+    /// Domain under which apps live; itself and `deis.` below it are the platform.
+    pub domain: String,
+    /// Time that a client may take for the head of a request.
+    pub head_timeout: Duration,
+    /// Time that an app may take to accept a connection.
+    pub connect_timeout: Duration,
+    /// Time that an app may take for the head of its answer.
+    pub answer_timeout: Duration,
+    /// How long an unused connection to an app is kept.
+    pub idle_upstream: Duration,
+    /// Bytes of the head of a request.
+    pub most_head: usize,
+    /// Time that requests in flight get when the daemon stops.
+    pub stop_limit: Duration,
+}
+
+impl ProxyOptions {
+    /// The usual limits for apps below `domain`.
+    pub fn new(domain: impl Into<String>) -> Self {
+        Self {
+            domain: domain.into(),
+            head_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(1300),
+            idle_upstream: deis_core::plan::constants::IDLE_UPSTREAM,
+            most_head: 64 * 1024,
+            stop_limit: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What a person sees when there is no app to answer.
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use super::body::full;
+
+/// Why there is no answer of an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Page {
+    /// The request has no host, or two.
+    BadHost,
+    /// The request gives its length in two ways.
+    Ambiguous,
+    /// No app has this host.
+    UnknownHost,
+    /// The app has nothing that could answer.
+    NoInstance,
+    /// The app is in maintenance.
+    Maintenance,
+    /// The app closed the connection instead of answering.
+    BadGateway,
+    /// The app took too long.
+    Timeout,
+}
+
+impl Page {
+    fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::BadHost => (StatusCode::BAD_REQUEST, "Bad request", "The request must name exactly one host."),
+            Self::Ambiguous => {
+                (StatusCode::BAD_REQUEST, "Bad request", "The request states the length of its body in two ways.")
+            }
+            Self::UnknownHost => {
+                (StatusCode::NOT_FOUND, "No such app", "There is no app at this address. Is its name spelled right?")
+            }
+            Self::NoInstance => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "This app is not running",
+                "It is starting, or scaled to zero, or nothing was deployed yet. Its owner sees more with `deis ps`.",
+            ),
+            Self::Maintenance => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Down for maintenance",
+                "This app is being worked on. Please come back in a little while.",
+            ),
+            Self::BadGateway => (
+                StatusCode::BAD_GATEWAY,
+                "The app gave no answer",
+                "It closed the connection before it answered. Its owner sees more with `deis logs`.",
+            ),
+            Self::Timeout => {
+                (StatusCode::GATEWAY_TIMEOUT, "The app took too long", "It did not answer in time. Please try again.")
+            }
+        }
+    }
+
+    /// The page as HTML for browsers, as plain text for everybody else.
+    pub(super) fn response(self, headers: &HeaderMap) -> Response<Body> {
+        let (status, title, text) = self.parts();
+        let html = headers
+            .get(header::ACCEPT)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|accept| accept.contains("text/html"));
+        let (kind, body) = if html {
+            let page = format!(
+                "<!doctype html><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+                 <title>{title}</title><style>body{{font:18px/1.5 system-ui,sans-serif;max-width:32em;\
+                 margin:18vh auto;padding:0 1em;color:#333}}h1{{font-size:1.4em}}</style>\
+                 <h1>{title}</h1><p>{text}</p>\n"
+            );
+            ("text/html; charset=utf-8", page)
+        } else {
+            ("text/plain; charset=utf-8", format!("{title}. {text}\n"))
+        };
+        let mut response = Response::new(full(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
