@@ -1,9 +1,41 @@
 //! `deisd`, the reference daemon of the deis engine, and `deis`, its client.
+//!
+//! The engine is in `deis_core`, building in `deis_build`; here they meet HTTP, SSH and a command line.
 
 pub mod accounts;
 pub mod api;
+pub mod args;
 pub mod client;
 pub mod clock;
+pub mod compose;
+pub mod datadir;
 mod dto;
+pub mod git;
+mod metrics;
 pub mod proxy;
+pub mod push;
+mod quickstart;
+mod serve;
+pub mod settings;
+pub mod static_server;
+pub mod telemetry;
 pub mod tls;
+
+use std::{ffi::OsString, path::Path, process::ExitCode};
+
+/// Everything that this executable can be, by the name it is called: a shim, a build, the file server, the client, the
+/// daemon.
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    deis_core::local::shim::run_if_asked();
+    if let Some(code) = deis_build::driver::run_if_asked(&args) {
+        return code;
+    }
+    let called = args.first().map(Path::new).and_then(Path::file_name).unwrap_or_default().to_os_string();
+    if called == "deis" {
+        return client::main(args);
+    }
+    if called == static_server::NAME {
+        return static_server::main(&args);
+    }
+    serve::main(&args)
+}

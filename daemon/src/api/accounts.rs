@@ -178,8 +178,10 @@ fn username(text: &str) -> Result<Username> {
         return Err(ApiError::field("username", "Ensure this field has no more than 150 characters."));
     }
     Username::new(text).map_err(|_| {
-        let texts = ["Enter a valid username. This value may contain only letters, numbers and @/./+/-/_ characters.",
-            "Enter a valid username. This value may contain only letters, numbers, and @/./+/-/_ characters."];
+        let texts = [
+            "Enter a valid username. This value may contain only letters, numbers and @/./+/-/_ characters.",
+            "Enter a valid username. This value may contain only letters, numbers, and @/./+/-/_ characters.",
+        ];
         ApiError::Field("username".to_owned(), texts.map(str::to_owned).into())
     })
 }
@@ -195,7 +197,11 @@ fn short(payload: &Payload, field: &str, most: usize) -> Result<String> {
 fn is_email(text: &str) -> bool {
     let plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '@';
     text.split_once('@').is_some_and(|(user, host)| {
-        !user.is_empty() && user.chars().all(plain) && host.chars().all(plain) && host.contains('.')
-            && !host.starts_with('.') && !host.ends_with('.')
+        !user.is_empty()
+            && user.chars().all(plain)
+            && host.chars().all(plain)
+            && host.contains('.')
+            && !host.starts_with('.')
+            && !host.ends_with('.')
     })
 }

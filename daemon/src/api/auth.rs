@@ -52,7 +52,9 @@ pub(super) fn session(state: &ApiState, user: &User) -> Session {
 
 /// The token of the `Authorization` header; `None` without one of our scheme.
 fn token_of(headers: &HeaderMap) -> Result<Option<String>> {
-    let Some(text) = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()) else { return Ok(None) };
+    let Some(text) = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()) else {
+        return Ok(None);
+    };
     let mut words = text.split_whitespace();
     if !words.next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("token")) {
         return Ok(None);
@@ -89,7 +91,8 @@ where
         let caller = Caller::from_request_parts(parts, state).await?;
         // The app is the first segment of every path that has one; others may follow.
         let params = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
-        let name = params.ok().and_then(|p| p.0.into_iter().find(|(key, _)| key == "app")).map(|(_, value)| value);
+        let name =
+            params.ok().and_then(|p| p.0.into_iter().find(|(key, _)| key == "app")).map(|(_, value)| value);
         let name = name.and_then(|n| AppName::new(n).ok()).ok_or(ApiError::NoMatch("App"))?;
         Ok(Self(caller.session.app(&name).await?))
     }

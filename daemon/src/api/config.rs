@@ -81,14 +81,19 @@ fn health(payload: &Payload) -> Result<MapPatch<String, HealthCheckPatch>> {
         let checks = match value {
             Value::Null => None,
             Value::Object(map) => {
-                if let Some(other) = map.keys().find(|k| !["livenessProbe", "readinessProbe"].contains(&k.as_str())) {
+                if let Some(other) =
+                    map.keys().find(|k| !["livenessProbe", "readinessProbe"].contains(&k.as_str()))
+                {
                     return Err(wrong(format!("{other} is no probe: use livenessProbe or readinessProbe")));
                 }
                 let probe = |name: &str| match map.get(name) {
                     None => Ok(None),
                     Some(Value::Null) => Ok(Some(None)),
                     Some(value) => {
-                        if value.pointer("/httpGet").is_some_and(|g| g.get("port").is_none_or(|p| !p.is_u64())) {
+                        if value
+                            .pointer("/httpGet")
+                            .is_some_and(|g| g.get("port").is_none_or(|p| !p.is_u64()))
+                        {
                             return Err(wrong(format!("{name}: httpGet needs a port, as a number")));
                         }
                         let probe = serde_json::from_value(value.clone());

@@ -53,7 +53,12 @@ fn domain(text: &str, platform: &str) -> Option<DomainName> {
     let ascii = if rest.is_ascii() && !rest.contains("xn--") {
         rest.to_owned()
     } else {
-        let strict = Uts46::new().to_ascii(rest.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify);
+        let strict = Uts46::new().to_ascii(
+            rest.as_bytes(),
+            AsciiDenyList::STD3,
+            Hyphens::CheckFirstLast,
+            DnsLength::Verify,
+        );
         strict.ok()?.into_owned()
     };
     let foreign = |label: &str| {
@@ -63,7 +68,8 @@ fn domain(text: &str, platform: &str) -> Option<DomainName> {
         return None;
     }
     let full = if wildcard { format!("*.{ascii}") } else { ascii };
-    let below = full.to_ascii_lowercase().strip_suffix(platform).and_then(|p| p.strip_suffix('.')).map(str::to_owned);
+    let below =
+        full.to_ascii_lowercase().strip_suffix(platform).and_then(|p| p.strip_suffix('.')).map(str::to_owned);
     let short = below.filter(|label| !label.contains(['.', '*']));
     DomainName::new(short.unwrap_or(full)).ok()
 }
@@ -95,8 +101,18 @@ mod tests {
     #[test]
     fn what_the_contract_refuses() {
         let long = "a".repeat(300);
-        for text in ["*", "a.*.com", "under_score.com", "x.1", "1.2.3.4", "-a.com", "a..b", "a.com/path", "ab--c.com", &long]
-        {
+        for text in [
+            "*",
+            "a.*.com",
+            "under_score.com",
+            "x.1",
+            "1.2.3.4",
+            "-a.com",
+            "a..b",
+            "a.com/path",
+            "ab--c.com",
+            &long,
+        ] {
             assert_eq!(ascii(text), None, "{text}");
         }
     }

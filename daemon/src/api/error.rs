@@ -60,7 +60,11 @@ impl ApiError {
     }
 
     /// A rollout that failed, with what happened to the app and what a person can do.
-    pub(super) fn deploy_failed(cause: &Cause, failed: Option<ReleaseVersion>, live: Option<ReleaseVersion>) -> Self {
+    pub(super) fn deploy_failed(
+        cause: &Cause,
+        failed: Option<ReleaseVersion>,
+        live: Option<ReleaseVersion>,
+    ) -> Self {
         let text = format!("{cause}\n{}", cause.hint());
         Self::Bad(match (failed, live) {
             (Some(failed), Some(live)) => format!(
@@ -136,7 +140,9 @@ impl From<Error> for ApiError {
             Error::Forbidden { .. } => Self::forbidden(),
             Error::Unavailable(_) => {
                 log(&error);
-                Self::Unavailable("The platform is not available right now; try again in a moment.".to_owned())
+                Self::Unavailable(
+                    "The platform is not available right now; try again in a moment.".to_owned(),
+                )
             }
             _ => {
                 log(&error);

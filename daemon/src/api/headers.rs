@@ -46,7 +46,9 @@ pub(super) async fn add(request: Request, next: Next) -> Response<Body> {
 
 fn takes_json(request: &Request) -> bool {
     let api = request.uri().path().starts_with("/v2");
-    let Some(accept) = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()) else { return true };
+    let Some(accept) = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()) else {
+        return true;
+    };
     let kinds = ["*/*", "application/*", "application/json", "text/plain", "text/*"];
     !api || accept.split(',').any(|kind| kinds.contains(&kind.split(';').next().unwrap_or(kind).trim()))
 }

@@ -35,7 +35,11 @@ pub(super) async fn info(
 }
 
 /// Adds a key.
-pub(super) async fn add(State(state): State<ApiState>, caller: Caller, payload: Payload) -> Result<Answer<KeyDto>> {
+pub(super) async fn add(
+    State(state): State<ApiState>,
+    caller: Caller,
+    payload: Payload,
+) -> Result<Answer<KeyDto>> {
     let (id, public) = (payload.required("id")?, payload.required("public")?);
     if id.chars().count() > 128 {
         return Err(ApiError::field("id", "Ensure this field has no more than 128 characters."));
@@ -56,7 +60,11 @@ pub(super) async fn add(State(state): State<ApiState>, caller: Caller, payload: 
 }
 
 /// Removes a key.
-pub(super) async fn remove(State(state): State<ApiState>, caller: Caller, Path(id): Path<String>) -> Result<Empty> {
+pub(super) async fn remove(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Empty> {
     state.platform.remove_key(&caller.user.name, &id).await?;
     Ok(Empty::DONE)
 }

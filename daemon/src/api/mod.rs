@@ -31,7 +31,9 @@ use deis_core::{Platform, Timestamp};
 use crate::accounts::{Bootstrap, Passwords, TokenSecret};
 
 /// Who may register.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum Registration {
@@ -90,9 +92,8 @@ impl ApiState {
 
 /// All routes, each with and without a slash at its end.
 pub fn router(state: ApiState) -> Router {
-    let mut router = Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readiness", get(health::readiness));
+    let mut router =
+        Router::new().route("/healthz", get(health::healthz)).route("/readiness", get(health::readiness));
     for (path, methods) in routes() {
         router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);
     }

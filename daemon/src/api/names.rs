@@ -3,9 +3,19 @@
 use deis_core::AppName;
 use rand::seq::IndexedRandom as _;
 
-const ADJECTIVES: [&str; 32] = ["bright", "candid", "cosmic", "divine", "fluent", "gentle", "golden", "honest", "hushed", "jovial", "lively", "mellow", "modest", "nimble", "polite", "prompt", "proven", "quaint", "rustic", "serene", "silver", "simple", "steady", "subtle", "sunlit", "tender", "upbeat", "frosty", "mighty", "placid", "sturdy", "velvet"];
+const ADJECTIVES: [&str; 32] = [
+    "bright", "candid", "cosmic", "divine", "fluent", "gentle", "golden", "honest", "hushed", "jovial",
+    "lively", "mellow", "modest", "nimble", "polite", "prompt", "proven", "quaint", "rustic", "serene",
+    "silver", "simple", "steady", "subtle", "sunlit", "tender", "upbeat", "frosty", "mighty", "placid",
+    "sturdy", "velvet",
+];
 
-const NOUNS: [&str; 32] = ["airplane", "backpack", "barnacle", "birdsong", "broccoli", "bullfrog", "cardinal", "crescent", "daffodil", "elephant", "envelope", "festival", "fireside", "hedgehog", "hillside", "kangaroo", "lakeside", "magnolia", "mandolin", "mushroom", "notebook", "pavilion", "pinecone", "raindrop", "sapphire", "seashell", "woodland", "sunshine", "starfish", "sandwich", "mountain", "lavender"];
+const NOUNS: [&str; 32] = [
+    "airplane", "backpack", "barnacle", "birdsong", "broccoli", "bullfrog", "cardinal", "crescent",
+    "daffodil", "elephant", "envelope", "festival", "fireside", "hedgehog", "hillside", "kangaroo",
+    "lakeside", "magnolia", "mandolin", "mushroom", "notebook", "pavilion", "pinecone", "raindrop",
+    "sapphire", "seashell", "woodland", "sunshine", "starfish", "sandwich", "mountain", "lavender",
+];
 
 /// A name made up by chance.
 pub(super) fn generate() -> AppName {

@@ -15,7 +15,9 @@ use super::{
 pub(super) async fn plan(App(app): App, payload: Payload) -> Result<Answer<Plan>> {
     let intent = match payload.0.get("scale") {
         Some(Value::Object(map)) => Intent::Scale(scales(&Payload(map.clone()))?),
-        Some(_) => return Err(ApiError::field("scale", "This field must be an object, such as {\"web\": 2}.")),
+        Some(_) => {
+            return Err(ApiError::field("scale", "This field must be an object, such as {\"web\": 2}."));
+        }
         None if payload.0.is_empty() => {
             return Err(ApiError::Bad("say what to plan: {\"values\": {…}} or {\"scale\": {…}}".to_owned()));
         }

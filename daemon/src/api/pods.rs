@@ -53,15 +53,19 @@ pub(super) fn scales(payload: &Payload) -> Result<BTreeMap<ProcessType, u32>> {
             ApiError::Bad(format!("Invalid scaling format: invalid literal for int() with base 10: '{text}'"))
         };
         let number = match value {
-            Value::Number(n) => n.as_i64().or_else(|| n.as_f64().map(truncate)).ok_or_else(|| literal(&n.to_string()))?,
+            Value::Number(n) => {
+                n.as_i64().or_else(|| n.as_f64().map(truncate)).ok_or_else(|| literal(&n.to_string()))?
+            }
             Value::String(text) => text.trim().parse().map_err(|_| literal(text))?,
             other => return Err(literal(&other.to_string())),
         };
         let number = u32::try_from(number).map_err(|_| {
-            let text = if number < 0 { "Must be greater than or equal to zero" } else { "Must be a small number" };
+            let text =
+                if number < 0 { "Must be greater than or equal to zero" } else { "Must be a small number" };
             ApiError::Bad(format!("Invalid scaling format: [ErrorDetail(string='{text}', code='invalid')]"))
         })?;
-        let unknown = || ApiError::NotFound(format!("Container type {process} does not exist in application"));
+        let unknown =
+            || ApiError::NotFound(format!("Container type {process} does not exist in application"));
         scales.insert(ProcessType::new(process.as_str()).map_err(|_| unknown())?, number);
     }
     Ok(scales)

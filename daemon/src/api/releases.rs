@@ -19,7 +19,10 @@ pub(super) async fn list(App(app): App, paging: Paging) -> Result<Answer<PageDto
 }
 
 /// One release.
-pub(super) async fn info(App(app): App, Path((_, text)): Path<(String, String)>) -> Result<Answer<ReleaseDto>> {
+pub(super) async fn info(
+    App(app): App,
+    Path((_, text)): Path<(String, String)>,
+) -> Result<Answer<ReleaseDto>> {
     let digits = text.strip_prefix('v').filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
     let version = digits.and_then(|d| d.parse().ok()).ok_or(ApiError::NoMatch("Release"))?;
     Ok(Answer::ok(ReleaseDto::new(app.name(), app.release(ReleaseVersion(version)).await?)))

@@ -32,7 +32,9 @@ pub(super) async fn run(App(app): App, payload: Payload) -> Result<Answer<Value>
     let code = match exit {
         Ok(Exit::Code(code)) => code,
         Ok(Exit::Signal(signal)) => 128 + signal,
-        Ok(Exit::TimedOut) => return Err(ApiError::Unavailable("the command took too long and was stopped".to_owned())),
+        Ok(Exit::TimedOut) => {
+            return Err(ApiError::Unavailable("the command took too long and was stopped".to_owned()));
+        }
         Ok(Exit::Lost) => return Err(ApiError::Unavailable("the command was interrupted".to_owned())),
         Err(deis_core::Error::NoBuild) => {
             let text = "No build associated with this release to run this command";

@@ -1,5 +1,5 @@
 //! The client `deis`.
 
 fn main() -> std::process::ExitCode {
-    deis_daemon::client::main(std::env::args_os().collect())
+    deis_daemon::main(std::env::args_os().collect())
 }

@@ -4,9 +4,17 @@ use clap::{Args, Parser, Subcommand};
 
 /// Deploys and runs apps on a deis platform.
 #[derive(Debug, Parser)]
-#[command(name = "deis", bin_name = "deis", version, propagate_version = true, disable_help_subcommand = false)]
-#[command(after_help = "Commands are `topic:verb`; a bare topic lists (`deis config`), and a space works for the colon \
-                        (`deis apps create`).\nExit codes: 0 ok, 1 failed, 2 usage, 100 not logged in, 130 interrupted.")]
+#[command(
+    name = "deis",
+    bin_name = "deis",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = false
+)]
+#[command(
+    after_help = "Commands are `topic:verb`; a bare topic lists (`deis config`), and a space works for the colon \
+                        (`deis apps create`).\nExit codes: 0 ok, 1 failed, 2 usage, 100 not logged in, 130 interrupted."
+)]
 pub struct Cli {
     /// Profile: a path ending in .json, or a name below ~/.deis
     #[arg(short = 'c', long = "config", global = true, env = "DEIS_PROFILE", value_name = "FILE|NAME")]

@@ -137,5 +137,7 @@ fn valid_app(app: &str) -> Result<String> {
 }
 
 fn no_app() -> ClientError {
-    ClientError::Usage("which app? Name it with -a APP, or add a remote with `deis git:remote -a APP`".to_owned())
+    ClientError::Usage(
+        "which app? Name it with -a APP, or add a remote with `deis git:remote -a APP`".to_owned(),
+    )
 }

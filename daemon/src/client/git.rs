@@ -102,7 +102,10 @@ mod tests {
         assert_eq!(app_of("ssh://git@localhost:2222/blog.git", local).as_deref(), Some("blog"));
         assert_eq!(app_of("ssh://git@127.0.0.1:2222/blog.git", local).as_deref(), Some("blog"));
         let remote = "http://deis.example.com";
-        assert_eq!(app_of("ssh://git@deis-builder.example.com:2222/blog.git", remote).as_deref(), Some("blog"));
+        assert_eq!(
+            app_of("ssh://git@deis-builder.example.com:2222/blog.git", remote).as_deref(),
+            Some("blog")
+        );
         assert_eq!(app_of("git@deis-builder.example.com:blog.git", remote).as_deref(), Some("blog"));
     }
 

@@ -43,7 +43,8 @@ impl Api {
         if is_loopback_name(&host) {
             builder = builder.no_proxy();
         }
-        let http = builder.build().map_err(|e| ClientError::Other(format!("cannot make an HTTP client: {e}")))?;
+        let http =
+            builder.build().map_err(|e| ClientError::Other(format!("cannot make an HTTP client: {e}")))?;
         Ok(Self { http, base, token })
     }
 
@@ -63,7 +64,12 @@ impl Api {
     }
 
     /// Sends a request that must succeed and decodes its answer.
-    pub async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&Value>) -> Result<T> {
+    pub async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T> {
         let answer = self.done(method, path, body).await?;
         let text = if answer.body.is_empty() { "null" } else { &answer.body };
         serde_json::from_str(text).map_err(|e| ClientError::BadAnswer(format!("{e} in {:?}", shorten(text))))
@@ -210,7 +216,10 @@ impl Resolve for LocalhostResolver {
         let host = name.as_str().to_owned();
         Box::pin(async move {
             let addresses: Vec<SocketAddr> = if is_loopback_name(&host) {
-                vec![SocketAddr::from(([127, 0, 0, 1], 0)), SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0))]
+                vec![
+                    SocketAddr::from(([127, 0, 0, 1], 0)),
+                    SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0)),
+                ]
             } else {
                 tokio::net::lookup_host((host.as_str(), 0)).await?.collect()
             };

@@ -68,7 +68,8 @@ fn is_plain(name: &str) -> bool {
 
 /// Reads a line or a password from the terminal.
 fn ask(prompt: &str, hidden: bool) -> Result<String> {
-    let failed = |source| ClientError::File { what: format!("cannot read {}", prompt.trim_end_matches(": ")), source };
+    let failed =
+        |source| ClientError::File { what: format!("cannot read {}", prompt.trim_end_matches(": ")), source };
     if hidden {
         return rpassword::prompt_password(prompt).map_err(failed);
     }

@@ -2,12 +2,44 @@
 
 use std::ffi::OsString;
 
-const TOPICS: [&str; 12] =
-    ["apps", "auth", "builds", "config", "domains", "git", "keys", "ps", "releases", "shortcuts", "users", "help"];
+const TOPICS: [&str; 12] = [
+    "apps",
+    "auth",
+    "builds",
+    "config",
+    "domains",
+    "git",
+    "keys",
+    "ps",
+    "releases",
+    "shortcuts",
+    "users",
+    "help",
+];
 
 const VERBS: [&str; 22] = [
-    "add", "cancel", "create", "destroy", "info", "list", "login", "logout", "logs", "open", "passwd", "regenerate",
-    "register", "remote", "remove", "restart", "rollback", "run", "scale", "set", "unset", "whoami",
+    "add",
+    "cancel",
+    "create",
+    "destroy",
+    "info",
+    "list",
+    "login",
+    "logout",
+    "logs",
+    "open",
+    "passwd",
+    "regenerate",
+    "register",
+    "remote",
+    "remove",
+    "restart",
+    "rollback",
+    "run",
+    "scale",
+    "set",
+    "unset",
+    "whoami",
 ];
 
 /// Makes `apps create` into `apps:create` and `help apps:create` into `apps:create --help`.

@@ -60,7 +60,10 @@ pub fn load(path: &Path) -> Result<Profile> {
         }
     };
     serde_json::from_str(&text).map_err(|e| {
-        ClientError::Other(format!("{} is not a profile ({e}); log in again to write it anew", path.display()))
+        ClientError::Other(format!(
+            "{} is not a profile ({e}); log in again to write it anew",
+            path.display()
+        ))
     })
 }
 

@@ -21,7 +21,11 @@ pub(crate) struct BuildDto {
 
 impl BuildDto {
     pub(crate) fn new(app: &AppName, build: Build) -> Self {
-        let image = if build.spec.image.is_empty() { build.spec.artifact.digest().to_string() } else { build.spec.image };
+        let image = if build.spec.image.is_empty() {
+            build.spec.artifact.digest().to_string()
+        } else {
+            build.spec.image
+        };
         Self {
             owner: build.owner.to_string(),
             app: app.to_string(),
@@ -56,7 +60,9 @@ impl ReleaseDto {
     pub(crate) fn new(app: &AppName, info: ReleaseInfo) -> Self {
         let ReleaseInfo { release, outcome } = info;
         let ended = match &outcome {
-            Some(Outcome::Succeeded { at } | Outcome::Failed { at, .. } | Outcome::Superseded { at, .. }) => *at,
+            Some(Outcome::Succeeded { at } | Outcome::Failed { at, .. } | Outcome::Superseded { at, .. }) => {
+                *at
+            }
             None => release.created,
         };
         let exception = match &outcome {

@@ -44,7 +44,12 @@ impl Upstream {
 /// Instances that one request may be tried on.
 const TRIES: usize = 4;
 
-pub(super) async fn to_app(shared: &Shared, route: &Route, client: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn to_app(
+    shared: &Shared,
+    route: &Route,
+    client: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let page = match route.mode {
         RouteMode::Serve => None,
         RouteMode::Maintenance => Some(Page::Maintenance),

@@ -44,7 +44,8 @@ pub(super) fn keep_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
 
 /// Tells the app who asks. The client's own claims are replaced: only this connection's address is known to be true.
 pub(super) fn forward(headers: &mut HeaderMap, client: SocketAddr, port: u16) {
-    let text = |value: String| HeaderValue::from_str(&value).expect("addresses and numbers are valid header values");
+    let text =
+        |value: String| HeaderValue::from_str(&value).expect("addresses and numbers are valid header values");
     headers.insert("x-forwarded-for", text(client.ip().to_canonical().to_string()));
     headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
     headers.insert("x-forwarded-port", text(port.to_string()));

@@ -61,7 +61,9 @@ mod tests {
 
     #[test]
     fn the_platform_has_its_own_names() {
-        for own in ["127.0.0.1", "[::1]", "localhost", "deis.example.com", "example.com", "deis-builder.example.com"] {
+        for own in
+            ["127.0.0.1", "[::1]", "localhost", "deis.example.com", "example.com", "deis-builder.example.com"]
+        {
             assert!(is_platform(own, "example.com"), "{own}");
         }
         for app in ["blog.example.com", "example.org", "x.deis.example.com"] {

@@ -14,14 +14,9 @@ use axum::{Router, body::Body};
 use deis_core::{Endpoints, local::RouteTable};
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::watch,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service as _;
 
 pub use metrics::ProxyMetrics;
@@ -64,9 +59,9 @@ impl Proxy {
         Self(Arc::new(Shared { options, endpoints, routes, platform, upstream, metrics, port }))
     }
 
-    /// Serves connections until `stop` is true; then takes no more, and gives those in flight their time.
-    pub async fn serve(&self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-        let graceful = GracefulShutdown::new();
+    /// Serves connections until it is told to stop; then takes no more, and gives those in flight their time.
+    pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
+        let connections = TaskTracker::new();
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(self.0.options.head_timeout)
@@ -75,7 +70,7 @@ impl Proxy {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                stopped = stop.wait_for(|stop| *stop) => { drop(stopped); break }
+                () = stop.cancelled() => break,
             };
             let (stream, client) = match accepted {
                 Ok(accepted) => accepted,
@@ -86,11 +81,11 @@ impl Proxy {
                     continue;
                 }
             };
-            let connection = self.connection(&http, stream, client, &graceful);
-            tokio::spawn(connection);
+            connections.spawn(self.connection(&http, stream, client, stop.clone()));
         }
         drop(listener);
-        let _ = tokio::time::timeout(self.0.options.stop_limit, graceful.shutdown()).await;
+        connections.close();
+        let _ = tokio::time::timeout(self.0.options.stop_limit, connections.wait()).await;
     }
 
     fn connection(
@@ -98,7 +93,7 @@ impl Proxy {
         http: &http1::Builder,
         stream: TcpStream,
         client: SocketAddr,
-        graceful: &GracefulShutdown,
+        stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
         let _ = stream.set_nodelay(true);
         let shared = Arc::clone(&self.0);
@@ -107,9 +102,16 @@ impl Proxy {
             async move { Ok::<_, Infallible>(answer(&shared, client, request).await) }
         });
         let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
-        let watched = graceful.watch(connection);
         async move {
-            if let Err(error) = watched.await {
+            tokio::pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::trace!(%error, "a connection ended early");
             }
         }
@@ -130,7 +132,9 @@ async fn answer(shared: &Shared, client: SocketAddr, request: Request<Incoming>)
             Err(never) => match never {},
         };
     }
-    let Some(route) = shared.routes.lookup(&host) else { return Page::UnknownHost.response(request.headers()) };
+    let Some(route) = shared.routes.lookup(&host) else {
+        return Page::UnknownHost.response(request.headers());
+    };
     shared.metrics.begin();
     let response = forward::to_app(shared, &route, client, request).await;
     shared.metrics.end(response.status());

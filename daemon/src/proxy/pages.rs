@@ -27,13 +27,19 @@ pub(super) enum Page {
 impl Page {
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::BadHost => (StatusCode::BAD_REQUEST, "Bad request", "The request must name exactly one host."),
-            Self::Ambiguous => {
-                (StatusCode::BAD_REQUEST, "Bad request", "The request states the length of its body in two ways.")
+            Self::BadHost => {
+                (StatusCode::BAD_REQUEST, "Bad request", "The request must name exactly one host.")
             }
-            Self::UnknownHost => {
-                (StatusCode::NOT_FOUND, "No such app", "There is no app at this address. Is its name spelled right?")
-            }
+            Self::Ambiguous => (
+                StatusCode::BAD_REQUEST,
+                "Bad request",
+                "The request states the length of its body in two ways.",
+            ),
+            Self::UnknownHost => (
+                StatusCode::NOT_FOUND,
+                "No such app",
+                "There is no app at this address. Is its name spelled right?",
+            ),
             Self::NoInstance => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "This app is not running",
@@ -49,9 +55,11 @@ impl Page {
                 "The app gave no answer",
                 "It closed the connection before it answered. Its owner sees more with `deis logs`.",
             ),
-            Self::Timeout => {
-                (StatusCode::GATEWAY_TIMEOUT, "The app took too long", "It did not answer in time. Please try again.")
-            }
+            Self::Timeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "The app took too long",
+                "It did not answer in time. Please try again.",
+            ),
         }
     }
 

@@ -34,7 +34,9 @@ pub(super) async fn create(
         api.done(reqwest::Method::POST, &format!("/v2/apps/{app}/config/"), Some(&body)).await?;
     }
     let Some(remote) = remote else {
-        output::line(&format!("If you want to add a git remote for this app later, use `deis git:remote -a {app}`"));
+        output::line(&format!(
+            "If you want to add a git remote for this app later, use `deis git:remote -a {app}`"
+        ));
         return Ok(());
     };
     if !is_repository() {
@@ -63,7 +65,9 @@ pub(super) async fn info(cx: &Context, arg: &AppArg, json: JsonArg) -> Result<()
     }
     output::heading(&format!("{app} Application"));
     let mut rows = vec![vec!["url:".to_owned(), url]];
-    rows.extend(["uuid", "owner", "created", "updated"].map(|f| vec![format!("{f}:"), output::text(&value, f)]));
+    rows.extend(
+        ["uuid", "owner", "created", "updated"].map(|f| vec![format!("{f}:"), output::text(&value, f)]),
+    );
     output::table(&rows);
     output::line("");
     ps::print(&app, &pods.results);

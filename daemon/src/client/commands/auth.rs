@@ -56,7 +56,13 @@ pub(super) async fn login(cx: &Context, args: LoginArgs) -> Result<()> {
     log_in(cx, &args.controller, &username, &password, args.ssl_verify).await
 }
 
-async fn log_in(cx: &Context, controller: &str, username: &str, password: &str, ssl_verify: bool) -> Result<()> {
+async fn log_in(
+    cx: &Context,
+    controller: &str,
+    username: &str,
+    password: &str,
+    ssl_verify: bool,
+) -> Result<()> {
     let api = Api::new(controller, None, ssl_verify)?;
     let answer: Value =
         api.post("/v2/auth/login/", &json!({"username": username, "password": password})).await?;
@@ -124,7 +130,9 @@ pub(super) async fn passwd(
 pub(super) async fn regenerate(cx: &Context, username: Option<String>, all: bool) -> Result<()> {
     let api = cx.api()?;
     let body = match (&username, all) {
-        (Some(_), true) => return Err(ClientError::Usage("--username and --all exclude each other".to_owned())),
+        (Some(_), true) => {
+            return Err(ClientError::Usage("--username and --all exclude each other".to_owned()));
+        }
         (Some(name), false) => json!({"username": name}),
         (None, true) => json!({"all": true}),
         (None, false) => json!({}),
@@ -175,7 +183,8 @@ async fn check_controller(api: &Api) -> Result<()> {
     if answer.status == reqwest::StatusCode::UNAUTHORIZED {
         return Ok(());
     }
-    let text = format!("{} is not a deis controller (GET /v2/ answered {})", api.base(), answer.status.as_u16());
+    let text =
+        format!("{} is not a deis controller (GET /v2/ answered {})", api.base(), answer.status.as_u16());
     Err(ClientError::Other(text))
 }
 

@@ -24,7 +24,8 @@ async fn print(api: &Api, app: &str, oneline: bool, json: JsonArg) -> Result<()>
     }
     let empty = Map::new();
     let values = config.get("values").and_then(Value::as_object).unwrap_or(&empty);
-    let pairs = values.iter().map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()));
+    let pairs =
+        values.iter().map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()));
     if oneline {
         let words: Vec<String> = pairs.map(|(key, value)| shell_word(&format!("{key}={value}"))).collect();
         output::line(&words.join(" "));
@@ -40,7 +41,9 @@ pub(super) async fn set(cx: &Context, arg: &AppArg, values: &[String]) -> Result
     let mut map = Map::new();
     for pair in values {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
-            ClientError::Usage(format!("{pair:?} is not KEY=VALUE; to remove a variable use `deis config:unset {pair}`"))
+            ClientError::Usage(format!(
+                "{pair:?} is not KEY=VALUE; to remove a variable use `deis config:unset {pair}`"
+            ))
         })?;
         deis_core::EnvKey::new(key).map_err(|e| ClientError::Usage(e.to_string()))?;
         map.insert(key.to_owned(), Value::String(value.to_owned()));
@@ -62,7 +65,9 @@ async fn change(cx: &Context, app: &str, title: &str, values: Map<String, Value>
         match api.done(Method::POST, &path, Some(&body)).await {
             Ok(_) => newest_release(&api, app).await.map(Some),
             // Set to what it was: nothing to do is no failure for a person.
-            Err(ClientError::Refused { status: 409, message }) if message.contains("changed nothing") => Ok(None),
+            Err(ClientError::Refused { status: 409, message }) if message.contains("changed nothing") => {
+                Ok(None)
+            }
             Err(other) => Err(other),
         }
     };

@@ -13,8 +13,10 @@ use super::{DETACHED, print_list, segment};
 pub(super) async fn list(cx: &Context, arg: &AppArg, limit: LimitArg, json: JsonArg) -> Result<()> {
     let app = cx.app(arg)?;
     let title = format!("{app} Domains");
-    print_list(cx, &format!("/v2/apps/{app}/domains/"), limit, json, &title, |d| vec![output::text(d, "domain")])
-        .await
+    print_list(cx, &format!("/v2/apps/{app}/domains/"), limit, json, &title, |d| {
+        vec![output::text(d, "domain")]
+    })
+    .await
 }
 
 pub(super) async fn add(cx: &Context, arg: &AppArg, domain: &str) -> Result<()> {

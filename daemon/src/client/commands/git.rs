@@ -19,7 +19,14 @@ pub(super) async fn remote(cx: &Context, arg: &AppArg, name: &str, force: bool, 
 }
 
 /// Adds the remote, and for HTTP makes this client answer git's question for a password.
-pub(super) async fn add(cx: &Context, api: &Api, app: &str, name: &str, force: bool, ssh: bool) -> Result<()> {
+pub(super) async fn add(
+    cx: &Context,
+    api: &Api,
+    app: &str,
+    name: &str,
+    force: bool,
+    ssh: bool,
+) -> Result<()> {
     if !is_repository() {
         return Err(ClientError::Git("this is no git repository; `git init` makes one".to_owned()));
     }

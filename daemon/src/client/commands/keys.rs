@@ -74,7 +74,8 @@ fn default_key() -> Result<PathBuf> {
     match found.len() {
         1 => Ok(found.remove(0)),
         0 => Err(ClientError::Usage(
-            "there is no public key in ~/.ssh; make one with `ssh-keygen -t ed25519`, or name a file".to_owned(),
+            "there is no public key in ~/.ssh; make one with `ssh-keygen -t ed25519`, or name a file"
+                .to_owned(),
         )),
         _ => {
             let names: Vec<String> = found.iter().map(|p| p.display().to_string()).collect();

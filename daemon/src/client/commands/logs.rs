@@ -17,7 +17,8 @@ pub(super) async fn logs(cx: &Context, args: LogsArgs) -> Result<()> {
         path.push_str("&follow=1");
     }
     if let Some(process) = &args.process {
-        let process = deis_core::ProcessType::new(process.as_str()).map_err(|e| ClientError::Usage(e.to_string()))?;
+        let process =
+            deis_core::ProcessType::new(process.as_str()).map_err(|e| ClientError::Usage(e.to_string()))?;
         path.push_str("&process=");
         path.push_str(process.as_str());
     }

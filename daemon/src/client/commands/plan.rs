@@ -10,9 +10,16 @@ use super::super::{
 };
 use super::ps;
 
-pub(super) async fn plan(cx: &Context, arg: &AppArg, changes: &[String], scale: bool, json: JsonArg) -> Result<()> {
+pub(super) async fn plan(
+    cx: &Context,
+    arg: &AppArg,
+    changes: &[String],
+    scale: bool,
+    json: JsonArg,
+) -> Result<()> {
     let (api, app) = (cx.api()?, cx.app(arg)?);
-    let body = if scale { json!({"scale": ps::targets(changes)?}) } else { json!({"values": values(changes)?}) };
+    let body =
+        if scale { json!({"scale": ps::targets(changes)?}) } else { json!({"values": values(changes)?}) };
     let plan: Value = api.post(&format!("/v2/apps/{app}/plan/"), &body).await?;
     if json.json {
         return output::json(&plan);
@@ -20,13 +27,22 @@ pub(super) async fn plan(cx: &Context, arg: &AppArg, changes: &[String], scale: 
     output::heading(&format!("{app} Plan"));
     let rows = |field: &str| plan.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
     for (number, step) in rows("steps").iter().enumerate() {
-        output::line(&format!("{}. {}: {}", number + 1, output::text(step, "action"), output::text(step, "detail")));
+        output::line(&format!(
+            "{}. {}: {}",
+            number + 1,
+            output::text(step, "action"),
+            output::text(step, "detail")
+        ));
     }
     for difference in rows("diff") {
         let path = output::text(&difference, "path");
         match (difference.get("before"), difference.get("after")) {
-            (Some(Value::Null) | None, _) => output::line(&format!("+ {path} {}", output::text(&difference, "after"))),
-            (_, Some(Value::Null) | None) => output::line(&format!("- {path} {}", output::text(&difference, "before"))),
+            (Some(Value::Null) | None, _) => {
+                output::line(&format!("+ {path} {}", output::text(&difference, "after")))
+            }
+            (_, Some(Value::Null) | None) => {
+                output::line(&format!("- {path} {}", output::text(&difference, "before")))
+            }
             _ => output::line(&format!(
                 "~ {path} {} -> {}",
                 output::text(&difference, "before"),

@@ -46,8 +46,12 @@ pub(super) async fn scale(cx: &Context, arg: &AppArg, scales: &[String]) -> Resu
     let path = format!("/v2/apps/{app}/scale/");
     let drink = std::env::var("DEIS_DRINK_OF_CHOICE").unwrap_or_else(|_| "coffee".to_owned());
     let title = format!("Scaling processes... but first, {drink}!");
-    output::action(title.trim_end_matches("..."), DETACHED, api.done(reqwest::Method::POST, &path, Some(&body)))
-        .await?;
+    output::action(
+        title.trim_end_matches("..."),
+        DETACHED,
+        api.done(reqwest::Method::POST, &path, Some(&body)),
+    )
+    .await?;
     show(&api, &app).await
 }
 

@@ -55,6 +55,8 @@ pub(super) async fn rollback(cx: &Context, arg: &AppArg, version: Option<String>
 
 fn number(version: &str) -> Result<i64> {
     version.strip_prefix('v').unwrap_or(version).parse().map_err(|_| {
-        ClientError::Usage(format!("{version:?} is not a release; releases are written v1, v2 … (see `deis releases`)"))
+        ClientError::Usage(format!(
+            "{version:?} is not a release; releases are written v1, v2 … (see `deis releases`)"
+        ))
     })
 }

@@ -15,7 +15,8 @@ pub(super) async fn run(cx: &Context, arg: &AppArg, words: &[String]) -> Result<
     let (api, app) = (cx.api()?, cx.app_to_change(arg)?);
     let command = words.join(" ");
     eprintln!("Running '{command}'...");
-    let call = api.post::<Value>(&format!("/v2/apps/{app}/run"), &json!({"command": command}));
+    let (path, body) = (format!("/v2/apps/{app}/run"), json!({"command": command}));
+    let call = api.post::<Value>(&path, &body);
     let answer = tokio::select! {
         answer = call => answer?,
         _ = tokio::signal::ctrl_c() => {

@@ -1,0 +1,123 @@
+//! The data folder: one daemon at a time, everything in its place.
+
+use std::{
+    fs::{self, File},
+    io::{Read as _, Seek as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// A data folder that is ours as long as this value lives.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// A data folder that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// Another daemon has it.
+    #[error(
+        "the data folder {path:?} is in use by the daemon with pid {pid}; stop it with `deisd down`, or use --data"
+    )]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// Who has it.
+        pid: u32,
+    },
+    /// It cannot be made or written.
+    #[error("the data folder {path:?} cannot be used")]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Names that this executable can be called by, beside `deisd`.
+const LINKS: [&str; 3] = ["deisd", "deis", crate::static_server::NAME];
+
+impl DataDir {
+    /// Takes the folder, making it if it is not there.
+    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        let failed = |source| DataDirError::Io { path: path.to_path_buf(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        let path = path.canonicalize().map_err(failed)?;
+        let lock = take_lock(&path)?;
+        let own = Self { path, _lock: lock };
+        own.link().map_err(failed)?;
+        Ok(own)
+    }
+
+    /// A file or folder in it.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `bin/` holds this executable under all its names: `cargo run` builds only one.
+    fn link(&self) -> std::io::Result<()> {
+        let bin = self.join("bin");
+        fs::create_dir_all(&bin)?;
+        let program = std::env::current_exe()?;
+        for name in LINKS {
+            let (link, fresh) = (bin.join(name), bin.join(format!(".{name}.new")));
+            if fs::read_link(&link).is_ok_and(|target| target == program) {
+                continue;
+            }
+            let _ = fs::remove_file(&fresh);
+            symlink(&program, &fresh)?;
+            fs::rename(&fresh, &link)?;
+        }
+        Ok(())
+    }
+}
+
+fn take_lock(path: &Path) -> Result<File, DataDirError> {
+    let failed = |source| DataDirError::Io { path: path.to_path_buf(), source };
+    let file = path.join("lock");
+    let mut lock = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(file)
+        .map_err(failed)?;
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut text = String::new();
+        let _ = lock.read_to_string(&mut text);
+        return Err(DataDirError::InUse { path: path.to_path_buf(), pid: text.trim().parse().unwrap_or(0) });
+    }
+    lock.set_len(0).and_then(|()| lock.rewind()).map_err(failed)?;
+    writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+    Ok(lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_told_who_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = DataDir::open(folder.path()).unwrap();
+        match DataDir::open(folder.path()) {
+            Err(DataDirError::InUse { pid, .. }) => assert_eq!(pid, std::process::id()),
+            other => panic!("{other:?}"),
+        }
+        assert!(first.join("bin/deis").is_symlink());
+        drop(first);
+        DataDir::open(folder.path()).unwrap();
+    }
+}

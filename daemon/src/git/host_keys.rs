@@ -1,0 +1,35 @@
+//! The keys by which clients know this server; kept, or every client would be warned at each start.
+
+use std::{fs, io, os::unix::fs::OpenOptionsExt as _, path::Path};
+
+use russh::keys::{Algorithm, EcdsaCurve, PrivateKey, ssh_key::LineEnding};
+
+/// Reads the host keys below `folder`, or makes them at the first start.
+pub(super) fn load_or_create(folder: &Path) -> io::Result<Vec<PrivateKey>> {
+    fs::create_dir_all(folder)?;
+    [
+        ("ssh_host_ed25519_key", Algorithm::Ed25519),
+        ("ssh_host_ecdsa_key", Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 }),
+    ]
+    .into_iter()
+    .map(|(name, algorithm)| load(&folder.join(name), algorithm))
+    .collect()
+}
+
+fn load(path: &Path, algorithm: Algorithm) -> io::Result<PrivateKey> {
+    match fs::read_to_string(path) {
+        Ok(text) => PrivateKey::from_openssh(text).map_err(io::Error::other),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let key = PrivateKey::random(&mut rand::rng(), algorithm).map_err(io::Error::other)?;
+            let text = key.to_openssh(LineEnding::LF).map_err(io::Error::other)?;
+            let fresh = path.with_extension("new");
+            let mut file =
+                fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+            io::Write::write_all(&mut file, text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(fresh, path)?;
+            Ok(key)
+        }
+        Err(error) => Err(error),
+    }
+}

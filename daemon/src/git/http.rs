@@ -1,0 +1,179 @@
+//! Git over smart HTTP, with the user's name and API token as basic authentication.
+
+use std::io;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, Query, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
+    routing::{get, post},
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use deis_build::git::Service;
+use deis_core::{AppHandle, Platform, User};
+use flate2::read::GzDecoder;
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::{app_for, no_such_app, stdin::stdin};
+use crate::{accounts::token_hash, push::Pushes};
+
+/// What the routes need.
+#[derive(Clone, Debug)]
+pub struct GitHttp {
+    /// The engine.
+    pub platform: Platform,
+    /// Who takes pushes.
+    pub pushes: Pushes,
+}
+
+/// `/<app>.git/…` as git asks for it.
+pub fn router(state: GitHttp) -> Router {
+    Router::new()
+        .route("/{repository}/info/refs", get(advertise))
+        .route("/{repository}/git-receive-pack", post(receive))
+        .route("/{repository}/git-upload-pack", post(upload))
+        .with_state(state)
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    service: Option<String>,
+}
+
+type Answer = Result<Response<Body>, Response<Body>>;
+
+async fn advertise(
+    State(state): State<GitHttp>,
+    Path(repository): Path<String>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Answer {
+    let service = asked.service.as_deref().and_then(Service::from_name).ok_or_else(|| {
+        text(StatusCode::FORBIDDEN, "this server speaks smart HTTP only; use git 1.6.6 or newer")
+    })?;
+    let app = authorize(&state, &headers, &repository).await?;
+    let bytes = state.pushes.advertise(&app, service, true).await.map_err(failed)?;
+    Ok(answer(format!("application/x-{}-advertisement", service.name()), Body::from(bytes)))
+}
+
+async fn receive(
+    State(state): State<GitHttp>,
+    Path(repository): Path<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Answer {
+    let app = authorize(&state, &headers, &repository).await?;
+    let (output, body) = streamed();
+    let input = read_body(request);
+    tokio::spawn(async move {
+        if let Err(error) = state.pushes.receive(&app, input, output).await {
+            tracing::error!(app = %app.name(), %error, "a push failed");
+        }
+    });
+    Ok(answer("application/x-git-receive-pack-result".to_owned(), body))
+}
+
+async fn upload(
+    State(state): State<GitHttp>,
+    Path(repository): Path<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Answer {
+    let app = authorize(&state, &headers, &repository).await?;
+    let (output, body) = streamed();
+    let input = read_body(request);
+    tokio::spawn(async move {
+        if let Err(error) = state.pushes.upload(&app, input, output, true).await {
+            tracing::error!(app = %app.name(), %error, "a fetch failed");
+        }
+    });
+    Ok(answer("application/x-git-upload-pack-result".to_owned(), body))
+}
+
+/// The app, for a user whose token is the password and who may use it.
+async fn authorize(
+    state: &GitHttp,
+    headers: &HeaderMap,
+    repository: &str,
+) -> Result<AppHandle, Response<Body>> {
+    let user = user_of(state, headers).await.map_err(failed)?;
+    let Some(user) = user else {
+        let mut response = text(
+            StatusCode::UNAUTHORIZED,
+            "log in with your user name and API token; `deis git:remote` sets git up to do so",
+        );
+        let realm = HeaderValue::from_static("Basic realm=\"deis\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+        return Err(response);
+    };
+    let app = app_for(&state.platform, &user, repository).await;
+    app.ok_or_else(|| text(StatusCode::NOT_FOUND, &no_such_app(repository)))
+}
+
+async fn user_of(state: &GitHttp, headers: &HeaderMap) -> Result<Option<User>, deis_core::Error> {
+    let pair = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
+        .and_then(|(_, encoded)| BASE64_STANDARD.decode(encoded.trim()).ok())
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some((name, token)) = pair.as_deref().and_then(|pair| pair.split_once(':')) else { return Ok(None) };
+    let user = state.platform.user_by_token(&token_hash(token)).await?;
+    Ok(user.filter(|user| user.active && user.name.as_str() == name))
+}
+
+/// The body of a request as a blocking reader, unpacked where the client packed it.
+fn read_body(request: Request) -> Box<dyn io::Read + Send> {
+    let packed =
+        request.headers().get(header::CONTENT_ENCODING).is_some_and(|v| v == "gzip" || v == "x-gzip");
+    let (sender, reader) = stdin();
+    tokio::spawn(async move {
+        let mut chunks = request.into_body().into_data_stream();
+        while let Some(chunk) = chunks.next().await {
+            if sender.send(chunk.map_err(io::Error::other)).await.is_err() {
+                return;
+            }
+        }
+    });
+    if packed { Box::new(GzDecoder::new(reader)) } else { Box::new(reader) }
+}
+
+/// A channel whose contents are the answer's body.
+fn streamed() -> (mpsc::Sender<Bytes>, Body) {
+    let (sender, receiver) = mpsc::channel::<Bytes>(64);
+    let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|chunk| (Ok::<_, std::convert::Infallible>(chunk), receiver))
+    });
+    (sender, Body::from_stream(stream))
+}
+
+fn answer(kind: String, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let kind = HeaderValue::from_str(&kind).expect("names of git's services are valid header values");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Proxies must not hold back the lines of a build.
+    response
+        .headers_mut()
+        .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+fn text(status: StatusCode, text: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(format!("{text}\n")));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn failed(error: deis_core::Error) -> Response<Body> {
+    tracing::error!(%error, "a git request failed");
+    text(StatusCode::SERVICE_UNAVAILABLE, "the platform is not available right now; try again in a moment")
+}

@@ -1,0 +1,22 @@
+//! Git over HTTP and over SSH: transports only; what a push does is in `push`.
+
+mod host_keys;
+pub mod http;
+pub mod ssh;
+mod stdin;
+
+use deis_core::{Actor, AppHandle, AppName, Platform, User};
+
+/// The app that a repository name means, if `user` may use it; as if there were none otherwise.
+async fn app_for(platform: &Platform, user: &User, repository: &str) -> Option<AppHandle> {
+    let name = repository.trim_matches('/');
+    let name = AppName::new(name.strip_suffix(".git").unwrap_or(name)).ok()?;
+    let actor = Actor::User { name: user.name.clone(), superuser: user.superuser };
+    platform.session(actor).app(&name).await.ok()
+}
+
+/// What somebody who may not use an app is told, whether it exists or not.
+fn no_such_app(repository: &str) -> String {
+    let name: String = repository.trim_matches('/').chars().take(70).filter(|c| !c.is_control()).collect();
+    format!("there is no app \"{}\", or you may not use it", name.strip_suffix(".git").unwrap_or(&name))
+}

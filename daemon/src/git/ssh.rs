@@ -1,0 +1,277 @@
+//! Git over SSH: public keys only, two commands only.
+
+use std::{collections::HashMap, io, path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use deis_build::git::{Service, refusal};
+use deis_core::{Digest, Platform, User};
+use russh::{
+    Channel, ChannelId, MethodKind, MethodSet,
+    server::{
+        Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Server as _, Session,
+        VerifiedPublicKey,
+    },
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    sync::mpsc,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{app_for, host_keys, no_such_app, stdin::stdin};
+use crate::push::{Ended, Pushes};
+
+/// The SSH side of git. Clones share one.
+#[derive(Clone, Debug)]
+pub struct GitSsh {
+    platform: Platform,
+    pushes: Pushes,
+    config: Arc<Config>,
+}
+
+impl GitSsh {
+    /// A server with the host keys below `folder`, which are made if there are none.
+    pub fn new(platform: Platform, pushes: Pushes, folder: &Path) -> io::Result<Self> {
+        let config = Config {
+            keys: host_keys::load_or_create(folder)?,
+            methods: MethodSet::from(&[MethodKind::PublicKey][..]),
+            auth_rejection_time: Duration::from_secs(1),
+            // OpenSSH asks for "none" first, which must not cost a second.
+            auth_rejection_time_initial: Some(Duration::ZERO),
+            inactivity_timeout: None,
+            keepalive_interval: Some(Duration::from_secs(15)),
+            nodelay: true,
+            max_auth_attempts: 6,
+            ..Config::default()
+        };
+        Ok(Self { platform, pushes, config: Arc::new(config) })
+    }
+
+    /// Serves connections until it is told to stop. Pushes that are past their pack go on.
+    pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
+        let mut server = Listener(self.clone());
+        let running = server.run_on_socket(Arc::clone(&self.config), &listener);
+        tokio::select! {
+            ended = running => if let Err(error) = ended {
+                tracing::error!(%error, "the SSH listener ended");
+            },
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+struct Listener(GitSsh);
+
+impl russh::server::Server for Listener {
+    type Handler = Connection;
+
+    fn new_client(&mut self, _: Option<std::net::SocketAddr>) -> Connection {
+        Connection { server: self.0.clone(), user: None, channels: HashMap::new() }
+    }
+
+    fn handle_session_error(&mut self, error: russh::Error) {
+        tracing::debug!(%error, "an SSH session ended early");
+    }
+}
+
+struct Connection {
+    server: GitSsh,
+    user: Option<User>,
+    channels: HashMap<ChannelId, Channel<Msg>>,
+}
+
+impl Connection {
+    async fn user_of(&self, key: &russh::keys::PublicKey) -> Option<User> {
+        let blob = key.to_bytes().ok()?;
+        let found = self.server.platform.user_by_key(&Digest::of(&blob)).await.ok()?;
+        found.map(|(user, _)| user)
+    }
+}
+
+impl Handler for Connection {
+    type Error = russh::Error;
+
+    async fn auth_publickey_offered(
+        &mut self,
+        _: &str,
+        offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, russh::Error> {
+        Ok(if self.user_of(offer.public_key).await.is_some() { Auth::Accept } else { Auth::reject() })
+    }
+
+    async fn auth_publickey(&mut self, _: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
+        self.user = self.user_of(key.public_key).await;
+        Ok(if self.user.is_some() { Auth::Accept } else { Auth::reject() })
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.channels.insert(channel.id(), channel);
+        reply.accept().await;
+        Ok(())
+    }
+
+    async fn env_request(
+        &mut self,
+        id: ChannelId,
+        _: &str,
+        _: &str,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        session.channel_success(id)
+    }
+
+    async fn shell_request(&mut self, id: ChannelId, session: &mut Session) -> Result<(), russh::Error> {
+        session.channel_failure(id)
+    }
+
+    async fn pty_request(
+        &mut self,
+        id: ChannelId,
+        _: &str,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: &[(russh::Pty, u32)],
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        session.channel_failure(id)
+    }
+
+    async fn exec_request(
+        &mut self,
+        id: ChannelId,
+        data: &[u8],
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        let (Some(channel), Some(user)) = (self.channels.remove(&id), self.user.clone()) else {
+            return session.channel_failure(id);
+        };
+        let command = String::from_utf8_lossy(data).into_owned();
+        let Some(request) = Exec::parse(&command) else { return session.channel_failure(id) };
+        session.channel_success(id)?;
+        tokio::spawn(run(self.server.clone(), user, request, channel));
+        Ok(())
+    }
+}
+
+/// What a client may ask for.
+#[derive(Debug, PartialEq, Eq)]
+enum Exec {
+    Ping,
+    Git(Service, String),
+}
+
+impl Exec {
+    fn parse(command: &str) -> Option<Self> {
+        if command.trim() == "ping" {
+            return Some(Self::Ping);
+        }
+        let (service, rest) = command.trim().split_once(' ')?;
+        let repository = rest.trim().trim_matches('\'').trim_matches('"');
+        let valid = !repository.is_empty() && !repository.contains("..");
+        valid.then_some(Self::Git(Service::from_name(service)?, repository.to_owned()))
+    }
+}
+
+/// Carries out a command and closes the channel: answer, exit status, end of file, close, in this order, or git takes
+/// a success for a failure.
+async fn run(server: GitSsh, user: User, request: Exec, channel: Channel<Msg>) {
+    let (mut input, out) = channel.split();
+    let (output, mut chunks) = mpsc::channel::<Bytes>(64);
+    let mut writer = out.make_writer();
+    let copy_out = tokio::spawn(async move {
+        while let Some(chunk) = chunks.recv().await {
+            if writer.write_all(&chunk).await.is_err() {
+                return;
+            }
+        }
+        let _ = writer.flush().await;
+    });
+    let (sender, reader) = stdin();
+    let copy_in = tokio::spawn(async move {
+        let mut from = input.make_reader();
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match from.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(count) => {
+                    if sender.send(Ok(Bytes::copy_from_slice(&buffer[..count]))).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    });
+    let code = serve(&server, &user, request, reader, output).await;
+    let _ = copy_out.await;
+    let _ = out.exit_status(code).await;
+    let _ = out.eof().await;
+    let _ = out.close().await;
+    copy_in.abort();
+}
+
+async fn serve(
+    server: &GitSsh,
+    user: &User,
+    request: Exec,
+    input: impl io::Read + Send + 'static,
+    output: mpsc::Sender<Bytes>,
+) -> u32 {
+    let Exec::Git(service, repository) = request else {
+        let _ = output.send(Bytes::from_static(b"pong")).await;
+        return 0;
+    };
+    let Some(app) = app_for(&server.platform, user, &repository).await else {
+        let _ = output.send(refusal(&no_such_app(&repository)).into()).await;
+        return 1;
+    };
+    let refs = match server.pushes.advertise(&app, service, false).await {
+        Ok(refs) => refs,
+        Err(error) => {
+            tracing::error!(app = %app.name(), %error, "a git request failed");
+            let text = "the platform is not available right now; try again in a moment";
+            let _ = output.send(refusal(text).into()).await;
+            return 1;
+        }
+    };
+    let busy = refs.get(4..8) == Some(b"ERR ");
+    let _ = output.send(refs.into()).await;
+    if busy {
+        return 1;
+    }
+    let ended = match service {
+        Service::ReceivePack => server.pushes.receive(&app, input, output).await,
+        Service::UploadPack => server.pushes.upload(&app, input, output, false).await,
+    };
+    match ended {
+        Ok(Ended::Well) => 0,
+        Ok(Ended::Refused) => 1,
+        Err(error) => {
+            tracing::error!(app = %app.name(), %error, "a git request failed");
+            1
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_commands_and_a_ping_are_known() {
+        let git = |s, r: &str| Some(Exec::Git(s, r.to_owned()));
+        assert_eq!(Exec::parse("git-receive-pack '/blog.git'"), git(Service::ReceivePack, "/blog.git"));
+        assert_eq!(Exec::parse("git-upload-pack 'blog.git'"), git(Service::UploadPack, "blog.git"));
+        assert_eq!(Exec::parse("ping"), Some(Exec::Ping));
+        for bad in ["ls", "git-receive-pack", "git-receive-pack ''", "git-receive-pack '../x'", "sh -c id"] {
+            assert_eq!(Exec::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `/metrics` in the text format of Prometheus, on a listener of its own that only this machine can reach.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use axum::{Router, http::header, response::IntoResponse as _, routing::get};
+use deis_core::{Actor, PageQuery, Platform, Username};
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{family::Family, gauge::Gauge},
+    registry::Registry,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::proxy::ProxyMetrics;
+
+type Labels = Vec<(String, String)>;
+type Number = Gauge<u64, AtomicU64>;
+
+/// Serves the metrics until it is told to stop.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    platform: Platform,
+    proxy: Arc<ProxyMetrics>,
+    stop: CancellationToken,
+) {
+    let handler = move || {
+        let (platform, proxy) = (platform.clone(), Arc::clone(&proxy));
+        async move {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], render(&platform, &proxy).await).into_response()
+        }
+    };
+    let router = Router::new().route("/metrics", get(handler));
+    let served = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the metrics listener ended");
+    }
+}
+
+async fn render(platform: &Platform, proxy: &ProxyMetrics) -> String {
+    let mut registry = Registry::with_prefix("deis");
+    let answers = Family::<Labels, Number>::default();
+    for (class, count) in proxy.answers().into_iter().enumerate() {
+        let labels = vec![("class".to_owned(), format!("{}xx", class + 1))];
+        answers.get_or_create(&labels).inner().store(count, Ordering::Relaxed);
+    }
+    registry.register("proxy_answers", "Answers to requests for apps since the start, by class", answers);
+    let mut gauge = |name: &str, help: &str, value: u64| {
+        let gauge = Number::default();
+        gauge.set(value);
+        registry.register(name, help, gauge);
+    };
+    gauge("proxy_retries", "Requests sent to another instance since the start", proxy.retries());
+    gauge("proxy_in_flight", "Requests that wait for the head of their answer", proxy.in_flight());
+    gauge("up", "Whether the database answers", u64::from(platform.ready().await.is_ok()));
+    let everything = PageQuery { offset: 0, limit: 1 };
+    if let Ok(name) = Username::new("deis") {
+        if let Ok(apps) = platform.session(Actor::System { name }).apps(everything).await {
+            gauge("apps", "Number of apps", apps.total as u64);
+        }
+    }
+    let mut text = String::new();
+    match encode(&mut text, &registry) {
+        Ok(()) => text,
+        Err(error) => format!("# {error}\n"),
+    }
+}

@@ -1,0 +1,161 @@
+//! The middle of a push: record, build, release, rollout, refs.
+
+use std::collections::BTreeMap;
+
+use deis_build::{
+    BuildError, BuildRequest,
+    git::{Oid, Received, Repository},
+};
+use deis_core::{AppHandle, BuildSpec, Change, Error, RefUpdate, Settled};
+use futures_util::StreamExt as _;
+use tokio::sync::mpsc;
+
+use super::{Lines, ONGOING, Pushes};
+
+impl Pushes {
+    pub(super) async fn deploy(
+        &self,
+        app: &AppHandle,
+        repository: &Repository,
+        received: &mut Received,
+        update: &RefUpdate,
+        commit: &Oid,
+        lines: &Lines,
+    ) {
+        let push = self.new_push(app, received, commit.to_string());
+        let id = push.id;
+        match app.push_begin(push).await {
+            Ok(()) => {}
+            Err(Error::Busy { reason }) => {
+                lines.say(&format!("{ONGOING}\n{reason}")).await;
+                return received.refuse_all(ONGOING);
+            }
+            Err(error) => {
+                lines.say(&format!(" !     {error}")).await;
+                return received.refuse_all("the platform is not available");
+            }
+        }
+        let others = received.accepted().iter().filter(|u| u.name != update.name).count();
+        if others > 0 {
+            lines.say(&format!("Deploying {} only; other refs are stored, not built", update.name)).await;
+        }
+        let ended = self.build_and_release(app, repository, commit, id, lines).await;
+        let text = match &ended {
+            Ok(version) => {
+                self.move_refs(repository, received).await;
+                if let Err(error) = repository.adopt_head(&update.name) {
+                    tracing::warn!(app = %app.name(), %error, "HEAD could not be set");
+                }
+                format!("{} pushed {}", app.actor().name(), describe(commit, version))
+            }
+            Err(reason) => {
+                received.refuse_all(reason);
+                format!("the push of {} by {} failed: {reason}", commit.short(), app.actor().name())
+            }
+        };
+        if let Err(error) = app.push_close(id, &text).await {
+            tracing::error!(app = %app.name(), %error, "a push could not be closed; the next start closes it");
+        }
+        if ended.is_ok() {
+            lines.say("").await;
+            lines
+                .say(&format!("Use 'deis open' to view this application, or go to {}", self.app_url(app)))
+                .await;
+        }
+    }
+
+    async fn build_and_release(
+        &self,
+        app: &AppHandle,
+        repository: &Repository,
+        commit: &Oid,
+        push: uuid::Uuid,
+        lines: &Lines,
+    ) -> Result<String, String> {
+        lines.say("Starting build... but first, coffee!").await;
+        let config = app.config().await.map_err(|e| e.to_string())?;
+        let config: BTreeMap<String, String> =
+            config.data.values.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
+        let request = BuildRequest {
+            app: app.app().reference(),
+            repository: repository.clone(),
+            commit: commit.clone(),
+            config,
+        };
+        let spec = match self.build(&request, lines).await {
+            Ok(spec) => spec,
+            Err(error) => return Err(build_failed(&error, lines).await),
+        };
+        lines.say("Build complete.").await;
+        lines.say("Launching App...").await;
+        let change = app.deploy_push(push, spec).await.map_err(|e| e.to_string())?;
+        let version = change.release.map(|v| v.to_string()).unwrap_or_default();
+        match self.follow(app, &change, lines).await.map_err(|e| e.to_string())? {
+            Settled::Done => {
+                lines.say(&format!("Done, {}:{version} deployed to Workflow", app.name())).await;
+                Ok(version)
+            }
+            Settled::Failed(cause) => {
+                lines.say("The controller returned an error when publishing the release:").await;
+                for line in cause.to_string().lines() {
+                    lines.say(&format!(" !     {line}")).await;
+                }
+                lines.say(&format!(" !     {}", cause.hint())).await;
+                let live = app.info().await.ok().filter(|i| !i.processes.is_empty()).and_then(|i| i.live);
+                if let Some(live) = live {
+                    lines.say(&format!("{live} goes on serving.")).await;
+                }
+                Err(format!("{version} failed: {}", cause.to_string().lines().next().unwrap_or_default()))
+            }
+        }
+    }
+
+    async fn build(&self, request: &BuildRequest, lines: &Lines) -> Result<BuildSpec, BuildError> {
+        let (sender, mut output) = mpsc::channel(256);
+        let build = async {
+            let built = self.0.pipeline.build(request, &sender).await;
+            drop(sender);
+            built
+        };
+        let show = async {
+            while let Some(line) = output.recv().await {
+                lines.say(&line).await;
+            }
+        };
+        tokio::join!(build, show).0
+    }
+
+    /// Waits for a change and says how it gets on.
+    async fn follow(&self, app: &AppHandle, change: &Change, lines: &Lines) -> Result<Settled, Error> {
+        let mut progress = app.progress(change);
+        let wait = app.wait(change);
+        tokio::pin!(wait);
+        loop {
+            tokio::select! {
+                settled = &mut wait => return settled,
+                Some(text) = progress.next() => lines.say(&format!("       {text}")).await,
+            }
+        }
+    }
+
+    fn app_url(&self, app: &AppHandle) -> String {
+        self.0.url.replace("{app}", app.name().as_str())
+    }
+}
+
+/// Tells the person, in the words that scripts look for, and returns the reason for git.
+async fn build_failed(error: &BuildError, lines: &Lines) -> String {
+    lines.say(&format!(" !     {error}")).await;
+    for cause in crate::telemetry::causes(error) {
+        lines.say(&format!(" !     {cause}")).await;
+    }
+    if let Some(hint) = error.hint() {
+        lines.say(&format!(" !     {hint}")).await;
+    }
+    lines.say(&format!("Build pod exited with code {}, stopping build", error.exit_code())).await;
+    "the build failed".to_owned()
+}
+
+fn describe(commit: &Oid, version: &str) -> String {
+    format!("{} as {version}", commit.short())
+}

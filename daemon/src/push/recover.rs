@@ -1,0 +1,58 @@
+//! Pushes that were open when the daemon ended.
+
+use deis_core::{Actor, AppHandle, Change, Error, Push, Settled};
+
+use super::{Pushes, blocking};
+
+impl Pushes {
+    /// Closes what a killed daemon left open. A push without a release ends as interrupted, at once, so that the same
+    /// commit can be pushed again; one with a release is followed, and its refs move if that becomes live.
+    pub async fn recover(&self) -> Result<(), Error> {
+        for (name, push) in self.0.platform.open_pushes().await? {
+            let session = self.0.platform.session(Actor::System { name: push.by.clone() });
+            let app = match session.app(&name).await {
+                Ok(app) => app,
+                Err(Error::NotFound { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            let Some(release) = push.release else {
+                let sha: String = push.sha.chars().take(7).collect();
+                let text = format!("the push of {sha} by {} was interrupted; push it again", push.by);
+                match app.push_close(push.id, &text).await {
+                    Ok(()) | Err(Error::NotFound { .. }) => continue,
+                    Err(error) => return Err(error),
+                }
+            };
+            let own = self.clone();
+            tokio::spawn(async move {
+                let change = Change { release: Some(release), generation: None };
+                if let Err(error) = own.finish(&app, &push, &change).await {
+                    tracing::error!(app = %app.name(), %error, "a push could not be finished");
+                }
+            });
+        }
+        Ok(())
+    }
+
+    async fn finish(&self, app: &AppHandle, push: &Push, change: &Change) -> Result<(), Error> {
+        let text = match app.wait(change).await? {
+            Settled::Done => {
+                let (repository, updates) = (self.repository(app).await?, push.updates.clone());
+                let branch =
+                    updates.iter().rev().find(|u| u.name.starts_with("refs/heads/")).map(|u| u.name.clone());
+                let refused = blocking(move || {
+                    let refused = repository.update_refs(&updates, false)?;
+                    branch.map_or(Ok(()), |branch| repository.adopt_head(&branch))?;
+                    Ok(refused)
+                })
+                .await?;
+                for refused in refused {
+                    tracing::warn!(app = %app.name(), name = refused.name, reason = refused.reason, "a ref did not move");
+                }
+                format!("the push by {} was finished after a restart", push.by)
+            }
+            Settled::Failed(cause) => format!("the push by {} failed: {cause}", push.by),
+        };
+        app.push_close(push.id, &text).await
+    }
+}

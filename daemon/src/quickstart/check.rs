@@ -1,0 +1,189 @@
+//! `deisd quickstart --check`: the quick start in a temporary folder, every promise checked, timings printed.
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use super::{
+    APP, BoxError, USER, controller,
+    daemon::Process,
+    free_ports,
+    sample::{PYTHON, STATIC, Sample},
+    shell::Shell,
+};
+use crate::telemetry;
+
+/// Runs all checks; exits with 1 and the reason at the first that fails. Timings are printed and never judged.
+pub(crate) async fn check() -> ExitCode {
+    let folder = match tempfile::Builder::new().prefix("deis-check-").tempdir() {
+        Ok(folder) => folder,
+        Err(error) => {
+            eprintln!("deisd: cannot make a temporary folder: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let path = folder.path().to_path_buf();
+    let checked = run(&path).await;
+    let cleaned = clean(&path).await;
+    drop(folder);
+    for error in [checked.err(), cleaned.err()].into_iter().flatten() {
+        println!("FAILED  {}", telemetry::chain(&*error));
+        return ExitCode::FAILURE;
+    }
+    println!("ok      everything works and everything is removed");
+    ExitCode::SUCCESS
+}
+
+async fn run(folder: &Path) -> Result<(), BoxError> {
+    let data = folder.join("data");
+    std::fs::create_dir(&data)?;
+    let ports = free_ports()?;
+    let port = ports[0];
+    let began = Instant::now();
+    let daemon = Process::start(&data, ports).await?;
+    passed("the daemon is up", began);
+
+    let shell = Shell::new(data.join("bin"), folder.join("client.json"), folder.to_path_buf(), true);
+    let password = uuid::Uuid::new_v4().simple().to_string();
+    shell.deis(&["register", &controller(port), "--username", USER, "--password", &password]).await?;
+    push(&shell, folder, "pages", STATIC, port).await?;
+    let has_python =
+        std::process::Command::new("python3").arg("--version").output().is_ok_and(|o| o.status.success());
+    if !has_python {
+        return Err("this machine has no python3, which the sample app needs".into());
+    }
+    let shell = push(&shell, folder, APP, PYTHON, port).await?;
+    expect(port, "Hello from v2").await?;
+
+    let began = Instant::now();
+    shell.deis(&["config:set", "GREETING=Bonjour"]).await?;
+    expect(port, "Bonjour from v3").await?;
+    passed("a config change made release v3 and shows in the app", began);
+
+    let began = Instant::now();
+    shell.deis(&["scale", "web=3"]).await?;
+    let before = pids(&data)?;
+    if before.len() != 4 {
+        return Err(format!("after `deis scale web=3` there are {} processes and not 4", before.len()).into());
+    }
+    passed("scaled to 3", began);
+
+    let began = Instant::now();
+    shell.deis(&["rollback", "v2"]).await?;
+    expect(port, "Hello from v4").await?;
+    passed("rolled back to v2 as v4", began);
+
+    let before = pids(&data)?;
+    let began = Instant::now();
+    let daemon = daemon.kill_and_restart().await?;
+    expect(port, "Hello from v4").await?;
+    passed("killed with SIGKILL and started again: the app answers", began);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let after = pids(&data)?;
+    if before != after {
+        return Err(format!("the processes did not survive the kill: {before:?} became {after:?}").into());
+    }
+    println!("ok      all {} processes kept their pids", after.len());
+
+    let began = Instant::now();
+    shell.deis(&["destroy", "--app", APP, "--confirm", APP]).await?;
+    shell.deis(&["destroy", "--app", "pages", "--confirm", "pages"]).await?;
+    passed("both apps destroyed", began);
+    let left = pids(&data)?;
+    if !left.is_empty() {
+        return Err(format!("processes are left after destroying all apps: {left:?}").into());
+    }
+    daemon.stop().await
+}
+
+/// Creates an app, pushes a sample to it and measures how long it takes to answer.
+async fn push(shell: &Shell, folder: &Path, app: &str, sample: Sample, port: u16) -> Result<Shell, BoxError> {
+    let work = folder.join("work").join(app);
+    sample.write(&work)?;
+    let shell = shell.at(&work);
+    shell.git(&["init", "--quiet", "--initial-branch=main"]).await?;
+    shell.git(&["add", "."]).await?;
+    shell.git(&["commit", "--quiet", "--message", "A sample app"]).await?;
+    shell.deis(&["create", app]).await?;
+    let began = Instant::now();
+    let answered = async {
+        loop {
+            if get(port, &format!("{app}.localhost")).await.is_ok_and(|(status, _)| status == 200) {
+                return began.elapsed();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let pushed = async {
+        shell.git(&["push", "--quiet", "deis", "main"]).await?;
+        // What is pushed answers: after a push there is nothing to wait for.
+        let (status, _) = get(port, &format!("{app}.localhost")).await?;
+        if status == 200 {
+            Ok(())
+        } else {
+            Err(BoxError::from(format!("after the push the app answers {status}")))
+        }
+    };
+    let (pushed, first) = tokio::join!(pushed, tokio::time::timeout(Duration::from_secs(120), answered));
+    pushed?;
+    let first = first.map_err(|_| "the app does not answer")?;
+    println!("ok      {} sample: push to first 200 in {} ms", sample.name, first.as_millis());
+    Ok(shell)
+}
+
+async fn expect(port: u16, text: &str) -> Result<(), BoxError> {
+    let (status, body) = get(port, &format!("{APP}.localhost")).await?;
+    if status == 200 && body.contains(text) {
+        return Ok(());
+    }
+    Err(format!("the app should answer {text:?} and answers {status} {body:?}").into())
+}
+
+/// The present answer of a host.
+pub(super) async fn get(port: u16, host: &str) -> Result<(u16, String), BoxError> {
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
+    let request = client.get(format!("http://127.0.0.1:{port}/")).header("Host", format!("{host}:{port}"));
+    let response = request.send().await?;
+    Ok((response.status().as_u16(), response.text().await?))
+}
+
+/// The pids of all apps' processes, as their shims have recorded them.
+fn pids(data: &Path) -> Result<BTreeSet<u64>, BoxError> {
+    let mut found = BTreeSet::new();
+    let Ok(apps) = std::fs::read_dir(data.join("run")) else { return Ok(found) };
+    for app in apps {
+        let Ok(instances) = std::fs::read_dir(app?.path()) else { continue };
+        for instance in instances {
+            let folder = instance?.path();
+            if folder.join("exit.json").exists() {
+                continue;
+            }
+            let Ok(text) = std::fs::read_to_string(folder.join("state.json")) else { continue };
+            let state: serde_json::Value = serde_json::from_str(&text)?;
+            found.extend(state.pointer("/main/pid").and_then(serde_json::Value::as_u64));
+        }
+    }
+    Ok(found)
+}
+
+/// Stops whatever a failed check left.
+async fn clean(folder: &Path) -> Result<(), BoxError> {
+    let data = folder.join("data");
+    let output = tokio::process::Command::new(std::env::current_exe()?)
+        .arg("down")
+        .arg("--data")
+        .arg(&data)
+        .output()
+        .await?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).trim().to_owned().into())
+}
+
+fn passed(what: &str, began: Instant) {
+    println!("ok      {what} ({} ms)", began.elapsed().as_millis());
+}

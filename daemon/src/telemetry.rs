@@ -1,0 +1,31 @@
+//! What the daemon says about itself: structured logs, and the chain of causes behind an error.
+
+use std::{error::Error, io::IsTerminal as _};
+
+use tracing_subscriber::EnvFilter;
+
+/// Writes logs to standard error, as JSON if asked. A second call has no effect.
+pub fn init(filter: &str, json: bool) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // It fails only where logs are set up already.
+    let _ = if json { logs.json().try_init() } else { logs.with_ansi(colour).try_init() };
+}
+
+/// The causes behind an error, outermost first, without itself.
+pub(crate) fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
+    let mut causes = Vec::new();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        causes.push(inner.to_string());
+        cause = inner.source();
+    }
+    causes
+}
+
+/// An error with all its causes on one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    std::iter::once(error.to_string()).chain(causes(error)).collect::<Vec<_>>().join(": ")
+}
