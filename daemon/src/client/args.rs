@@ -231,6 +231,7 @@ pub enum Command {
     #[command(name = "releases:info")]
     ReleaseInfo {
         /// Its number (v3)
+        #[arg(id = "release")]
         version: String,
         #[command(flatten)]
         app: AppArg,
@@ -241,6 +242,7 @@ pub enum Command {
     #[command(name = "releases:rollback", visible_alias = "rollback")]
     Rollback {
         /// Its number (v3); the one before the present if it is missing
+        #[arg(id = "release")]
         version: Option<String>,
         #[command(flatten)]
         app: AppArg,
@@ -438,4 +440,14 @@ pub struct LogsArgs {
     /// Only lines of this process type
     #[arg(short, long = "process", visible_alias = "type", value_name = "TYPE")]
     pub process: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
 }

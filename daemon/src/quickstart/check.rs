@@ -65,18 +65,16 @@ async fn run(folder: &Path) -> Result<(), BoxError> {
 
     let began = Instant::now();
     shell.deis(&["scale", "web=3"]).await?;
-    let before = pids(&data)?;
-    if before.len() != 4 {
-        return Err(format!("after `deis scale web=3` there are {} processes and not 4", before.len()).into());
-    }
     passed("scaled to 3", began);
+    steady(&data, 4).await?;
 
     let began = Instant::now();
     shell.deis(&["rollback", "v2"]).await?;
     expect(port, "Hello from v4").await?;
     passed("rolled back to v2 as v4", began);
 
-    let before = pids(&data)?;
+    // Old processes drain for a while after the new ones are live.
+    let before = steady(&data, 4).await?;
     let began = Instant::now();
     let daemon = daemon.kill_and_restart().await?;
     expect(port, "Hello from v4").await?;
@@ -148,6 +146,19 @@ pub(super) async fn get(port: u16, host: &str) -> Result<(u16, String), BoxError
     let request = client.get(format!("http://127.0.0.1:{port}/")).header("Host", format!("{host}:{port}"));
     let response = request.send().await?;
     Ok((response.status().as_u16(), response.text().await?))
+}
+
+/// The pids once there are exactly `count` processes.
+async fn steady(data: &Path, count: usize) -> Result<BTreeSet<u64>, BoxError> {
+    let mut found = pids(data)?;
+    for _ in 0..600 {
+        if found.len() == count {
+            return Ok(found);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        found = pids(data)?;
+    }
+    Err(format!("there are {} processes and not {count}", found.len()).into())
 }
 
 /// The pids of all apps' processes, as their shims have recorded them.
