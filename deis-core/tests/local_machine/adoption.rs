@@ -71,10 +71,11 @@ async fn an_instance_that_ended_unwatched_is_replaced() {
     let pid = first.processes(&machine.app)[0].pid;
     drop(first);
     Command::new("kill").arg(pid.to_string()).status().unwrap();
-    eventually("it has ended", || async { processes_of(&machine.run_dir()).is_empty().then_some(()) }).await;
-    let second = machine.open().await;
-    assert!(second.apps().await.unwrap().is_empty());
     let folder = machine.app_dir().join(ready.name.as_str());
+    eventually("its end is written down", || async { folder.join("exit.json").exists().then_some(()) }).await;
+    let second = machine.open().await;
+    // The shim may have lived a moment longer than what it wrote.
+    eventually("nothing runs", || async { second.apps().await.unwrap().is_empty().then_some(()) }).await;
     assert!(!folder.join("app").exists() && folder.join("out.0").exists(), "files go, output stays");
     machine.apply(&second, 1, web(serve())).await;
     let new = machine.found(&second, "a ready instance", Instance::is_ready).await;
