@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
     after_help = "Commands are `topic:verb`; a bare topic lists (`deis config`), and a space works for the colon \
                         (`deis apps create`).\nExit codes: 0 ok, 1 failed, 2 usage, 100 not logged in, 130 interrupted."
 )]
-pub struct Cli {
+pub(super) struct Cli {
     /// Profile: a path ending in .json, or a name below ~/.deis
     #[arg(short = 'c', long = "config", global = true, env = "DEIS_PROFILE", value_name = "FILE|NAME")]
     pub profile: Option<String>,
@@ -26,7 +26,7 @@ pub struct Cli {
 
 /// Which app.
 #[derive(Clone, Debug, Args)]
-pub struct AppArg {
+pub(super) struct AppArg {
     /// Name of the app; found from the git remote, or the folder's name, if it is missing
     #[arg(short, long, env = "DEIS_APP_NAME", value_name = "APP")]
     pub app: Option<String>,
@@ -37,7 +37,7 @@ pub struct AppArg {
 
 /// JSON instead of text.
 #[derive(Clone, Copy, Debug, Args)]
-pub struct JsonArg {
+pub(super) struct JsonArg {
     /// Print the controller's JSON
     #[arg(long)]
     pub json: bool,
@@ -45,7 +45,7 @@ pub struct JsonArg {
 
 /// How long a list may be.
 #[derive(Clone, Copy, Debug, Args)]
-pub struct LimitArg {
+pub(super) struct LimitArg {
     /// At most so many rows
     #[arg(short, long, value_name = "N")]
     pub limit: Option<u32>,
@@ -53,7 +53,7 @@ pub struct LimitArg {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Register a new user with a controller
     #[command(name = "auth:register", visible_alias = "register")]
     Register(RegisterArgs),
@@ -387,7 +387,7 @@ pub enum Command {
 
 /// Flags of `auth:register`.
 #[derive(Debug, Args)]
-pub struct RegisterArgs {
+pub(super) struct RegisterArgs {
     /// URL of the controller
     pub controller: String,
     /// Log-in name; asked for if it is missing
@@ -412,7 +412,7 @@ pub struct RegisterArgs {
 
 /// Flags of `auth:login`.
 #[derive(Debug, Args)]
-pub struct LoginArgs {
+pub(super) struct LoginArgs {
     /// URL of the controller
     pub controller: String,
     /// Log-in name; asked for if it is missing
@@ -428,7 +428,7 @@ pub struct LoginArgs {
 
 /// Flags of `apps:logs`.
 #[derive(Debug, Args)]
-pub struct LogsArgs {
+pub(super) struct LogsArgs {
     #[command(flatten)]
     pub app: AppArg,
     /// So many of the newest lines

@@ -14,14 +14,14 @@ use super::{
 
 /// One run of the client.
 #[derive(Clone, Debug)]
-pub struct Context {
+pub(super) struct Context {
     /// What `-c` or `DEIS_PROFILE` said.
     pub selected: Option<String>,
 }
 
 /// What the platform says about itself.
 #[derive(Clone, Debug, Deserialize)]
-pub struct PlatformInfo {
+pub(super) struct PlatformInfo {
     /// Domain under which apps live.
     pub domain: String,
     /// Schemes that it serves, the preferred one first.
@@ -34,7 +34,7 @@ pub struct PlatformInfo {
 
 /// Ports of the platform, as clients reach them.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
-pub struct Ports {
+pub(super) struct Ports {
     /// HTTP.
     #[serde(default)]
     pub http: Option<u16>,
@@ -48,23 +48,23 @@ pub struct Ports {
 
 impl Context {
     /// Where the profile file is.
-    pub fn profile_path(&self) -> Result<PathBuf> {
+    pub(super) fn profile_path(&self) -> Result<PathBuf> {
         profile::path(self.selected.as_deref())
     }
 
     /// The profile; exit code 100 without one.
-    pub fn profile(&self) -> Result<Profile> {
+    pub(super) fn profile(&self) -> Result<Profile> {
         profile::load(&self.profile_path()?)
     }
 
     /// The controller, as the logged-in user.
-    pub fn api(&self) -> Result<Api> {
+    pub(super) fn api(&self) -> Result<Api> {
         let profile = self.profile()?;
         Api::new(&profile.controller, Some(profile.token), profile.ssl_verify)
     }
 
     /// The app that a reading command means: flag, git remote, folder name.
-    pub fn app(&self, arg: &AppArg) -> Result<String> {
+    pub(super) fn app(&self, arg: &AppArg) -> Result<String> {
         if let Some(app) = self.app_from_remote(arg)? {
             return Ok(app);
         }
@@ -73,7 +73,7 @@ impl Context {
     }
 
     /// The app that a changing command means: never guessed from the folder's name.
-    pub fn app_to_change(&self, arg: &AppArg) -> Result<String> {
+    pub(super) fn app_to_change(&self, arg: &AppArg) -> Result<String> {
         self.app_from_remote(arg)?.ok_or_else(no_app)
     }
 
@@ -92,18 +92,18 @@ impl Context {
     }
 
     /// Query part of a list.
-    pub fn limit(&self, arg: LimitArg) -> Result<u32> {
+    pub(super) fn limit(&self, arg: LimitArg) -> Result<u32> {
         let profile = self.profile()?.response_limit;
         Ok(arg.limit.filter(|n| *n > 0).unwrap_or(if profile == 0 { 100 } else { profile }))
     }
 
     /// What the platform says about itself.
-    pub async fn platform(&self, api: &Api) -> Result<PlatformInfo> {
+    pub(super) async fn platform(&self, api: &Api) -> Result<PlatformInfo> {
         api.get("/v2/platform/").await
     }
 
     /// URL at which people reach an app with this domain.
-    pub fn app_url(&self, api: &Api, info: &PlatformInfo, domain: &str) -> String {
+    pub(super) fn app_url(&self, api: &Api, info: &PlatformInfo, domain: &str) -> String {
         let scheme = info.schemes.first().map_or("http", String::as_str);
         let host = if domain.contains('.') { domain.to_owned() } else { format!("{domain}.{}", info.domain) };
         let port = match scheme {
@@ -114,7 +114,7 @@ impl Context {
     }
 
     /// URL of an app's git repository.
-    pub fn git_url(&self, api: &Api, info: &PlatformInfo, app: &str, ssh: bool) -> Result<String> {
+    pub(super) fn git_url(&self, api: &Api, info: &PlatformInfo, app: &str, ssh: bool) -> Result<String> {
         if !ssh {
             return Ok(format!("{}/{app}.git", api.base()));
         }

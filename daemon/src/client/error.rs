@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// A failure of a client command.
 #[derive(Debug, thiserror::Error)]
-pub enum ClientError {
+pub(super) enum ClientError {
     /// The command line cannot be understood.
     #[error("{0}")]
     Usage(String),
@@ -56,7 +56,7 @@ pub enum ClientError {
 
 impl ClientError {
     /// The exit code: 1 failed, 2 usage, 100 not logged in, 130 interrupted, a remote command's own.
-    pub fn exit_code(&self) -> ExitCode {
+    pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::from(2),
             Self::NotLoggedIn(_) => ExitCode::from(100),
@@ -67,7 +67,7 @@ impl ClientError {
     }
 
     /// Prints it with its causes.
-    pub fn report(&self) {
+    pub(super) fn report(&self) {
         match self {
             Self::Remote(_) => return,
             Self::Interrupted(text) => return eprintln!("\n{text}"),
@@ -83,4 +83,4 @@ impl ClientError {
 }
 
 /// Result of a client command.
-pub type Result<T> = std::result::Result<T, ClientError>;
+pub(super) type Result<T> = std::result::Result<T, ClientError>;

@@ -9,7 +9,7 @@ use super::{
 
 /// A git remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remote {
+pub(super) struct Remote {
     /// Its name.
     pub name: String,
     /// Its push URL.
@@ -17,7 +17,7 @@ pub struct Remote {
 }
 
 /// Runs git with these arguments in the present directory.
-pub fn git(args: &[&str]) -> Result<String> {
+pub(super) fn git(args: &[&str]) -> Result<String> {
     let output = Command::new("git").args(args).output().map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => ClientError::Git("it is not installed".to_owned()),
         _ => ClientError::Git(e.to_string()),
@@ -29,12 +29,12 @@ pub fn git(args: &[&str]) -> Result<String> {
 }
 
 /// Whether the present directory is inside a git working tree.
-pub fn is_repository() -> bool {
+pub(super) fn is_repository() -> bool {
     git(&["rev-parse", "--git-dir"]).is_ok()
 }
 
 /// The push remotes of the working tree; none outside one.
-pub fn remotes() -> Vec<Remote> {
+pub(super) fn remotes() -> Vec<Remote> {
     let Ok(text) = git(&["remote", "-v"]) else { return Vec::new() };
     text.lines()
         .filter_map(|line| {
@@ -47,7 +47,7 @@ pub fn remotes() -> Vec<Remote> {
 
 /// The app that `url` names if it leads to the platform of `controller`, in any of the three forms:
 /// `http://host:8000/app.git`, `ssh://git@host:2222/app.git`, and the original's `<first label>-builder` host.
-pub fn app_of(url: &str, controller: &str) -> Option<String> {
+pub(super) fn app_of(url: &str, controller: &str) -> Option<String> {
     let platform = host_of(controller)?;
     let scp_like = !url.contains("://") && url.contains(':');
     let normal = if scp_like { format!("ssh://{}", url.replacen(':', "/", 1)) } else { url.to_owned() };
@@ -79,7 +79,7 @@ fn same_domain(a: &str, b: &str) -> bool {
 }
 
 /// How this program is called, for git's configuration: an absolute path that keeps the name `deis`.
-pub fn own_path() -> Result<PathBuf> {
+pub(super) fn own_path() -> Result<PathBuf> {
     let called = env::args_os().next().map(PathBuf::from).unwrap_or_default();
     let found = if called.components().count() > 1 {
         env::current_dir().ok().map(|dir| dir.join(&called))

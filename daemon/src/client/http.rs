@@ -13,7 +13,7 @@ use super::error::{ClientError, Result};
 
 /// A connection to one controller, with or without a token.
 #[derive(Clone, Debug)]
-pub struct Api {
+pub(super) struct Api {
     http: reqwest::Client,
     base: String,
     token: Option<String>,
@@ -21,7 +21,7 @@ pub struct Api {
 
 /// An answer with its body unread.
 #[derive(Debug)]
-pub struct Answer {
+pub(super) struct Answer {
     /// HTTP status.
     pub status: StatusCode,
     /// The body.
@@ -32,7 +32,7 @@ pub struct Answer {
 
 impl Api {
     /// Prepares requests to `controller`; a URL without a scheme gets `http`.
-    pub fn new(controller: &str, token: Option<String>, ssl_verify: bool) -> Result<Self> {
+    pub(super) fn new(controller: &str, token: Option<String>, ssl_verify: bool) -> Result<Self> {
         let base = normalize_url(controller)?;
         let host = host_of(&base).unwrap_or_default();
         let mut builder = reqwest::Client::builder()
@@ -49,12 +49,12 @@ impl Api {
     }
 
     /// The controller's URL, without a slash at its end.
-    pub fn base(&self) -> &str {
+    pub(super) fn base(&self) -> &str {
         &self.base
     }
 
     /// Sends a request and reads the whole answer, whatever its status.
-    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+    pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
         let response = self.request(method, path, body).send().await.map_err(|e| self.unreachable(e))?;
         let status = response.status();
         let header = response.headers().get("DEIS_PLATFORM_VERSION");
@@ -64,7 +64,7 @@ impl Api {
     }
 
     /// Sends a request that must succeed and decodes its answer.
-    pub async fn call<T: DeserializeOwned>(
+    pub(super) async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -76,28 +76,28 @@ impl Api {
     }
 
     /// Sends a request that must succeed.
-    pub async fn done(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+    pub(super) async fn done(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
         let answer = self.send(method, path, body).await?;
         if answer.status.is_success() { Ok(answer) } else { Err(refusal(answer.status, &answer.body)) }
     }
 
     /// GET of JSON.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.call(Method::GET, path, None).await
     }
 
     /// POST of JSON, answered by JSON.
-    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
         self.call(Method::POST, path, Some(body)).await
     }
 
     /// DELETE.
-    pub async fn delete(&self, path: &str) -> Result<()> {
+    pub(super) async fn delete(&self, path: &str) -> Result<()> {
         self.done(Method::DELETE, path, None).await.map(|_| ())
     }
 
     /// GET whose body arrives as a stream.
-    pub async fn stream(&self, path: &str) -> Result<reqwest::Response> {
+    pub(super) async fn stream(&self, path: &str) -> Result<reqwest::Response> {
         let response = self.request(Method::GET, path, None).send().await.map_err(|e| self.unreachable(e))?;
         let status = response.status();
         if status.is_success() {
@@ -108,7 +108,7 @@ impl Api {
     }
 
     /// What a broken connection means.
-    pub fn unreachable(&self, source: reqwest::Error) -> ClientError {
+    pub(super) fn unreachable(&self, source: reqwest::Error) -> ClientError {
         ClientError::Unreachable { url: self.base.clone(), source }
     }
 
@@ -183,7 +183,7 @@ fn shorten(text: &str) -> String {
 }
 
 /// Gives a controller URL a scheme and no slash at its end.
-pub fn normalize_url(controller: &str) -> Result<String> {
+pub(super) fn normalize_url(controller: &str) -> Result<String> {
     let text = controller.trim().trim_end_matches('/');
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let parsed = reqwest::Url::parse(&text)
@@ -195,12 +195,12 @@ pub fn normalize_url(controller: &str) -> Result<String> {
 }
 
 /// Host name of a URL, without port.
-pub fn host_of(url: &str) -> Option<String> {
+pub(super) fn host_of(url: &str) -> Option<String> {
     reqwest::Url::parse(url).ok()?.host_str().map(str::to_ascii_lowercase)
 }
 
 /// Whether a name means this machine: `localhost`, anything below it, a loopback address.
-pub fn is_loopback_name(host: &str) -> bool {
+pub(super) fn is_loopback_name(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost"
         || host.ends_with(".localhost")

@@ -43,7 +43,7 @@ const VERBS: [&str; 22] = [
 ];
 
 /// Makes `apps create` into `apps:create` and `help apps:create` into `apps:create --help`.
-pub fn normalize(mut args: Vec<OsString>) -> Vec<OsString> {
+pub(super) fn normalize(mut args: Vec<OsString>) -> Vec<OsString> {
     let word = |args: &[OsString], i: usize| args.get(i).and_then(|a| a.to_str()).map(str::to_owned);
     let Some(first) = first_word(&args) else { return args };
     let (topic, verb) = (word(&args, first), word(&args, first + 1));

@@ -13,7 +13,7 @@ use super::error::{ClientError, Result};
 /// Runs `work` under an action line (`Scaling processes... done in 3s`), with a sign of life while it takes long.
 ///
 /// Ctrl-C detaches: `detached` says what goes on without us.
-pub async fn action<T>(title: &str, detached: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn action<T>(title: &str, detached: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
     let started = Instant::now();
     eprint!("{title}... ");
     let _ = std::io::stderr().flush();
@@ -46,14 +46,14 @@ pub async fn action<T>(title: &str, detached: &str, work: impl Future<Output = R
 }
 
 /// Prints a value as JSON for scripts.
-pub fn json(value: &Value) -> Result<()> {
+pub(super) fn json(value: &Value) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| ClientError::Other(e.to_string()))?;
     line(&text);
     Ok(())
 }
 
 /// Prints a line of data; a closed pipe ends the program silently, as it ends `head`'s other end.
-pub fn line(text: &str) {
+pub(super) fn line(text: &str) {
     let mut out = std::io::stdout().lock();
     if writeln!(out, "{text}").is_err() {
         std::process::exit(0);
@@ -61,12 +61,12 @@ pub fn line(text: &str) {
 }
 
 /// Prints `=== title`.
-pub fn heading(title: &str) {
+pub(super) fn heading(title: &str) {
     line(&format!("=== {title}"));
 }
 
 /// Prints a list heading that says how much of it is shown.
-pub fn list_heading(title: &str, shown: usize, total: u64) {
+pub(super) fn list_heading(title: &str, shown: usize, total: u64) {
     if u64::try_from(shown).is_ok_and(|s| s == total) {
         heading(title);
     } else {
@@ -75,7 +75,7 @@ pub fn list_heading(title: &str, shown: usize, total: u64) {
 }
 
 /// Prints rows with aligned columns.
-pub fn table(rows: &[Vec<String>]) {
+pub(super) fn table(rows: &[Vec<String>]) {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -98,14 +98,14 @@ pub fn table(rows: &[Vec<String>]) {
 }
 
 /// Prints a warning on standard error.
-pub fn warn(text: &str) {
+pub(super) fn warn(text: &str) {
     for part in text.lines() {
         eprintln!(" !    {part}");
     }
 }
 
 /// A text field of a JSON object; empty if it is missing or null.
-pub fn text(value: &Value, field: &str) -> String {
+pub(super) fn text(value: &Value, field: &str) -> String {
     match value.get(field) {
         Some(Value::String(text)) => text.clone(),
         None | Some(Value::Null) => String::new(),

@@ -13,7 +13,7 @@ use super::error::{ClientError, Result};
 
 /// The contents of a profile file. Names are those of the original client, so its files stay readable.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Profile {
+pub(super) struct Profile {
     /// Log-in name.
     pub username: String,
     /// Whether certificates are checked.
@@ -34,7 +34,7 @@ fn yes() -> bool {
 
 /// Where the profile file is: `selected` (a path ending in `.json`, or a name below `~/.deis`), else
 /// `client`.
-pub fn path(selected: Option<&str>) -> Result<PathBuf> {
+pub(super) fn path(selected: Option<&str>) -> Result<PathBuf> {
     let name = selected.filter(|s| !s.is_empty()).unwrap_or("client");
     if name.contains('/') && Path::new(name).extension().is_some_and(|e| e == "json") {
         return Ok(PathBuf::from(name));
@@ -46,7 +46,7 @@ pub fn path(selected: Option<&str>) -> Result<PathBuf> {
 }
 
 /// Reads the profile; a missing one means "not logged in".
-pub fn load(path: &Path) -> Result<Profile> {
+pub(super) fn load(path: &Path) -> Result<Profile> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -68,7 +68,7 @@ pub fn load(path: &Path) -> Result<Profile> {
 }
 
 /// Writes the profile so that only its owner can read it.
-pub fn save(path: &Path, profile: &Profile) -> Result<()> {
+pub(super) fn save(path: &Path, profile: &Profile) -> Result<()> {
     let failed = |source| ClientError::File { what: format!("cannot write {}", path.display()), source };
     if let Some(folder) = path.parent() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
@@ -87,7 +87,7 @@ pub fn save(path: &Path, profile: &Profile) -> Result<()> {
 }
 
 /// Forgets the profile; one that does not exist is fine.
-pub fn remove(path: &Path) -> Result<()> {
+pub(super) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
             Err(ClientError::File { what: format!("cannot remove {}", path.display()), source })

@@ -5,10 +5,12 @@
     reason = "a case panics where a promise is broken: that is what it is for"
 )]
 
+pub mod faults;
 pub mod logs;
 pub mod router;
 pub mod runner;
 pub mod scheduler;
+pub mod sim;
 mod wait;
 
 /// A fault that can be planted into the reconciler, to prove that the kill sweep finds it.

@@ -1,0 +1,221 @@
+//! Back ends that die, or fail once, at the n-th call.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use crate::{
+    model::{
+        AppRef, AppRoutes, Attempt, DomainName, InstanceName, LogLine, LogQuery, Observation, RouteFence,
+        Task, TaskKind, TaskName, TaskObservation, Workload,
+    },
+    port::{
+        ArtifactError, Batch, BoxError, Key, LogError, LogStore, LogStream, OutputSender, Record, Revision,
+        Router, RouterError, Scan, Scheduler, SchedulerError, StopScope, Store, StoreError, TaskError,
+        TaskRunner, Unpacker,
+    },
+};
+
+/// What happens at the chosen call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The process dies before the call takes effect.
+    DieBefore,
+    /// The process dies when the call has taken effect, before it learns so.
+    DieAfter,
+    /// The call fails without effect; the process goes on.
+    FailBefore,
+    /// The call takes effect and its answer is lost; the process goes on.
+    FailAfter,
+}
+
+/// Counts calls of all wrapped back ends and strikes at one of them. Clones share one.
+#[derive(Clone, Debug, Default)]
+pub struct Fuse(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    calls: AtomicUsize,
+    strike: Option<(usize, Fault)>,
+    died: AtomicBool,
+    death: Notify,
+}
+
+impl Fuse {
+    /// Strikes at the call with this number, from 0.
+    pub fn at(number: usize, fault: Fault) -> Self {
+        Self(Arc::new(State { strike: Some((number, fault)), ..State::default() }))
+    }
+
+    /// Never strikes.
+    pub fn never() -> Self {
+        Self::default()
+    }
+
+    /// Calls so far.
+    pub fn calls(&self) -> usize {
+        self.0.calls.load(Ordering::SeqCst)
+    }
+
+    /// Whether the chosen call was reached.
+    pub fn struck(&self) -> bool {
+        self.0.strike.is_some_and(|(number, _)| self.calls() > number)
+    }
+
+    /// Returns once the process has died.
+    pub async fn death(&self) {
+        loop {
+            let notified = self.0.death.notified();
+            if self.0.died.load(Ordering::SeqCst) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    async fn call<T, E>(
+        &self,
+        work: impl Future<Output = Result<T, E>> + Send,
+        away: impl Fn(BoxError) -> E,
+    ) -> Result<T, E> {
+        let number = self.0.calls.fetch_add(1, Ordering::SeqCst);
+        let fault = self.0.strike.filter(|(at, _)| *at == number).map(|(_, fault)| fault);
+        let lost = || away("the simulated network broke".into());
+        match fault {
+            None => work.await,
+            Some(Fault::DieBefore) => self.die().await,
+            Some(Fault::DieAfter) => {
+                let _ = work.await;
+                self.die().await
+            }
+            Some(Fault::FailBefore) => Err(lost()),
+            Some(Fault::FailAfter) => {
+                let _ = work.await;
+                Err(lost())
+            }
+        }
+    }
+
+    async fn die<T>(&self) -> T {
+        self.0.died.store(true, Ordering::SeqCst);
+        self.0.death.notify_waiters();
+        std::future::pending().await
+    }
+
+    /// The unpacking function with this fuse in it.
+    pub fn unpacker(&self, inner: &Unpacker) -> Unpacker {
+        let (fuse, inner) = (self.clone(), Arc::clone(inner));
+        Arc::new(move |artifact| {
+            let (fuse, inner) = (fuse.clone(), Arc::clone(&inner));
+            Box::pin(async move { fuse.call(inner(artifact), ArtifactError::Unavailable).await })
+        })
+    }
+}
+
+/// A back end with a fuse in it.
+pub struct Faulty<T: ?Sized> {
+    inner: Arc<T>,
+    fuse: Fuse,
+}
+
+impl<T: ?Sized> Faulty<T> {
+    /// Wraps a back end.
+    pub fn new(inner: Arc<T>, fuse: &Fuse) -> Self {
+        Self { inner, fuse: fuse.clone() }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Faulty<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faulty").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl<T: Store + ?Sized> Store for Faulty<T> {
+    async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
+        self.fuse.call(self.inner.get(key), StoreError::Unavailable).await
+    }
+    async fn scan(&self, scan: &Scan) -> Result<Vec<Record>, StoreError> {
+        self.fuse.call(self.inner.scan(scan), StoreError::Unavailable).await
+    }
+    async fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
+        self.fuse.call(self.inner.commit(batch), StoreError::Unavailable).await
+    }
+}
+
+#[async_trait]
+impl<T: Scheduler + ?Sized> Scheduler for Faulty<T> {
+    async fn apply(&self, workload: &Workload) -> Result<(), SchedulerError> {
+        self.fuse.call(self.inner.apply(workload), SchedulerError::Unavailable).await
+    }
+    async fn observe(&self, app: &AppRef) -> Result<Observation, SchedulerError> {
+        self.fuse.call(self.inner.observe(app), SchedulerError::Unavailable).await
+    }
+    async fn evict(&self, app: &AppRef, names: &[InstanceName]) -> Result<(), SchedulerError> {
+        self.fuse.call(self.inner.evict(app, names), SchedulerError::Unavailable).await
+    }
+    async fn remove(&self, app: &AppRef) -> Result<(), SchedulerError> {
+        self.fuse.call(self.inner.remove(app), SchedulerError::Unavailable).await
+    }
+    async fn apps(&self) -> Result<Vec<AppRef>, SchedulerError> {
+        self.fuse.call(self.inner.apps(), SchedulerError::Unavailable).await
+    }
+}
+
+#[async_trait]
+impl<T: Router + ?Sized> Router for Faulty<T> {
+    async fn publish(&self, routes: &AppRoutes) -> Result<Vec<(DomainName, String)>, RouterError> {
+        self.fuse.call(self.inner.publish(routes), RouterError::Unavailable).await
+    }
+    async fn published(&self, app: &AppRef) -> Result<Option<RouteFence>, RouterError> {
+        self.fuse.call(self.inner.published(app), RouterError::Unavailable).await
+    }
+    async fn withdraw(&self, app: &AppRef) -> Result<(), RouterError> {
+        self.fuse.call(self.inner.withdraw(app), RouterError::Unavailable).await
+    }
+    async fn apps(&self) -> Result<Vec<AppRef>, RouterError> {
+        self.fuse.call(self.inner.apps(), RouterError::Unavailable).await
+    }
+}
+
+#[async_trait]
+impl<T: TaskRunner + ?Sized> TaskRunner for Faulty<T> {
+    async fn start(&self, task: Task, output: OutputSender) -> Result<(), TaskError> {
+        self.fuse.call(self.inner.start(task, output), TaskError::Unavailable).await
+    }
+    async fn observe(
+        &self,
+        app: &AppRef,
+        kind: TaskKind,
+        name: &TaskName,
+    ) -> Result<TaskObservation, TaskError> {
+        self.fuse.call(self.inner.observe(app, kind, name), TaskError::Unavailable).await
+    }
+    async fn stop(&self, app: &AppRef, scope: StopScope, attempt: Attempt) -> Result<(), TaskError> {
+        self.fuse.call(self.inner.stop(app, scope, attempt), TaskError::Unavailable).await
+    }
+    async fn is_idle(&self, app: &AppRef) -> Result<bool, TaskError> {
+        self.fuse.call(self.inner.is_idle(app), TaskError::Unavailable).await
+    }
+}
+
+#[async_trait]
+impl<T: LogStore + ?Sized> LogStore for Faulty<T> {
+    async fn append(&self, app: &AppRef, lines: Vec<LogLine>) -> Result<(), LogError> {
+        self.fuse.call(self.inner.append(app, lines), LogError::Unavailable).await
+    }
+    async fn tail(&self, app: &AppRef, query: &LogQuery) -> Result<LogStream, LogError> {
+        self.fuse.call(self.inner.tail(app, query), LogError::Unavailable).await
+    }
+    async fn forget(&self, app: &AppRef) -> Result<(), LogError> {
+        self.fuse.call(self.inner.forget(app), LogError::Unavailable).await
+    }
+}

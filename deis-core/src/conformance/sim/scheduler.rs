@@ -1,0 +1,71 @@
+//! The simulated scheduler.
+
+use async_trait::async_trait;
+
+use super::{
+    World,
+    world::{SimApp, sim_id},
+};
+use crate::{
+    model::{AppRef, Generation, InstanceName, InstanceState, Observation, TemplateId, Workload},
+    port::{Scheduler, SchedulerError},
+};
+
+#[async_trait]
+impl Scheduler for World {
+    async fn apply(&self, workload: &Workload) -> Result<(), SchedulerError> {
+        let mut state = self.state();
+        let given = workload.generation;
+        if state.removed.contains(&workload.app.uid) {
+            return Err(SchedulerError::Stale { given, current: Generation::MAX });
+        }
+        let app = state.apps.entry(workload.app.uid).or_insert_with(|| SimApp::new(workload.app.clone()));
+        if given < app.accepted {
+            return Err(SchedulerError::Stale { given, current: app.accepted });
+        }
+        if given > app.accepted {
+            app.accepted = given;
+            app.workload = Some(workload.clone());
+        }
+        Ok(())
+    }
+
+    async fn observe(&self, app: &AppRef) -> Result<Observation, SchedulerError> {
+        let state = self.state();
+        let Some(app) = state.apps.get(&app.uid) else { return Ok(Observation::default()) };
+        let mut instances = app.instances.clone();
+        for instance in &mut instances {
+            let plain = instance.template.0.trim_end_matches("-crash").to_owned();
+            instance.template = TemplateId(plain);
+        }
+        Ok(Observation { generation: app.accepted, instances, blocked: Vec::new() })
+    }
+
+    async fn evict(&self, app: &AppRef, names: &[InstanceName]) -> Result<(), SchedulerError> {
+        let mut state = self.state();
+        let Some(app) = state.apps.get_mut(&app.uid) else { return Ok(()) };
+        let groups = app.workload.as_ref().map(|w| w.groups.clone()).unwrap_or_default();
+        for instance in app.instances.iter_mut().filter(|i| names.contains(&i.name)) {
+            // The replacement is another instance of the same template, so the old one is made foreign.
+            if groups.get(&instance.process).is_some_and(|g| sim_id(g) == instance.template) {
+                instance.template = TemplateId(format!("{}-evicted", instance.template));
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, app: &AppRef) -> Result<(), SchedulerError> {
+        let mut state = self.state();
+        state.removed.push(app.uid);
+        if let Some(app) = state.apps.get_mut(&app.uid) {
+            app.workload = None;
+            app.accepted = Generation(0);
+            app.instances.iter_mut().for_each(|i| i.state = InstanceState::Draining);
+        }
+        Ok(())
+    }
+
+    async fn apps(&self) -> Result<Vec<AppRef>, SchedulerError> {
+        Ok(self.state().apps.values().map(|app| app.app.clone()).collect())
+    }
+}

@@ -1,0 +1,209 @@
+//! The state of the simulated back ends.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::model::{
+    AppName, AppRef, AppRoutes, AppUid, Attempt, Cause, Exit, Generation, Instance, InstanceName,
+    InstanceState, ProcessGroup, ProcessType, RouteFence, TaskKind, TaskName, TaskState, Timestamp, Workload,
+};
+
+/// Everything that a platform process does not take with it when it dies. Clones share one.
+///
+/// What a process does is in its command: `crash` never comes up, `release-fails` ends with 1, all others work.
+#[derive(Clone, Debug, Default)]
+pub struct World(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) apps: BTreeMap<AppUid, SimApp>,
+    pub(super) removed: Vec<AppUid>,
+    pub(super) routes: BTreeMap<AppName, AppRoutes>,
+    pub(super) withdrawn: Vec<AppUid>,
+    pub(super) tasks: BTreeMap<(AppUid, TaskKind, TaskName), TaskState>,
+    pub(super) fences: BTreeMap<(AppUid, TaskKind), Attempt>,
+    pub(super) runs: Vec<(AppUid, Attempt)>,
+    counter: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct SimApp {
+    pub(super) app: AppRef,
+    pub(super) accepted: Generation,
+    pub(super) workload: Option<Workload>,
+    pub(super) instances: Vec<Instance>,
+}
+
+impl World {
+    /// An empty world.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves everything on by one step: an instance comes up, another one goes. Returns whether anything changed.
+    pub fn tick(&self) -> bool {
+        let mut state = self.state();
+        let mut changed = false;
+        for task in state.tasks.values_mut() {
+            if let TaskState::Running = task {
+                *task = TaskState::Ended { exit: Exit::Code(0), last_lines: Vec::new() };
+                changed = true;
+            }
+        }
+        let mut counter = state.counter;
+        for app in state.apps.values_mut() {
+            changed |= app.tick(&mut counter);
+        }
+        state.counter = counter;
+        state.apps.retain(|_, app| app.workload.is_some() || !app.instances.is_empty());
+        changed
+    }
+
+    /// What happens when the machine's daemon ends: the scheduler knows no generation (instances go on), the router
+    /// no routes, the runner no tasks.
+    pub fn forget(&self) {
+        let mut state = self.state();
+        for app in state.apps.values_mut() {
+            app.accepted = Generation(0);
+            app.workload = None;
+        }
+        state.removed.clear();
+        state.routes.clear();
+        state.withdrawn.clear();
+        state.tasks.clear();
+        state.fences.clear();
+    }
+
+    /// Ready instances of a process type.
+    pub fn ready(&self, app: &AppName, process: &ProcessType) -> usize {
+        let state = self.state();
+        let instances = state.apps.values().filter(|a| a.app.name == *app).flat_map(|a| &a.instances);
+        instances.filter(|i| i.process == *process && i.is_ready()).count()
+    }
+
+    /// All instances of an app.
+    pub fn instances(&self, app: &AppName) -> Vec<Instance> {
+        let state = self.state();
+        state.apps.values().filter(|a| a.app.name == *app).flat_map(|a| a.instances.clone()).collect()
+    }
+
+    /// The routes of an app.
+    pub fn routes(&self, app: &AppName) -> Option<AppRoutes> {
+        self.state().routes.get(app).cloned()
+    }
+
+    /// Fence of the routes of an app.
+    pub fn fence(&self, app: &AppName) -> Option<RouteFence> {
+        self.state().routes.get(app).map(|r| r.fence)
+    }
+
+    /// How often the release command of each attempt was started.
+    pub fn release_runs(&self) -> Vec<u64> {
+        self.state().runs.iter().map(|(_, attempt)| attempt.0).collect()
+    }
+}
+
+impl SimApp {
+    pub(super) fn new(app: AppRef) -> Self {
+        Self { app, accepted: Generation(0), workload: None, instances: Vec::new() }
+    }
+
+    fn tick(&mut self, counter: &mut u64) -> bool {
+        let mut changed = self.settle_instances();
+        let Some(workload) = &self.workload else { return changed };
+        let groups = workload.groups.clone();
+        for instance in &mut self.instances {
+            // A type that shall not run goes at once, and so does whatever fails and is of an old template.
+            let group = groups.get(&instance.process);
+            let failing = matches!(instance.state, InstanceState::Failing { .. } | InstanceState::Starting);
+            let foreign = group.is_none_or(|g| g.id != instance.template);
+            if !instance.is_draining() && (group.is_none() || (foreign && failing)) {
+                instance.state = InstanceState::Draining;
+                changed = true;
+            }
+        }
+        for (process, group) in &groups {
+            changed |= self.roll(process, group, counter);
+        }
+        changed
+    }
+
+    /// What started is up now, or fails; what drained is gone.
+    fn settle_instances(&mut self) -> bool {
+        let before = self.instances.len();
+        self.instances.retain(|i| !i.is_draining());
+        let mut changed = before != self.instances.len();
+        for instance in &mut self.instances {
+            if instance.state == InstanceState::Starting {
+                let crashes = instance.template.0.ends_with("-crash");
+                let cause = Cause::CrashLoop {
+                    process: instance.process.clone(),
+                    exit: Exit::Code(1),
+                    last_lines: vec!["boom".to_owned()],
+                };
+                instance.state =
+                    if crashes { InstanceState::Failing { cause } } else { InstanceState::Ready };
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// Surge 1, unavailable 0.
+    fn roll(&mut self, process: &ProcessType, group: &ProcessGroup, counter: &mut u64) -> bool {
+        let id = sim_id(group);
+        let wanted = usize::try_from(group.scale).unwrap_or(usize::MAX);
+        let count = |own: bool, ready: bool, all: &[Instance]| {
+            all.iter()
+                .filter(|i| {
+                    i.process == *process
+                        && !i.is_draining()
+                        && (i.template == id) == own
+                        && (!ready || i.is_ready())
+                })
+                .count()
+        };
+        let (own, own_ready) = (count(true, false, &self.instances), count(true, true, &self.instances));
+        let foreign = count(false, false, &self.instances);
+        if own < wanted && own == own_ready {
+            *counter += 1;
+            self.instances.push(Instance {
+                name: InstanceName::new(format!("{}-{process}-{counter:08}-abcde", self.app.name))
+                    .expect("parts of valid names and digits are a valid name"),
+                process: process.clone(),
+                template: id,
+                release: group.template.release,
+                state: InstanceState::Starting,
+                started: Timestamp(0),
+                trouble: None,
+            });
+            return true;
+        }
+        let surplus = own > wanted;
+        if foreign > 0 && own_ready + foreign > wanted || surplus {
+            let goes = |i: &&mut Instance| {
+                i.process == *process && !i.is_draining() && (i.template == id) == surplus
+            };
+            if let Some(instance) = self.instances.iter_mut().rev().find(goes) {
+                instance.state = InstanceState::Draining;
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// The template id as the simulation keeps it: it tells by itself whether the process comes up.
+pub(super) fn sim_id(group: &ProcessGroup) -> crate::model::TemplateId {
+    if group.template.launch.command == "crash" {
+        crate::model::TemplateId(format!("{}-crash", group.id))
+    } else {
+        group.id.clone()
+    }
+}
