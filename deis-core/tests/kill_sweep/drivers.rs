@@ -27,7 +27,8 @@ async fn two_drivers_converge() {
             // Both at once: each may lose its commit to the other.
             let both = bits & 6 == 6;
             let progress = if both {
-                let (a, b) = tokio::join!(drivers[0].pass(&app()), drivers[1].pass(&app()));
+                let name = app();
+                let (a, b) = tokio::join!(drivers[0].pass(&name), drivers[1].pass(&name));
                 a.unwrap();
                 b.unwrap()
             } else {

@@ -1,9 +1,14 @@
 //! What must hold while a scenario runs, and once it is over.
 
+use std::sync::Arc;
+
 use deis_core::{
-    AppName, Change, Error, Outcome, PageQuery, Platform, ProcessType, ReleaseInfo,
+    AppName, Change, Error, Outcome, PageQuery, Phase, Platform, ProcessType, ReleaseInfo,
     conformance::{faults::Fuse, sim::World},
+    state::apps::AppState,
+    store::MemoryStore,
 };
+use futures_util::FutureExt as _;
 
 use super::bench::{Bench, actor, app};
 
@@ -26,6 +31,7 @@ pub(super) struct Expected {
 
 /// Knows how it was before.
 pub(super) struct Oracle {
+    store: Arc<MemoryStore>,
     world: World,
     app: AppName,
     expected: Expected,
@@ -38,7 +44,14 @@ impl Oracle {
         let platform = bench.platform(&Fuse::never());
         let releases = releases(&platform).await?.len();
         let runs = bench.world.release_runs().len();
-        Ok(Self { world: bench.world.clone(), app: app(), expected, releases, runs })
+        Ok(Self {
+            store: Arc::clone(&bench.store),
+            world: bench.world.clone(),
+            app: app(),
+            expected,
+            releases,
+            runs,
+        })
     }
 
     /// Never fewer ready processes than promised, and requests lead to some of them.
@@ -48,11 +61,23 @@ impl Oracle {
         if ready < floor {
             return Err(format!("only {ready} of {floor} processes are ready"));
         }
+        self.routed_before_success()?;
         let Some(routes) = self.world.routes(&self.app).filter(|_| floor > 0) else { return Ok(()) };
         match routes.process {
             Some(process) if self.world.ready(&self.app, &process) > 0 => Ok(()),
             other => Err(format!("requests lead to {other:?}, of which nothing is ready")),
         }
+    }
+
+    /// A success that is on record is one that requests reach.
+    fn routed_before_success(&self) -> Result<(), String> {
+        let state = AppState::load(&*self.store, &self.app).now_or_never().expect("memory answers at once");
+        let Some(rollout) = state.map_err(|e| e.to_string())?.and_then(|s| s.rollout) else { return Ok(()) };
+        let fence = self.world.fence(&self.app).map(|f| f.generation);
+        if rollout.value.phase == Phase::Succeeded && fence.is_some_and(|f| f < rollout.value.generation) {
+            return Err("success is on record before the routes are published".to_owned());
+        }
+        Ok(())
     }
 
     /// Everything that must be true at rest.

@@ -122,7 +122,7 @@ impl SimApp {
             // A type that shall not run goes at once, and so does whatever fails and is of an old template.
             let group = groups.get(&instance.process);
             let failing = matches!(instance.state, InstanceState::Failing { .. } | InstanceState::Starting);
-            let foreign = group.is_none_or(|g| g.id != instance.template);
+            let foreign = group.is_none_or(|g| sim_id(g) != instance.template);
             if !instance.is_draining() && (group.is_none() || (foreign && failing)) {
                 instance.state = InstanceState::Draining;
                 changed = true;
