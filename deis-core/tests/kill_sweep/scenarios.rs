@@ -43,7 +43,7 @@ fn only_web(app: AppHandle) -> Answer {
     deploy(app, "only web", &[("web", "serve")])
 }
 
-pub(super) fn set_config(app: AppHandle) -> Answer {
+fn set_config(app: AppHandle) -> Answer {
     async move { app.config_set(ConfigPatch::default().set(EnvKey::new("A").unwrap(), "1")).await }.boxed()
 }
 
@@ -55,7 +55,7 @@ fn two(app: AppHandle) -> Answer {
     scale_to(app, 2)
 }
 
-pub(super) fn three(app: AppHandle) -> Answer {
+fn three(app: AppHandle) -> Answer {
     scale_to(app, 3)
 }
 
@@ -182,15 +182,34 @@ pub(super) fn destroy() -> Scenario {
     Scenario { before: LIVE, deed: destroy_app, expected }
 }
 
-/// Pairs of changes for superseding: the first is overtaken by the second.
-pub(super) fn pairs() -> [(&'static str, Deed, Deed, bool); 5] {
-    [
-        ("deploy overtaken by deploy", better, only_web, false),
-        ("broken deploy overtaken by its mending", crashes, better, false),
-        ("deploy overtaken by config", better, set_config, false),
-        ("deploy overtaken by scale", better, three, false),
-        ("deploy overtaken by a broken one", better, crashes, true),
-    ]
+/// Two changes: the first is overtaken by the second.
+#[derive(Clone, Copy)]
+pub(super) struct Pair {
+    pub(super) first: Deed,
+    pub(super) second: Deed,
+    /// Whether the second one fails.
+    pub(super) fails: bool,
 }
 
+pub(super) fn deploy_overtaken_by_deploy() -> Pair {
+    Pair { first: better, second: only_web, fails: false }
+}
+
+pub(super) fn broken_deploy_overtaken_by_its_mending() -> Pair {
+    Pair { first: crashes, second: better, fails: false }
+}
+
+pub(super) fn deploy_overtaken_by_config() -> Pair {
+    Pair { first: better, second: set_config, fails: false }
+}
+
+pub(super) fn deploy_overtaken_by_scale() -> Pair {
+    Pair { first: better, second: three, fails: false }
+}
+
+pub(super) fn deploy_overtaken_by_a_broken_one() -> Pair {
+    Pair { first: better, second: crashes, fails: true }
+}
+
+/// What is there before the first of a pair.
 pub(super) const BEFORE_PAIRS: &[Deed] = LIVE;
