@@ -48,11 +48,11 @@ pub fn parse(args: &[OsString]) -> Result<Args, Failure> {
         _ => Verb::Config,
     };
     let mut values = values(own)?;
-    if let Some((data, Source::Default)) = values.get("data").cloned().as_ref().map(|(d, s)| (d, s)) {
-        if data.is_empty() {
-            let folder = default_data().ok_or(Failure::NoHome)?;
-            values.insert("data", (folder.to_string_lossy().into_owned(), Source::Default));
-        }
+    if let Some((data, Source::Default)) = values.get("data").cloned().as_ref().map(|(d, s)| (d, s))
+        && data.is_empty()
+    {
+        let folder = default_data().ok_or(Failure::NoHome)?;
+        values.insert("data", (folder.to_string_lossy().into_owned(), Source::Default));
     }
     Ok(Args { verb, values })
 }

@@ -58,10 +58,10 @@ async fn render(platform: &Platform, proxy: &ProxyMetrics) -> String {
     gauge("proxy_in_flight", "Requests that wait for the head of their answer", proxy.in_flight());
     gauge("up", "Whether the database answers", u64::from(platform.ready().await.is_ok()));
     let everything = PageQuery { offset: 0, limit: 1 };
-    if let Ok(name) = Username::new("deis") {
-        if let Ok(apps) = platform.session(Actor::System { name }).apps(everything).await {
-            gauge("apps", "Number of apps", apps.total as u64);
-        }
+    if let Ok(name) = Username::new("deis")
+        && let Ok(apps) = platform.session(Actor::System { name }).apps(everything).await
+    {
+        gauge("apps", "Number of apps", apps.total as u64);
     }
     let mut text = String::new();
     match encode(&mut text, &registry) {

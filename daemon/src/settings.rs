@@ -116,7 +116,7 @@ pub fn collect(
     environment: impl Fn(&str) -> Option<String>,
     file: Option<&Path>,
 ) -> Result<Values, SettingError> {
-    let from_file = file.map(|path| read_file(path)).transpose()?.unwrap_or_default();
+    let from_file = file.map(read_file).transpose()?.unwrap_or_default();
     let mut values = Values::new();
     for known in KNOWN {
         let variable = format!("DEISD_{}", known.name.to_uppercase());
@@ -205,12 +205,12 @@ impl Settings {
                 Registration::from_str(&text, true)
                     .map_err(|_| "use enabled, admin_only or disabled".to_owned())
             })?,
-            reserved: get.parse("reserved_names", words)?,
+            reserved: get.parse("reserved_names", |text| Ok(words(text)))?,
             buildpacks: get
                 .parse("buildpacks", |text| Ok((!text.is_empty()).then(|| PathBuf::from(text))))?,
-            schemes: get.parse("buildpack_schemes", words)?,
+            schemes: get.parse("buildpack_schemes", |text| Ok(words(text)))?,
             build_limit: get.parse("build_limit", seconds)?,
-            build_env: get.parse("build_env", words)?,
+            build_env: get.parse("build_env", |text| Ok(words(text)))?,
             deploy_timeout: get.parse("deploy_timeout", seconds)?,
             push_limit: get.parse("push_limit", |text| number(text).map(|n| n << 20))?,
             log: get.parse("log", |text| Ok(text.to_owned()))?,
@@ -256,8 +256,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
     number(text).map(Duration::from_secs)
 }
 
-fn words(text: &str) -> Result<Vec<String>, String> {
-    Ok(text.split(',').map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect())
+fn words(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

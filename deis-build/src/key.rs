@@ -28,7 +28,7 @@ pub(crate) fn build_key(
     let mut builders = vec![embedded::digest().to_string()];
     match fetch {
         Some((url, Some(reference))) if Oid::new(reference).is_some() => {
-            builders.push(format!("{url}#{reference}"))
+            builders.push(format!("{url}#{reference}"));
         }
         Some(_) => return None,
         None => builders.extend(folder.map(fingerprint)),

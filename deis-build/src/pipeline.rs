@@ -117,7 +117,7 @@ impl Pipeline {
     /// Builds a commit. Lines go to `output` as they come; a reader that went away does not end the build.
     pub async fn build(&self, request: &BuildRequest, output: &LineSender) -> Result<BuildSpec, BuildError> {
         let sha = request.commit.to_string();
-        self.check_source(request).await?;
+        check_source(request)?;
         let fetch = self.buildpack_url(&request.config)?;
         let tree = request.repository.tree_of(&request.commit)?;
         let key = build_key(&tree, &request.config, fetch.as_ref(), self.0.options.buildpacks.as_deref());
@@ -142,23 +142,6 @@ impl Pipeline {
     pub fn forget(&self, app: &AppRef) -> std::io::Result<()> {
         let cache = self.cache(app);
         if cache.exists() { fs::remove_dir_all(cache) } else { Ok(()) }
-    }
-
-    /// What is wrong with a source is said before anything is run.
-    async fn check_source(&self, request: &BuildRequest) -> Result<(), BuildError> {
-        let file = |name: &str| request.repository.root_file(&request.commit, name, 1 << 20);
-        let wants_procfile = request.config.get("HEPHY_BUILDER").is_some_and(|v| v == "procfile");
-        if file("Dockerfile")?.is_some() && !wants_procfile {
-            let text = "this version builds no Dockerfiles yet; remove the Dockerfile, or build with buildpacks: \
-                        `deis config:set HEPHY_BUILDER=procfile`, then push again";
-            return Err(BuildError::Refused(text.to_owned()));
-        }
-        if let Some(text) = file("Procfile")? {
-            let text = String::from_utf8(text)
-                .map_err(|_| BuildError::Refused("Procfile is not UTF-8".to_owned()))?;
-            parse_procfile(&text).map_err(|e| BuildError::Refused(e.to_string()))?;
-        }
-        Ok(())
     }
 
     fn buildpack_url(
@@ -293,6 +276,23 @@ impl Pipeline {
     fn cache(&self, app: &AppRef) -> PathBuf {
         self.0.options.folder.join("cache").join(app.uid.to_string())
     }
+}
+
+/// What is wrong with a source is said before anything is run.
+fn check_source(request: &BuildRequest) -> Result<(), BuildError> {
+    let file = |name: &str| request.repository.root_file(&request.commit, name, 1 << 20);
+    let wants_procfile = request.config.get("HEPHY_BUILDER").is_some_and(|v| v == "procfile");
+    if file("Dockerfile")?.is_some() && !wants_procfile {
+        let text = "this version builds no Dockerfiles yet; remove the Dockerfile, or build with buildpacks: \
+                    `deis config:set HEPHY_BUILDER=procfile`, then push again";
+        return Err(BuildError::Refused(text.to_owned()));
+    }
+    if let Some(text) = file("Procfile")? {
+        let text =
+            String::from_utf8(text).map_err(|_| BuildError::Refused("Procfile is not UTF-8".to_owned()))?;
+        parse_procfile(&text).map_err(|e| BuildError::Refused(e.to_string()))?;
+    }
+    Ok(())
 }
 
 fn spec(built: Remembered, sha: String, key: Option<Digest>) -> BuildSpec {

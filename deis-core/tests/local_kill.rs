@@ -3,6 +3,8 @@
 //! This executable is also the process that is killed, and the shim: `shim::run_if_asked` comes first, as in an
 //! embedder's `main`.
 
+#![allow(clippy::unwrap_used, clippy::future_not_send, reason = "a test that cannot go on shall end")]
+
 #[path = "local_machine/support.rs"]
 #[expect(dead_code, reason = "the other tests use the rest")]
 mod support;

@@ -43,9 +43,10 @@ impl Passwords {
     /// Whether a password is the one of a hash. Without a hash – no such user – the same work is done for nothing, so
     /// that the time taken tells nobody who exists.
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, PasswordError> {
-        self.run(move || match hash {
-            Some(hash) => Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok(),
-            None => {
+        self.run(move || {
+            if let Some(hash) = hash {
+                Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok()
+            } else {
                 let _ = Argon2::default().hash_password(password.as_bytes());
                 false
             }

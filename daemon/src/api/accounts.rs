@@ -27,12 +27,12 @@ pub(super) async fn register(
 ) -> Result<Answer<UserDto>> {
     let first = !state.platform.has_users().await?;
     may_register(&state, &headers, first).await?;
-    if let (true, Some(bootstrap)) = (first, &state.bootstrap) {
-        if !bootstrap.accepts(&payload.lenient("bootstrap_token"), state.now()) {
-            let text = "the first user of a platform that others can reach must show the one-time token that deisd \
+    if let (true, Some(bootstrap)) = (first, &state.bootstrap)
+        && !bootstrap.accepts(&payload.lenient("bootstrap_token"), crate::clock::now())
+    {
+        let text = "the first user of a platform that others can reach must show the one-time token that deisd \
                         printed at its start (`deis register --bootstrap-token …`)";
-            return Err(ApiError::field("bootstrap_token", text));
-        }
+        return Err(ApiError::field("bootstrap_token", text));
     }
     let name = username(&payload.required("username")?)?;
     let password = payload.password("password")?;

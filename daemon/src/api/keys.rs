@@ -53,7 +53,7 @@ pub(super) async fn add(
         public,
         fingerprint: Digest::of(&blob),
         fingerprint_md5: md5_fingerprint(&blob),
-        created: state.now(),
+        created: crate::clock::now(),
     };
     state.platform.add_key(&key).await?;
     Ok(Answer::created(key.into()))

@@ -26,7 +26,7 @@ use axum::{
     Router,
     routing::{MethodRouter, delete, get, post},
 };
-use deis_core::{Platform, Timestamp};
+use deis_core::Platform;
 
 use crate::accounts::{Bootstrap, Passwords, TokenSecret};
 
@@ -81,13 +81,6 @@ pub struct ApiState {
     pub bootstrap: Option<Arc<Bootstrap>>,
     /// What the platform says about itself.
     pub info: Arc<PlatformInfo>,
-}
-
-impl ApiState {
-    /// The present moment.
-    fn now(&self) -> Timestamp {
-        crate::clock::now()
-    }
 }
 
 /// All routes, each with and without a slash at its end.

@@ -103,7 +103,7 @@ impl Context {
     }
 
     /// URL at which people reach an app with this domain.
-    pub(super) fn app_url(&self, api: &Api, info: &PlatformInfo, domain: &str) -> String {
+    pub(super) fn app_url(api: &Api, info: &PlatformInfo, domain: &str) -> String {
         let scheme = info.schemes.first().map_or("http", String::as_str);
         let host = if domain.contains('.') { domain.to_owned() } else { format!("{domain}.{}", info.domain) };
         let port = match scheme {
@@ -114,7 +114,7 @@ impl Context {
     }
 
     /// URL of an app's git repository.
-    pub(super) fn git_url(&self, api: &Api, info: &PlatformInfo, app: &str, ssh: bool) -> Result<String> {
+    pub(super) fn git_url(api: &Api, info: &PlatformInfo, app: &str, ssh: bool) -> Result<String> {
         if !ssh {
             return Ok(format!("{}/{app}.git", api.base()));
         }

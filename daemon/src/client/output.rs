@@ -13,7 +13,11 @@ use super::error::{ClientError, Result};
 /// Runs `work` under an action line (`Scaling processes... done in 3s`), with a sign of life while it takes long.
 ///
 /// Ctrl-C detaches: `detached` says what goes on without us.
-pub(super) async fn action<T>(title: &str, detached: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn action<T>(
+    title: &str,
+    detached: &str,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
     let started = Instant::now();
     eprint!("{title}... ");
     let _ = std::io::stderr().flush();

@@ -56,8 +56,8 @@ async fn advertise(
         text(StatusCode::FORBIDDEN, "this server speaks smart HTTP only; use git 1.6.6 or newer")
     })?;
     let app = authorize(&state, &headers, &repository).await?;
-    let bytes = state.pushes.advertise(&app, service, true).await.map_err(failed)?;
-    Ok(answer(format!("application/x-{}-advertisement", service.name()), Body::from(bytes)))
+    let bytes = state.pushes.advertise(&app, service, true).await.map_err(|e| failed(&e))?;
+    Ok(answer(&format!("application/x-{}-advertisement", service.name()), Body::from(bytes)))
 }
 
 async fn receive(
@@ -74,7 +74,7 @@ async fn receive(
             tracing::error!(app = %app.name(), %error, "a push failed");
         }
     });
-    Ok(answer("application/x-git-receive-pack-result".to_owned(), body))
+    Ok(answer("application/x-git-receive-pack-result", body))
 }
 
 async fn upload(
@@ -91,7 +91,7 @@ async fn upload(
             tracing::error!(app = %app.name(), %error, "a fetch failed");
         }
     });
-    Ok(answer("application/x-git-upload-pack-result".to_owned(), body))
+    Ok(answer("application/x-git-upload-pack-result", body))
 }
 
 /// The app, for a user whose token is the password and who may use it.
@@ -100,7 +100,7 @@ async fn authorize(
     headers: &HeaderMap,
     repository: &str,
 ) -> Result<AppHandle, Response<Body>> {
-    let user = user_of(state, headers).await.map_err(failed)?;
+    let user = user_of(state, headers).await.map_err(|e| failed(&e))?;
     let Some(user) = user else {
         let mut response = text(
             StatusCode::UNAUTHORIZED,
@@ -152,9 +152,9 @@ fn streamed() -> (mpsc::Sender<Bytes>, Body) {
     (sender, Body::from_stream(stream))
 }
 
-fn answer(kind: String, body: Body) -> Response<Body> {
+fn answer(kind: &str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
-    let kind = HeaderValue::from_str(&kind).expect("names of git's services are valid header values");
+    let kind = HeaderValue::from_str(kind).expect("names of git's services are valid header values");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Proxies must not hold back the lines of a build.
@@ -173,7 +173,7 @@ fn text(status: StatusCode, text: &str) -> Response<Body> {
     response
 }
 
-fn failed(error: deis_core::Error) -> Response<Body> {
+fn failed(error: &deis_core::Error) -> Response<Body> {
     tracing::error!(%error, "a git request failed");
     text(StatusCode::SERVICE_UNAVAILABLE, "the platform is not available right now; try again in a moment")
 }

@@ -7,7 +7,7 @@ use deis_core::{Lease, RouteMode, local::Route};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, uri::PathAndQuery};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::{
-    client::legacy::{Client, Error as ClientError, connect::HttpConnector},
+    client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 
@@ -73,29 +73,46 @@ async fn send(
 ) -> Result<Response<Body>, Page> {
     let Some(process) = &route.process else { return Err(Page::NoInstance) };
     let (mut parts, body) = request.into_parts();
-    let upgrade = upgrade_of(&parts.headers);
+    // An upgrade to another version of HTTP would carry requests past this proxy.
+    let upgrade = upgrade_of(&parts.headers).filter(|protocol| !protocol.as_bytes().starts_with(b"h2"));
     let client_side = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
     strip_hop_by_hop(&mut parts.headers);
+    if let Some(authority) = parts.uri.authority() {
+        // An absolute target names the host; the app must see the same one.
+        if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+            parts.headers.insert(http::header::HOST, host);
+        }
+    }
     if let Some(protocol) = upgrade.clone() {
         keep_upgrade(&mut parts.headers, protocol);
     }
     forward(&mut parts.headers, client, shared.port);
     let harmless = is_harmless(&parts.method) && body.is_end_stream() && upgrade.is_none();
     let body = Replayable::new(Body::new(body));
-    let upstream = if harmless { &shared.upstream.kept } else { &shared.upstream.fresh };
-
     let mut failed = Vec::new();
     loop {
         let Some(lease) = shared.endpoints.lease(&route.app, process, &failed) else {
             return Err(if failed.is_empty() { Page::NoInstance } else { Page::BadGateway });
         };
-        let mut attempt = Request::new(body.clone());
-        *attempt.method_mut() = parts.method.clone();
-        *attempt.uri_mut() = target(&lease, parts.uri.path_and_query());
-        *attempt.version_mut() = Version::HTTP_11;
-        *attempt.headers_mut() = parts.headers.clone();
-        let answer = tokio::time::timeout(shared.options.answer_timeout, upstream.request(attempt)).await;
-        match answer {
+        let attempt = || {
+            let mut attempt = Request::new(body.clone());
+            *attempt.method_mut() = parts.method.clone();
+            *attempt.uri_mut() = target(&lease, parts.uri.path_and_query());
+            *attempt.version_mut() = Version::HTTP_11;
+            *attempt.headers_mut() = parts.headers.clone();
+            attempt
+        };
+        let answer = async {
+            if harmless {
+                match shared.upstream.kept.request(attempt()).await {
+                    // The app closed a kept connection under the request: the same app on a fresh one.
+                    Err(error) if !error.is_connect() => shared.metrics.retried(),
+                    other => return other,
+                }
+            }
+            shared.upstream.fresh.request(attempt()).await
+        };
+        match tokio::time::timeout(shared.options.answer_timeout, answer).await {
             Err(_) => return Err(Page::Timeout),
             Ok(Ok(response)) => return Ok(answered(response, lease, client_side, upgrade)),
             Ok(Err(error)) => {
@@ -103,7 +120,7 @@ async fn send(
                 failed.push(lease.instance().clone());
                 let unsent = error.is_connect() && !body.is_touched();
                 if !(unsent || harmless) || failed.len() >= TRIES {
-                    return Err(page_of(&error));
+                    return Err(Page::BadGateway);
                 }
                 shared.metrics.retried();
             }
@@ -114,11 +131,6 @@ async fn send(
 /// Methods that change nothing, so that sending them again is harmless.
 fn is_harmless(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
-}
-
-fn page_of(error: &ClientError) -> Page {
-    tracing::debug!(?error, "no instance answered");
-    Page::BadGateway
 }
 
 fn target(lease: &Lease, path: Option<&PathAndQuery>) -> Uri {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Headers that belong to one connection and never to the next.
-const HOP_BY_HOP: [HeaderName; 7] = [
+const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
@@ -13,6 +13,27 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
     HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// Headers that a `Connection` header cannot make disappear: an app would be asked something else then.
+const END_TO_END: [HeaderName; 6] = [
+    header::HOST,
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::ORIGIN,
+];
+
+/// Claims of a client that only a proxy may make. The underscore forms mean the same to many apps.
+const CLAIMS: [&str; 6] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
 ];
 
 /// The protocol that a connection is to be switched to, if that is asked for.
@@ -30,6 +51,7 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|token| token.trim().parse().ok())
+        .filter(|name| !END_TO_END.contains(name))
         .collect();
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
@@ -46,11 +68,23 @@ pub(super) fn keep_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
 pub(super) fn forward(headers: &mut HeaderMap, client: SocketAddr, port: u16) {
     let text =
         |value: String| HeaderValue::from_str(&value).expect("addresses and numbers are valid header values");
+    let claimed: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| CLAIMS.contains(&name.as_str().replace('_', "-").as_str()))
+        .cloned()
+        .collect();
+    for name in claimed {
+        headers.remove(name);
+    }
     headers.insert("x-forwarded-for", text(client.ip().to_canonical().to_string()));
     headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
     headers.insert("x-forwarded-port", text(port.to_string()));
-    let id = headers.get("x-request-id").is_some_and(|id| !id.is_empty() && id.len() <= 200);
-    if !id {
+    let plain = |id: &HeaderValue| {
+        (1..=64).contains(&id.len()) && id.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
+    };
+    let mut ids = headers.get_all("x-request-id").iter();
+    let good = matches!((ids.next(), ids.next()), (Some(id), None) if plain(id));
+    if !good {
         headers.insert("x-request-id", text(uuid::Uuid::new_v4().to_string()));
     }
 }
@@ -74,8 +108,21 @@ mod tests {
     fn a_client_cannot_claim_an_address() {
         let mut headers = HeaderMap::new();
         headers.insert("x-forwarded-for", HeaderValue::from_static("6.6.6.6"));
+        headers.insert("x_forwarded_for", HeaderValue::from_static("6.6.6.6"));
+        headers.insert("x-real-ip", HeaderValue::from_static("6.6.6.6"));
         forward(&mut headers, "[::ffff:10.0.0.7]:99".parse().unwrap(), 8000);
         assert_eq!(headers["x-forwarded-for"], "10.0.0.7");
         assert_eq!(headers["x-forwarded-port"], "8000");
+        assert!(!headers.contains_key("x_forwarded_for") && !headers.contains_key("x-real-ip"));
+    }
+
+    #[test]
+    fn a_connection_header_takes_nothing_of_the_request_away() {
+        let mut headers = HeaderMap::new();
+        headers.insert("connection", HeaderValue::from_static("host, cookie"));
+        headers.insert("host", HeaderValue::from_static("a"));
+        headers.insert("cookie", HeaderValue::from_static("b"));
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers.len(), 2);
     }
 }

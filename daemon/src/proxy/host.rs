@@ -2,15 +2,20 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, Request, header};
+use http::{Request, header};
 
 /// The host of a request, lower-cased and without port; `None` if it names none, or several.
 pub(super) fn host_of<B>(request: &Request<B>) -> Option<String> {
     let mut values = request.headers().get_all(header::HOST).iter();
-    let host = match (values.next(), values.next()) {
-        (Some(value), None) => value.to_str().ok()?,
-        (None, None) => request.uri().authority()?.as_str(),
-        _ => return None,
+    let header = values.next();
+    if values.next().is_some() {
+        return None;
+    }
+    // A target with a host of its own says whose the request is (RFC 9112, 3.2.2).
+    let host = match (request.uri().authority(), header) {
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(value)) => value.to_str().ok()?,
+        (None, None) => return None,
     };
     let name = strip_port(host.trim()).trim_end_matches('.').to_ascii_lowercase();
     let valid = |c: char| c.is_ascii_alphanumeric() || "-._[]:*".contains(c);
@@ -26,12 +31,6 @@ pub(super) fn is_platform(host: &str, domain: &str) -> bool {
     }
     let label = host.strip_suffix(domain).and_then(|rest| rest.strip_suffix('.'));
     matches!(label, Some("deis" | "deis-builder"))
-}
-
-/// Whether two headers give the body's length in two ways, by which requests are smuggled past a proxy.
-pub(super) fn is_ambiguous(headers: &HeaderMap) -> bool {
-    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
-    lengths > 1 || (lengths == 1 && headers.contains_key(header::TRANSFER_ENCODING))
 }
 
 fn strip_port(host: &str) -> &str {

@@ -28,17 +28,27 @@ impl ProxyMetrics {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    pub(super) fn begin(&self) {
+    /// Counts a request for as long as the answer lives, also when nobody waits for it any more.
+    pub(super) fn begin(&self) -> InFlight<'_> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self)
     }
 
-    pub(super) fn end(&self, status: StatusCode) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    pub(super) fn answered(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
         self.classes[class].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn retried(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A request that waits for the head of its answer.
+pub(super) struct InFlight<'a>(&'a ProxyMetrics);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -23,7 +23,7 @@ pub use metrics::ProxyMetrics;
 pub use options::ProxyOptions;
 
 use forward::Upstream;
-use host::{host_of, is_ambiguous, is_platform};
+use host::{host_of, is_platform};
 use pages::Page;
 
 /// The proxy. Clones share one.
@@ -65,8 +65,7 @@ impl Proxy {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(self.0.options.head_timeout)
-            .max_buf_size(self.0.options.most_head)
-            .half_close(true);
+            .max_buf_size(self.0.options.most_head);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -120,8 +119,8 @@ impl Proxy {
 
 async fn answer(shared: &Shared, client: SocketAddr, request: Request<Incoming>) -> Response<Body> {
     let Some(host) = host_of(&request) else { return Page::BadHost.response(request.headers()) };
-    if is_ambiguous(request.headers()) {
-        return Page::Ambiguous.response(request.headers());
+    if request.method() == http::Method::CONNECT {
+        return Page::NoTunnel.response(request.headers());
     }
     if is_platform(&host, &shared.options.domain) {
         let mut request = request.map(Body::new);
@@ -135,8 +134,9 @@ async fn answer(shared: &Shared, client: SocketAddr, request: Request<Incoming>)
     let Some(route) = shared.routes.lookup(&host) else {
         return Page::UnknownHost.response(request.headers());
     };
-    shared.metrics.begin();
+    let in_flight = shared.metrics.begin();
     let response = forward::to_app(shared, &route, client, request).await;
-    shared.metrics.end(response.status());
+    drop(in_flight);
+    shared.metrics.answered(response.status());
     response
 }

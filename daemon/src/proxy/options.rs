@@ -26,7 +26,7 @@ impl ProxyOptions {
     pub fn new(domain: impl Into<String>) -> Self {
         Self {
             domain: domain.into(),
-            head_timeout: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(1300),
             idle_upstream: deis_core::plan::constants::IDLE_UPSTREAM,

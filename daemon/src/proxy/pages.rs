@@ -10,8 +10,8 @@ use super::body::full;
 pub(super) enum Page {
     /// The request has no host, or two.
     BadHost,
-    /// The request gives its length in two ways.
-    Ambiguous,
+    /// The request wants a tunnel to somewhere.
+    NoTunnel,
     /// No app has this host.
     UnknownHost,
     /// The app has nothing that could answer.
@@ -30,11 +30,9 @@ impl Page {
             Self::BadHost => {
                 (StatusCode::BAD_REQUEST, "Bad request", "The request must name exactly one host.")
             }
-            Self::Ambiguous => (
-                StatusCode::BAD_REQUEST,
-                "Bad request",
-                "The request states the length of its body in two ways.",
-            ),
+            Self::NoTunnel => {
+                (StatusCode::METHOD_NOT_ALLOWED, "No tunnels", "This server leads to its own apps only.")
+            }
             Self::UnknownHost => (
                 StatusCode::NOT_FOUND,
                 "No such app",

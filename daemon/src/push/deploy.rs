@@ -22,7 +22,7 @@ impl Pushes {
         commit: &Oid,
         lines: &Lines,
     ) {
-        let push = self.new_push(app, received, commit.to_string());
+        let push = Self::new_push(app, received, commit.to_string());
         let id = push.id;
         match app.push_begin(push).await {
             Ok(()) => {}

@@ -64,15 +64,15 @@ impl Pushes {
         service: Service,
         http: bool,
     ) -> Result<Vec<u8>, deis_core::Error> {
-        if service == Service::ReceivePack {
-            if let Some(open) = app.open_push().await? {
-                let mut answer = Vec::new();
-                if http {
-                    answer.extend_from_slice(b"001f# service=git-receive-pack\n0000");
-                }
-                answer.extend(refusal(&busy(&open)));
-                return Ok(answer);
+        if service == Service::ReceivePack
+            && let Some(open) = app.open_push().await?
+        {
+            let mut answer = Vec::new();
+            if http {
+                answer.extend_from_slice(b"001f# service=git-receive-pack\n0000");
             }
+            answer.extend(refusal(&busy(&open)));
+            return Ok(answer);
         }
         let repository = self.repository(app).await?;
         blocking(move || {
@@ -218,7 +218,7 @@ impl Pushes {
         blocking(move || repos.open(&app)).await
     }
 
-    fn new_push(&self, app: &AppHandle, received: &Received, sha: String) -> Push {
+    fn new_push(app: &AppHandle, received: &Received, sha: String) -> Push {
         Push {
             id: Uuid::new_v4(),
             updates: received.accepted(),
@@ -265,7 +265,10 @@ impl Lines {
 
 /// Keeps git, and whatever stands between, from taking a long build for a dead line.
 async fn keep_alive(output: Output, wanted: bool) {
-    while wanted {
+    if !wanted {
+        return;
+    }
+    loop {
         tokio::time::sleep(SILENCE).await;
         if output.send(Bytes::from_static(KEEP_ALIVE)).await.is_err() {
             return;

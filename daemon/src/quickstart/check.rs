@@ -29,7 +29,7 @@ pub(crate) async fn check() -> ExitCode {
     let checked = run(&path).await;
     let cleaned = clean(&path).await;
     drop(folder);
-    for error in [checked.err(), cleaned.err()].into_iter().flatten() {
+    if let Err(error) = checked.and(cleaned) {
         println!("FAILED  {}", telemetry::chain(&*error));
         return ExitCode::FAILURE;
     }

@@ -22,7 +22,9 @@ pub(super) fn stream(
         command(program, args, directory, env).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let copy = thread::spawn(move || err.map(pass_on));
-    out.map(pass_on);
+    if let Some(out) = out {
+        pass_on(out);
+    }
     let status = child.wait()?;
     let _ = copy.join();
     Ok(status)

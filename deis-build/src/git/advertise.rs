@@ -108,10 +108,10 @@ fn refs(repo: &gix::Repository, service: Service) -> Result<Vec<(ObjectId, BStri
         }
     }
     refs.sort_by(|a, b| a.1.cmp(&b.1));
-    if service == Service::UploadPack {
-        if let Ok(id) = repo.head_id() {
-            refs.insert(0, (id.detach(), "HEAD".into()));
-        }
+    if service == Service::UploadPack
+        && let Ok(id) = repo.head_id()
+    {
+        refs.insert(0, (id.detach(), "HEAD".into()));
     }
     Ok(refs)
 }

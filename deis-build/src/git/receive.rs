@@ -155,7 +155,7 @@ impl Repository {
             return Ok(Some(received));
         }
         for command in &mut received.commands {
-            command.refused = self.check(&view, &command.update, limits)?;
+            command.refused = Self::check(&view, &command.update, limits)?;
         }
         received.keep_atomic();
         if received.accepted().is_empty() {
@@ -170,13 +170,13 @@ impl Repository {
         Ok(Some(received))
     }
 
-    fn check(&self, view: &gix::Repository, update: &RefUpdate, limits: &Limits) -> Result<Option<String>> {
+    fn check(view: &gix::Repository, update: &RefUpdate, limits: &Limits) -> Result<Option<String>> {
         let refused = |reason: &str| Ok(Some(reason.to_owned()));
         let valid = FullName::try_from(update.name.as_bytes().as_bstr()).is_ok();
         if !valid || !update.name.starts_with("refs/") {
             return refused("funny refname");
         }
-        let present = self.resolve_direct(view, &update.name);
+        let present = resolve_direct(view, &update.name);
         let Some(new) = update.new.as_deref().and_then(Oid::new) else {
             // Deleting what is not there is fine, as git has it.
             let moved = present.is_some() && present.as_ref().map(Oid::as_str) != update.old.as_deref();
@@ -190,21 +190,22 @@ impl Repository {
         if update.name.starts_with("refs/heads/") && header.kind() != gix::objs::Kind::Commit {
             return refused("a branch must point to a commit");
         }
-        if limits.only_fast_forward {
-            if let Some(old) = update.old.as_deref().and_then(Oid::new).map(|o| o.to_gix()) {
-                let base = view.merge_base(old, new).ok().flatten();
-                if old != new && base.is_none_or(|base| base.detach() != old) {
-                    return refused("non-fast-forward");
-                }
+        if limits.only_fast_forward
+            && let Some(old) = update.old.as_deref().and_then(Oid::new).map(|o| o.to_gix())
+        {
+            let base = view.merge_base(old, new).ok().flatten();
+            if old != new && base.is_none_or(|base| base.detach() != old) {
+                return refused("non-fast-forward");
             }
         }
         Ok(None)
     }
+}
 
-    fn resolve_direct(&self, view: &gix::Repository, name: &str) -> Option<Oid> {
-        let found = view.try_find_reference(name).ok().flatten()?;
-        found.try_id().map(|id| Oid::from(id.detach()))
-    }
+/// Where a ref itself points, a tag object included.
+fn resolve_direct(view: &gix::Repository, name: &str) -> Option<Oid> {
+    let found = view.try_find_reference(name).ok().flatten()?;
+    found.try_id().map(|id| Oid::from(id.detach()))
 }
 
 struct Request {

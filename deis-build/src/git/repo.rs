@@ -83,7 +83,8 @@ impl Repository {
             match edit(update) {
                 Some(edit) => edits.push((update, edit)),
                 None => {
-                    refused.push(RefRefused { name: update.name.clone(), reason: "funny refname".to_owned() })
+                    refused
+                        .push(RefRefused { name: update.name.clone(), reason: "funny refname".to_owned() });
                 }
             }
         }

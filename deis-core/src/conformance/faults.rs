@@ -80,10 +80,10 @@ impl Fuse {
         }
     }
 
-    async fn call<T, E>(
+    async fn call<T: Send, E: Send>(
         &self,
         work: impl Future<Output = Result<T, E>> + Send,
-        away: impl Fn(BoxError) -> E,
+        away: impl Fn(BoxError) -> E + Send + Sync,
     ) -> Result<T, E> {
         let number = self.0.calls.fetch_add(1, Ordering::SeqCst);
         let fault = self.0.strike.filter(|(at, _)| *at == number).map(|(_, fault)| fault);

@@ -50,7 +50,7 @@ pub fn describe(
             }
             (None, Some(new)) if new.scale > 0 => step("start", format!("{process}: {}", new.scale)),
             (Some(old), None) if old.scale > 0 => {
-                step("stop", format!("{process}: all {} after draining", old.scale))
+                step("stop", format!("{process}: all {} after draining", old.scale));
             }
             _ => {}
         }

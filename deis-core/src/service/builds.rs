@@ -76,17 +76,17 @@ impl AppHandle {
             EventKind::BuildCreated { build: build.id },
         );
         let summary = release::deployed(self.actor.name(), build.id, spec);
-        let before = self.formation_before(state);
+        let before = Self::formation_before(state);
         let formation = formation::for_build(&before, spec);
         self.plan_release(state, edits, Some(build), base.config, summary, formation).await
     }
 }
 
 fn check_spec(spec: &BuildSpec) -> Result<()> {
-    if let Some(sha) = &spec.sha {
-        if sha.len() > 40 || !sha.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(Error::invalid("sha", "a commit id has at most 40 hex digits"));
-        }
+    if let Some(sha) = &spec.sha
+        && (sha.len() > 40 || !sha.bytes().all(|b| b.is_ascii_hexdigit()))
+    {
+        return Err(Error::invalid("sha", "a commit id has at most 40 hex digits"));
     }
     if spec.processes.values().any(|c| c.trim().is_empty() || c.contains('\0')) {
         return Err(Error::invalid("procfile", "a command must not be empty and must not contain NUL bytes"));

@@ -39,7 +39,7 @@ impl AppHandle {
                 Some(self.actor.name()),
                 EventKind::ConfigUpdated { config: config.id },
             );
-            let formation = self.formation_before(&state);
+            let formation = Self::formation_before(&state);
             self.plan_release(&mut state, &mut edits, base.build, config, summary, formation).await?
         })
     }

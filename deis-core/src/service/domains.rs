@@ -67,15 +67,15 @@ impl AppHandle {
             };
             edits.delete(keys::app_domain(self.name(), name), own.revision);
             edits.delete(keys::domain(name), global.revision);
-            if let Some((label, parent)) = split(name) {
-                if let Some(zone) = get::<Zone>(store, &keys::zone(&parent)).await? {
-                    let mut rest = zone.value;
-                    rest.remove(&label);
-                    if rest.is_empty() {
-                        edits.delete(keys::zone(&parent), zone.revision);
-                    } else {
-                        edits.replace(keys::zone(&parent), zone.revision, &rest);
-                    }
+            if let Some((label, parent)) = split(name)
+                && let Some(zone) = get::<Zone>(store, &keys::zone(&parent)).await?
+            {
+                let mut rest = zone.value;
+                rest.remove(&label);
+                if rest.is_empty() {
+                    edits.delete(keys::zone(&parent), zone.revision);
+                } else {
+                    edits.replace(keys::zone(&parent), zone.revision, &rest);
                 }
             }
             let now = self.platform.now();

@@ -31,7 +31,7 @@ impl AppHandle {
         change!(self, |state, edits| {
             let base = self.base(&state).await?;
             let build = must_build(&base)?;
-            let before = self.formation_before(&state);
+            let before = Self::formation_before(&state);
             let formation = scaled(&before, &build.spec, &wanted).map_err(scale_error)?;
             if formation == before && state.unfinished().is_none() {
                 return Ok(Change::default());
@@ -54,7 +54,7 @@ impl AppHandle {
         change!(self, |state, edits| {
             let base = self.base(&state).await?;
             let build = must_build(&base)?;
-            let mut formation = self.formation_before(&state);
+            let mut formation = Self::formation_before(&state);
             let types: Vec<ProcessType> = runnable(&build.spec)
                 .into_keys()
                 .filter(|p| match &scope {

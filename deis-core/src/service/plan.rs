@@ -34,7 +34,7 @@ impl AppHandle {
     pub async fn plan(&self, intent: &Intent) -> Result<Plan> {
         let state = self.state().await?;
         let base = self.base(&state).await?;
-        let formation = self.formation_before(&state);
+        let formation = Self::formation_before(&state);
         let before = self.lowered(&base, &formation);
         match intent {
             Intent::Config(patch) => {

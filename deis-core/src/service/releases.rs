@@ -60,7 +60,7 @@ impl AppHandle {
             let before = load_release(self.platform.store(), self.name(), current).await?;
             let owner = before.map_or_else(|| self.actor.name().clone(), |b| b.release.owner);
             let summary = rolled_back(self.actor.name(), target, &owner);
-            let formation = self.formation_before(&state);
+            let formation = Self::formation_before(&state);
             let formation = match &loaded.build {
                 Some(build) => formation::for_build(&formation, &build.spec),
                 None => formation,
@@ -80,7 +80,7 @@ impl AppHandle {
     }
 
     /// The formation that a new release starts from: what a failure in progress will restore, else the present one.
-    pub(super) fn formation_before(&self, state: &AppState) -> Formation {
+    pub(super) fn formation_before(state: &AppState) -> Formation {
         match state.unfinished() {
             Some(rollout) if matches!(rollout.phase, Phase::Reverting { .. }) => rollout.restored.clone(),
             _ => state.formation.value.clone(),

@@ -4,9 +4,11 @@ use deis_core::conformance::Bug;
 
 use super::{bench::Sweep, scenarios};
 
+type Make = fn() -> super::bench::Scenario;
+
 #[tokio::test(start_paused = true)]
 async fn every_planted_bug_is_found() {
-    let all: [(&str, fn() -> super::bench::Scenario); 6] = [
+    let all: [(&str, Make); 6] = [
         ("redeploy", scenarios::redeploy),
         ("failed_redeploy", scenarios::failed_redeploy),
         ("config_change", scenarios::config_change),

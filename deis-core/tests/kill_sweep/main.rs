@@ -2,6 +2,8 @@
 //! after its effect, with back ends that remember and that forget. Afterwards everything must have converged, with
 //! exactly what was acknowledged, and never with fewer ready processes than before.
 
+#![allow(clippy::unwrap_used, clippy::future_not_send, reason = "a test that cannot go on shall end")]
+
 mod bench;
 mod bugs;
 mod drivers;

@@ -186,10 +186,7 @@ fn ledger(all: &[ReleaseInfo]) -> Result<(), String> {
 }
 
 async fn releases(platform: &Platform) -> Result<Vec<ReleaseInfo>, String> {
-    let handle = match platform.session(actor()).app(&app()).await {
-        Ok(handle) => handle,
-        Err(_) => return Ok(Vec::new()),
-    };
+    let Ok(handle) = platform.session(actor()).app(&app()).await else { return Ok(Vec::new()) };
     let page = PageQuery { offset: 0, limit: 1000 };
     Ok(handle.releases(page).await.map_err(|e| e.to_string())?.items)
 }

@@ -55,7 +55,7 @@ async fn sweep(pair: Pair, step: usize) -> Result<(usize, bool), String> {
     for fault in [Fault::DieBefore, Fault::DieAfter] {
         // Every step meets both; each fault meets back ends that forget at every other step.
         let modes: &[bool] =
-            if (step % 2 == 0) == (fault == Fault::DieBefore) { &[false, true] } else { &[false] };
+            if step.is_multiple_of(2) == (fault == Fault::DieBefore) { &[false, true] } else { &[false] };
         for forgets in modes.iter().copied() {
             for number in 0.. {
                 let fuse = Fuse::at(number, fault);

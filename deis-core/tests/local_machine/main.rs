@@ -1,5 +1,7 @@
 //! The local back ends with real processes.
 
+#![allow(clippy::unwrap_used, clippy::future_not_send, reason = "a test that cannot go on shall end")]
+
 mod adoption;
 mod conformance;
 mod logs;

@@ -95,19 +95,18 @@ pub(super) async fn url(cx: &Context, app: &str) -> Result<String> {
     let Some(domain) = domains.results.first() else {
         return Err(ClientError::Other(format!("{app} has no domain; add one with `deis domains:add`")));
     };
-    Ok(cx.app_url(&api, &info, &output::text(domain, "domain")))
+    Ok(Context::app_url(&api, &info, &output::text(domain, "domain")))
 }
 
 pub(super) async fn destroy(cx: &Context, arg: &AppArg, confirm: Option<String>) -> Result<()> {
     let (api, app) = (cx.api()?, cx.app_to_change(arg)?);
-    let answer = match confirm {
-        Some(answer) => answer,
-        None => {
-            output::warn("WARNING: Potentially Destructive Action");
-            output::warn(&format!("This command will destroy the application: {app}"));
-            output::warn(&format!("To proceed, type \"{app}\" or re-run this command with --confirm={app}"));
-            ask("> ", false)?
-        }
+    let answer = if let Some(answer) = confirm {
+        answer
+    } else {
+        output::warn("WARNING: Potentially Destructive Action");
+        output::warn(&format!("This command will destroy the application: {app}"));
+        output::warn(&format!("To proceed, type \"{app}\" or re-run this command with --confirm={app}"));
+        ask("> ", false)?
     };
     if answer != app {
         return Err(ClientError::Other(format!("App {app} does not match confirm {answer}, aborting.")));

@@ -27,10 +27,7 @@ pub(super) async fn register(cx: &Context, args: RegisterArgs) -> Result<()> {
         Some(password) => password,
         None => new_password()?,
     };
-    let email = match args.email {
-        Some(email) => email,
-        None => String::new(),
-    };
+    let email = args.email.unwrap_or_default();
     let mut body = json!({"username": username, "password": password, "email": email});
     if let Some(token) = args.bootstrap_token {
         body["bootstrap_token"] = Value::String(token);
@@ -67,7 +64,7 @@ async fn log_in(
     let answer: Value =
         api.post("/v2/auth/login/", &json!({"username": username, "password": password})).await?;
     let path = cx.profile_path()?;
-    let limit = profile::load(&path).map(|p| p.response_limit).unwrap_or(0);
+    let limit = profile::load(&path).map_or(0, |p| p.response_limit);
     let profile = Profile {
         username: username.to_owned(),
         ssl_verify,
@@ -110,12 +107,11 @@ pub(super) async fn passwd(
 ) -> Result<()> {
     let api = cx.api()?;
     let mut body = json!({});
-    match &username {
-        Some(name) => body["username"] = Value::String(name.clone()),
-        None => {
-            let present = password.map_or_else(|| ask("current password: ", true), Ok)?;
-            body["password"] = Value::String(present);
-        }
+    if let Some(name) = &username {
+        body["username"] = Value::String(name.clone());
+    } else {
+        let present = password.map_or_else(|| ask("current password: ", true), Ok)?;
+        body["password"] = Value::String(present);
     }
     body["new_password"] = Value::String(fresh.map_or_else(new_password, Ok)?);
     match api.done(Method::POST, "/v2/auth/passwd/", Some(&body)).await {

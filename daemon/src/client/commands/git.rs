@@ -30,7 +30,7 @@ pub(super) async fn add(
     if !is_repository() {
         return Err(ClientError::Git("this is no git repository; `git init` makes one".to_owned()));
     }
-    let url = cx.git_url(api, &cx.platform(api).await?, app, ssh)?;
+    let url = Context::git_url(api, &cx.platform(api).await?, app, ssh)?;
     match remotes().into_iter().find(|r| r.name == name) {
         Some(known) if known.url == url => {}
         Some(known) if !force => {

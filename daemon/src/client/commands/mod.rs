@@ -66,7 +66,10 @@ pub(super) async fn run(cx: &Context, command: Command) -> Result<()> {
         Command::GitRemove { app } => git::remove(cx, &app),
         Command::GitCredential { operation } => git::credential(cx, &operation),
         Command::Plan { app, changes, scale, json } => plan::plan(cx, &app, &changes, scale, json).await,
-        Command::Shortcuts => version::shortcuts(),
+        Command::Shortcuts => {
+            version::shortcuts();
+            Ok(())
+        }
         Command::Version { all } => version::version(cx, all).await,
     }
 }

@@ -38,10 +38,10 @@ pub(super) async fn plan(
         let path = output::text(&difference, "path");
         match (difference.get("before"), difference.get("after")) {
             (Some(Value::Null) | None, _) => {
-                output::line(&format!("+ {path} {}", output::text(&difference, "after")))
+                output::line(&format!("+ {path} {}", output::text(&difference, "after")));
             }
             (_, Some(Value::Null) | None) => {
-                output::line(&format!("- {path} {}", output::text(&difference, "before")))
+                output::line(&format!("- {path} {}", output::text(&difference, "before")));
             }
             _ => output::line(&format!(
                 "~ {path} {} -> {}",

@@ -17,7 +17,7 @@ pub(super) async fn version(cx: &Context, all: bool) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn shortcuts() -> Result<()> {
+pub(super) fn shortcuts() {
     let shortcuts = [
         ("create", "apps:create"),
         ("destroy", "apps:destroy"),
@@ -36,5 +36,4 @@ pub(super) fn shortcuts() -> Result<()> {
         ("whoami", "auth:whoami"),
     ];
     output::table(&shortcuts.map(|(short, long)| vec![short.to_owned(), "->".to_owned(), long.to_owned()]));
-    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Every phase against every observation that a row names.
 
+#![allow(clippy::option_option, reason = "unreachable, empty and filled are three answers of a router")]
+
 use super::*;
 use crate::model::{
     AppName, AppRef, AppUid, Artifact, Digest, Formation, HealthChecks, Instance, InstanceName,

@@ -79,12 +79,11 @@ async fn supervise(platform: Platform, mut stopped: watch::Receiver<bool>) {
             apps = wake.next() => ready.extend(apps),
             _ = tick.tick() => {
                 ready.extend(all_apps(&platform).await);
-                if std::mem::take(&mut first) {
-                    if let Err(error) = platform.remove_orphans().await {
+                if std::mem::take(&mut first)
+                    && let Err(error) = platform.remove_orphans().await {
                         tracing::warn!(%error, "orphans could not be looked for; the next tick tries again");
                         first = true;
                     }
-                }
             }
             () = tokio::time::sleep_until(next) => {
                 let now = Instant::now();
