@@ -30,9 +30,6 @@ pub(super) struct AppArg {
     /// Name of the app; found from the git remote, or the folder's name, if it is missing
     #[arg(short, long, env = "DEIS_APP_NAME", value_name = "APP")]
     pub app: Option<String>,
-    /// Git remote to take the app from
-    #[arg(long = "remote-name", value_name = "NAME", hide = true)]
-    pub remote: Option<String>,
 }
 
 /// JSON instead of text.
@@ -356,9 +353,12 @@ pub(super) enum Command {
     Plan {
         #[command(flatten)]
         app: AppArg,
-        /// KEY=VALUE sets a variable, KEY= empties it, -KEY unsets it; TYPE=N with --scale
-        #[arg(required = true, value_name = "CHANGE", allow_hyphen_values = true)]
+        /// KEY=VALUE pairs; TYPE=N pairs with --scale
+        #[arg(required_unless_present = "unset", value_name = "CHANGE")]
         changes: Vec<String>,
+        /// Variables to unset
+        #[arg(long, value_name = "KEY", conflicts_with = "scale")]
+        unset: Vec<String>,
         /// The changes are TYPE=N pairs
         #[arg(long)]
         scale: bool,

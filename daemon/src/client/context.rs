@@ -83,9 +83,6 @@ impl Context {
         }
         let controller = self.profile()?.controller;
         let mut remotes = git::remotes();
-        if let Some(wanted) = &arg.remote {
-            remotes.retain(|r| r.name == *wanted);
-        }
         // A remote called `deis` wins over others that lead to the same platform.
         remotes.sort_by_key(|r| r.name != "deis");
         Ok(remotes.iter().find_map(|r| git::app_of(&r.url, &controller)))

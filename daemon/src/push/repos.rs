@@ -17,7 +17,9 @@ impl Repos {
         fs::create_dir_all(&folder)?;
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
-            if path.join("objects").is_dir() {
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+                fs::remove_dir_all(path)?;
+            } else if path.join("objects").is_dir() {
                 Repository::open_or_create(path)?.sweep()?;
             }
         }

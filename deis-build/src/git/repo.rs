@@ -39,19 +39,21 @@ impl Repository {
     pub fn open_or_create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         if !path.join("HEAD").exists() {
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent)?;
-            }
-            let made = gix::ThreadSafeRepository::init_opts(
-                &path,
+            let parent = path.parent().unwrap_or(&path).to_path_buf();
+            fs::create_dir_all(&parent)?;
+            // Made aside and then named, so that nobody meets half a repository.
+            let fresh = tempfile::Builder::new().prefix(".new-").tempdir_in(parent)?;
+            gix::ThreadSafeRepository::init_opts(
+                fresh.path().join("repo"),
                 gix::create::Kind::Bare,
                 gix::create::Options::default(),
                 gix::open::Options::isolated(),
-            );
-            if let Err(error) = made {
+            )
+            .map_err(GitError::repository)?;
+            if let Err(error) = fs::rename(fresh.path().join("repo"), &path) {
                 // Two first pushes at once: the other one made it.
                 if !path.join("HEAD").exists() {
-                    return Err(GitError::repository(error));
+                    return Err(error.into());
                 }
             }
         }

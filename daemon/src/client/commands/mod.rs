@@ -65,7 +65,9 @@ pub(super) async fn run(cx: &Context, command: Command) -> Result<()> {
         Command::GitRemote { app, remote, force, ssh } => git::remote(cx, &app, &remote, force, ssh).await,
         Command::GitRemove { app } => git::remove(cx, &app),
         Command::GitCredential { operation } => git::credential(cx, &operation),
-        Command::Plan { app, changes, scale, json } => plan::plan(cx, &app, &changes, scale, json).await,
+        Command::Plan { app, changes, unset, scale, json } => {
+            plan::plan(cx, &app, &plan::Wanted { changes, unset, scale }, json).await
+        }
         Command::Shortcuts => {
             version::shortcuts();
             Ok(())

@@ -10,16 +10,20 @@ use super::super::{
 };
 use super::ps;
 
-pub(super) async fn plan(
-    cx: &Context,
-    arg: &AppArg,
-    changes: &[String],
-    scale: bool,
-    json: JsonArg,
-) -> Result<()> {
+/// The changes that are asked about.
+pub(super) struct Wanted {
+    pub(super) changes: Vec<String>,
+    pub(super) unset: Vec<String>,
+    pub(super) scale: bool,
+}
+
+pub(super) async fn plan(cx: &Context, arg: &AppArg, wanted: &Wanted, json: JsonArg) -> Result<()> {
     let (api, app) = (cx.api()?, cx.app(arg)?);
-    let body =
-        if scale { json!({"scale": ps::targets(changes)?}) } else { json!({"values": values(changes)?}) };
+    let body = if wanted.scale {
+        json!({"scale": ps::targets(&wanted.changes)?})
+    } else {
+        json!({"values": values(wanted)?})
+    };
     let plan: Value = api.post(&format!("/v2/apps/{app}/plan/"), &body).await?;
     if json.json {
         return output::json(&plan);
@@ -54,16 +58,13 @@ pub(super) async fn plan(
     Ok(())
 }
 
-fn values(changes: &[String]) -> Result<Map<String, Value>> {
-    let mut map = Map::new();
-    for change in changes {
-        if let Some(key) = change.strip_prefix('-') {
-            map.insert(key.to_owned(), Value::Null);
-        } else if let Some((key, value)) = change.split_once('=') {
-            map.insert(key.to_owned(), Value::String(value.to_owned()));
-        } else {
-            return Err(ClientError::Usage(format!("{change:?} is neither KEY=VALUE nor -KEY")));
-        }
+fn values(wanted: &Wanted) -> Result<Map<String, Value>> {
+    let mut map: Map<String, Value> = wanted.unset.iter().map(|key| (key.clone(), Value::Null)).collect();
+    for change in &wanted.changes {
+        let Some((key, value)) = change.split_once('=') else {
+            return Err(ClientError::Usage(format!("{change:?} is not KEY=VALUE")));
+        };
+        map.insert(key.to_owned(), Value::String(value.to_owned()));
     }
     Ok(map)
 }

@@ -1,0 +1,98 @@
+//! A daemon killed with SIGKILL in the middle of things, and started again.
+
+use std::{
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+
+use super::rig::{PYTHON, Rig, STATIC, until};
+
+/// Dense numbers, each release with an end.
+fn ledger_is_sound(rig: &Rig, app: &str) {
+    let numbers: Vec<u64> = rig.releases(app).iter().map(|r| r["version"].as_u64().unwrap()).collect();
+    let expected: Vec<u64> = (1..=numbers.len() as u64).rev().collect();
+    assert_eq!(numbers, expected);
+    assert!(rig.leftovers().is_empty(), "{:?}", rig.leftovers());
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn killed_in_the_middle_of_a_build() {
+    let mut rig = Rig::new();
+    let work = rig.app("pushed", STATIC);
+    work.git(&["push", "deis", "main"]);
+    rig.deis(&["scale", "web=2", "-a", "pushed"]);
+    let pids = rig.pids();
+    work.commit(&[("bin/pre-compile", "#!/bin/sh\nsleep 5.4321\n")]);
+    let mut push = spawn(&mut work.git_command(&["push", "deis", "main"]));
+    let building = || Command::new("pgrep").args(["-f", "sleep 5.4321"]).output().unwrap().status.success();
+    until("the build runs", building);
+    rig.kill();
+    until("no process of the build is left", || !building());
+    assert!(!push.wait().unwrap().success());
+    rig.restart();
+    until("the app answers", || rig.get("pushed.localhost").0 == 200);
+    assert_eq!(rig.pids(), pids, "instances that nothing replaced must keep their pids");
+    ledger_is_sound(&rig, "pushed");
+    assert_eq!(rig.releases("pushed").len(), 2);
+    // The same commit can be pushed at once.
+    work.git(&["push", "deis", "main"]);
+    assert_eq!(rig.releases("pushed").len(), 3);
+}
+
+#[test]
+fn killed_in_the_middle_of_a_rollout_of_a_push() {
+    let mut rig = Rig::new();
+    let work = rig.app("rolled", STATIC);
+    work.commit(&[("Procfile", "web: sleep 2; exec deis-static .\n")]);
+    let mut push = spawn(&mut work.git_command(&["push", "deis", "main"]));
+    until("the release is made", || rig.releases("rolled").len() == 2);
+    rig.kill_and_restart();
+    let _ = push.wait();
+    until("the rollout is finished", || rig.get("rolled.localhost").0 == 200);
+    until("the ref has moved", || work.try_git(&["push", "deis", "main"]).1.contains("up-to-date"));
+    ledger_is_sound(&rig, "rolled");
+    assert_eq!(rig.releases("rolled").len(), 2);
+}
+
+#[test]
+fn killed_in_the_middle_of_config_changes_and_scales() {
+    let mut rig = Rig::new();
+    rig.app("busy", PYTHON).git(&["push", "deis", "main"]);
+    rig.deis(&["scale", "worker=1", "-a", "busy"]);
+    for (round, pause) in [5, 30, 60, 90, 130, 180].into_iter().enumerate() {
+        let before = rig.releases("busy").len();
+        let value = format!("ROUND={round}");
+        let mut change = spawn(&mut rig.deis_command(&["config:set", &value, "-a", "busy"]));
+        sleep(Duration::from_millis(pause));
+        rig.kill_and_restart();
+        let acknowledged = change.wait().unwrap().success();
+        until("the app answers", || rig.get("busy.localhost").0 == 200);
+        let made = rig.releases("busy").len() - before;
+        assert!(
+            made <= 1 && (made == 1 || !acknowledged),
+            "round {round}: {made} releases, acknowledged: {acknowledged}"
+        );
+
+        let wanted = 1 + round % 3;
+        let mut scale = spawn(&mut rig.deis_command(&["scale", &format!("web={wanted}"), "-a", "busy"]));
+        sleep(Duration::from_millis(pause));
+        rig.kill_and_restart();
+        let acknowledged = scale.wait().unwrap().success();
+        until("the app answers", || rig.get("busy.localhost").0 == 200);
+        until("what runs is what is wanted", || {
+            let info: serde_json::Value =
+                serde_json::from_str(&rig.deis(&["info", "-a", "busy", "--json"])).unwrap();
+            let structure = info["structure"]["web"].as_u64().unwrap();
+            assert!(!acknowledged || structure == wanted as u64);
+            let pods = info["pods"].as_array().unwrap();
+            let up = pods.iter().filter(|p| p["type"] == "web" && p["state"] == "up").count();
+            up as u64 == structure && rig.pids().len() as u64 == structure + 1
+        });
+    }
+    ledger_is_sound(&rig, "busy");
+}
