@@ -11,18 +11,5 @@ pub mod router;
 pub mod runner;
 pub mod scheduler;
 pub mod sim;
+pub mod store;
 mod wait;
-
-/// A fault that can be planted into the reconciler, to prove that the kill sweep finds it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Bug {
-    /// None.
-    #[default]
-    None,
-    /// Success is recorded before the routes are published.
-    CommitFirst,
-    /// A new rollout takes the generation of the one before.
-    NoFence,
-    /// The newest release is taken for the live one.
-    LiveIsNewest,
-}

@@ -65,7 +65,7 @@ pub struct PlatformBuilder {
     wake: Wake,
     options: PlatformOptions,
     #[cfg(feature = "conformance")]
-    bug: crate::conformance::Bug,
+    bug: crate::service::Bug,
 }
 
 /// A back end is missing.
@@ -140,7 +140,7 @@ impl PlatformBuilder {
     /// Plants a fault, to prove that the kill sweep finds it.
     #[cfg(feature = "conformance")]
     #[must_use]
-    pub fn bug(mut self, bug: crate::conformance::Bug) -> Self {
+    pub fn bug(mut self, bug: crate::service::Bug) -> Self {
         self.bug = bug;
         self
     }

@@ -1,6 +1,8 @@
 //! The platform: what callers ask for, and the reconciler that brings it about.
 
 mod apps;
+#[cfg(feature = "conformance")]
+mod bug;
 mod builder;
 mod builds;
 mod config;
@@ -22,6 +24,8 @@ mod users;
 mod wait;
 
 pub use apps::AppInfo;
+#[cfg(feature = "conformance")]
+pub use bug::Bug;
 pub use builder::{BuildError, PlatformBuilder, PlatformOptions};
 pub use events::EventStream;
 pub use formation::RestartScope;

@@ -7,7 +7,7 @@ use super::{
     handle::AppHandle,
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     model::{ConfigPatch, Formation, Plan, ProcessGroup, ProcessType, Release, ReleaseVersion},
     plan::{
         change::{config_difference, describe, scale_difference},
@@ -52,7 +52,7 @@ impl AppHandle {
             }
             Intent::Rollback(to) => {
                 let target = rollback_target(*to, state.base())
-                    .map_err(|e| crate::Error::invalid("version", e.to_string()))?;
+                    .map_err(|e| Error::invalid("version", e.to_string()))?;
                 let next = self.rollback_source(&state, target).await?;
                 let summary = rolled_back(self.actor.name(), target, &base.release.owner).text;
                 let after =

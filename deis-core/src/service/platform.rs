@@ -41,7 +41,7 @@ pub(super) struct Parts {
     pub(super) wake: Wake,
     pub(super) options: PlatformOptions,
     #[cfg(feature = "conformance")]
-    pub(super) bug: crate::conformance::Bug,
+    pub(super) bug: crate::service::Bug,
 }
 
 /// The parts, and what this process remembers.
@@ -129,7 +129,7 @@ impl Platform {
 
     /// Whether this fault is planted.
     #[cfg(feature = "conformance")]
-    pub(super) fn has_bug(&self, bug: crate::conformance::Bug) -> bool {
+    pub(super) fn has_bug(&self, bug: crate::service::Bug) -> bool {
         self.0.parts.bug == bug
     }
 }

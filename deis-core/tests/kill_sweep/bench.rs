@@ -3,10 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use deis_core::{
-    Actor, AppHandle, AppName, BuildSpec, Change, Digest, Error, Platform, ProcessType, Progress, Timestamp,
-    Username,
+    Actor, AppHandle, AppName, Bug, BuildSpec, Change, Digest, Error, Platform, ProcessType, Progress,
+    Timestamp, Username,
     conformance::{
-        Bug,
         faults::{Fault, Faulty, Fuse},
         sim::{NoLogs, World, unpacker},
     },

@@ -1,6 +1,6 @@
 //! The sweep must be able to fail: it finds each planted fault.
 
-use deis_core::conformance::Bug;
+use deis_core::Bug;
 
 use super::{bench::Sweep, scenarios};
 

@@ -1,8 +1,8 @@
 //! Two platform processes at once, without any lease: who loses a race reads again.
 
 use deis_core::{
-    Generation, Progress,
-    conformance::{Bug, faults::Fuse},
+    Bug, Generation, Progress,
+    conformance::faults::Fuse,
     port::{Scheduler, SchedulerError},
 };
 

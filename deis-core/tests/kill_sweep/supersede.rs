@@ -3,11 +3,8 @@
 use std::collections::BTreeSet;
 
 use deis_core::{
-    Outcome, PageQuery, Platform, ProcessType, Progress,
-    conformance::{
-        Bug,
-        faults::{Fault, Fuse},
-    },
+    Bug, Outcome, PageQuery, Platform, ProcessType, Progress,
+    conformance::faults::{Fault, Fuse},
 };
 
 use super::{

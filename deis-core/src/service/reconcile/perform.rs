@@ -90,7 +90,7 @@ impl Platform {
         #[cfg(feature = "conformance")]
         if which == Which::Target
             && loaded.rollout.value.phase == Phase::Routing
-            && self.has_bug(crate::conformance::Bug::CommitFirst)
+            && self.has_bug(crate::service::Bug::CommitFirst)
         {
             return self.enter(loaded, Phase::Succeeded).await;
         }
@@ -221,7 +221,7 @@ impl Platform {
         if rollout.phase.is_terminal() {
             finish(&mut edits, &mut state, &rollout, now);
             #[cfg(feature = "conformance")]
-            if self.has_bug(crate::conformance::Bug::LiveIsNewest) {
+            if self.has_bug(crate::service::Bug::LiveIsNewest) {
                 state.head.value.live = Some(state.head.value.latest);
             }
             write_head(&mut edits, &state, now, None);

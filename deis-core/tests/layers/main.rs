@@ -1,0 +1,125 @@
+//! The floors: imports point one way, within deis-core and between the crates.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall end")]
+
+mod crates;
+mod imports;
+
+use std::{fs, path::Path};
+
+/// What each module of deis-core may use besides itself. Whoever wants a line changed changes the architecture.
+const FLOORS: [(&str, &[&str]); 11] = [
+    ("model", &[]),
+    ("plan", &["model"]),
+    ("port", &["model"]),
+    ("endpoints", &["model"]),
+    ("error", &["model", "port"]),
+    // Of the ports, typed records know the store alone.
+    (
+        "state",
+        &[
+            "model",
+            "plan",
+            "port::Batch",
+            "port::Edit",
+            "port::Expect",
+            "port::Key",
+            "port::Order",
+            "port::Record",
+            "port::Revision",
+            "port::Scan",
+            "port::Store",
+            "port::StoreError",
+            "port::Write",
+        ],
+    ),
+    ("service", &["model", "plan", "port", "state", "error"]),
+    ("store", &["model", "plan", "port"]),
+    ("local", &["model", "plan", "port", "endpoints"]),
+    // Reads the files that the shims of `local` write.
+    ("logs", &["model", "plan", "port", "local"]),
+    ("conformance", &["model", "port", "endpoints"]),
+];
+
+/// The imports of one file that its floor does not allow. `file` is the path below `src`.
+fn wrong_imports(file: &str, text: &str) -> Vec<String> {
+    let module = imports::module_of(file);
+    let Some(floor) = module.first() else { return Vec::new() };
+    let Some((_, allowed)) = FLOORS.iter().find(|(name, _)| name == floor) else {
+        return vec![format!("{file}: module {floor} has no floor")];
+    };
+    let fits =
+        |path: &str, rule: &str| path.strip_prefix(rule).is_some_and(|r| r.is_empty() || r.starts_with("::"));
+    let paths = imports::paths(&module, text).into_iter();
+    paths
+        .filter(|path| !fits(path, floor) && !allowed.iter().any(|rule| fits(path, rule)))
+        .map(|path| format!("{file}: {floor} must not use {path}"))
+        .collect()
+}
+
+fn check(folder: &Path, root: &Path, wrong: &mut Vec<String>) -> usize {
+    let mut files = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path == root.join("bin") {
+            continue; // Executables stand on the library, not in it.
+        }
+        if path.is_dir() {
+            files += check(&path, root, wrong);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            wrong.extend(wrong_imports(&name, &fs::read_to_string(&path).unwrap()));
+            files += 1;
+        }
+    }
+    files
+}
+
+#[test]
+fn every_import_points_down() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    let files = check(&root, &root, &mut wrong);
+    assert!(files > FLOORS.len(), "only {files} files were read");
+    assert!(wrong.is_empty(), "imports point the wrong way:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_import_that_is_turned_round_is_found() {
+    for (file, text, found) in [
+        ("model/app.rs", "use crate::port::Store;", "port::Store"),
+        ("plan/rollout.rs", "use crate::{model::App, state::record};", "state::record"),
+        ("plan/rollout/tests.rs", "use crate::{model::{App, Head}, port::{self, Key}};", "port"),
+        ("port/store.rs", "fn f() { crate::store::MemoryStore::new(); }", "store::MemoryStore::new"),
+        ("store/sqlite/mod.rs", "use super::super::service as other;", "service"),
+        ("local/mod.rs", "mod tests { use super::super::state::keys; }", "state::keys"),
+        ("logs/ring.rs", "macro_rules! m { () => { $crate::service::Platform } }", "service::Platform"),
+        ("state/keys.rs", "use crate::port::{Key, Scheduler};", "port::Scheduler"),
+        ("state/keys.rs", "use crate::port::*;", "port::*"),
+        ("conformance/sim/world.rs", "struct S { p: Option<crate::service::Platform> }", "service::Platform"),
+        ("model/app.rs", "use crate::Platform;", "Platform"),
+        ("model/app.rs", "pub(in crate::service) struct S;", "service"),
+    ] {
+        let floor = file.split('/').next().unwrap();
+        let expected = format!("{file}: {floor} must not use {found}");
+        assert!(wrong_imports(file, text).contains(&expected), "{text}: {:?}", wrong_imports(file, text));
+    }
+    assert_eq!(wrong_imports("newcomer.rs", ""), ["newcomer.rs: module newcomer has no floor"]);
+}
+
+#[test]
+fn what_is_allowed_is_not_blamed() {
+    for (file, text) in [
+        ("lib.rs", "pub use crate::service::Platform;"),
+        ("plan/rollout.rs", "use crate::model::{App, Head}; use super::lower::groups; use self::inner::x;"),
+        ("service/reconcile/pass.rs", "use super::super::platform::Platform; use crate::state::keys;"),
+        (
+            "model/app.rs",
+            "/// See [`crate::service::Platform`].\n// crate::service\nconst S: &str = \"crate::service\";",
+        ),
+        ("store/memory.rs", "mod tests { use super::super::limits; use super::*; use ::std::fmt; }"),
+        ("model/name.rs", "$crate::name_type! { X }"),
+    ] {
+        assert_eq!(wrong_imports(file, text), Vec::<String>::new(), "{text}");
+    }
+}
