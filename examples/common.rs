@@ -1,0 +1,63 @@
+//! What the examples share: a platform of this machine in a temporary folder, and an app to run on it.
+
+use std::{path::Path, sync::Arc, time::SystemTime};
+
+use deis_core::{
+    Actor, AppHandle, AppName, BuildSpec, Digest, Platform, ProcessType, Timestamp, Username, Workers,
+    local::{LocalOptions, LocalRunner, LocalScheduler, RouteTable},
+    logs::FileLogs,
+    port::{ArtifactFolder, Unpacker, Wake},
+    store::MemoryStore,
+};
+use futures_util::FutureExt as _;
+
+/// Any error will do for an example.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Finds the files of every artifact in `folder`: an embedder who has files already unpacks nothing.
+pub fn files_in(folder: &Path) -> Unpacker {
+    let path = folder.to_path_buf();
+    Arc::new(move |_| {
+        let path = path.clone();
+        async move { Ok(ArtifactFolder { path, lease: None }) }.boxed()
+    })
+}
+
+/// A running platform that keeps everything below `folder`.
+pub async fn platform(folder: &Path) -> Result<(Platform, Workers)> {
+    let files = folder.join("app");
+    std::fs::create_dir(&files)?;
+    let wake = Wake::default();
+    let options = LocalOptions::new(folder.join("run"), files_in(&files)).with_wake(wake.clone());
+    let platform = Platform::builder()
+        .store(Arc::new(MemoryStore::new()))
+        .scheduler(Arc::new(LocalScheduler::open(options.clone()).await?))
+        .runner(Arc::new(LocalRunner::open(options).await?))
+        .router(Arc::new(RouteTable::new(None)))
+        .logs(Arc::new(FileLogs::new(folder.join("run"))))
+        .unpacker(files_in(&files))
+        .wake(wake)
+        .clock(Arc::new(now))
+        .build()?;
+    let workers = platform.start();
+    Ok((platform, workers))
+}
+
+/// An app called `blog`.
+pub async fn create_app(platform: &Platform) -> Result<AppHandle> {
+    let session = platform.session(Actor::System { name: Username::new("ann")? });
+    let app = session.create_app(AppName::new("blog")?).await?;
+    Ok(session.app(&app.name).await?)
+}
+
+/// A build whose worker runs until it is stopped.
+pub fn worker() -> Result<BuildSpec> {
+    let processes = [(ProcessType::new("worker")?, "exec sleep 600".to_owned())];
+    Ok(BuildSpec::slug(Digest::of(b"worker"), processes.into()))
+}
+
+/// The clock of the examples.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,75 @@
+//! A scheduler of your own: here one that says what it is told and hands it on – and passes the public suite.
+
+use std::{fs, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use deis_core::{
+    AppRef, Artifact, Digest, Endpoints, InstanceName, Observation, Workload,
+    conformance::scheduler::{self as suite, Subject},
+    local::{LocalOptions, LocalScheduler, shim},
+    port::{Scheduler, SchedulerError},
+};
+use deis_examples::{Result, files_in};
+
+/// Wraps any scheduler.
+#[derive(Debug)]
+struct Talkative<S>(S);
+
+#[async_trait]
+impl<S: Scheduler> Scheduler for Talkative<S> {
+    async fn apply(&self, workload: &Workload) -> std::result::Result<(), SchedulerError> {
+        println!("apply generation {} of {}", workload.generation, workload.app);
+        self.0.apply(workload).await
+    }
+
+    async fn observe(&self, app: &AppRef) -> std::result::Result<Observation, SchedulerError> {
+        self.0.observe(app).await
+    }
+
+    async fn evict(&self, app: &AppRef, names: &[InstanceName]) -> std::result::Result<(), SchedulerError> {
+        println!("evict {} of {app}", names.len());
+        self.0.evict(app, names).await
+    }
+
+    async fn remove(&self, app: &AppRef) -> std::result::Result<(), SchedulerError> {
+        println!("remove {app}");
+        self.0.remove(app).await
+    }
+
+    async fn apps(&self) -> std::result::Result<Vec<AppRef>, SchedulerError> {
+        self.0.apps().await
+    }
+}
+
+fn main() -> Result<()> {
+    shim::run_if_asked();
+    tokio::runtime::Runtime::new()?.block_on(run())
+}
+
+async fn run() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let files = folder.path().join("app");
+    fs::create_dir(&files)?;
+    fs::write(files.join("index.html"), "hello\n")?;
+    macro_rules! cases {
+        ($($case:ident)*) => { $(
+            let endpoints = Endpoints::default();
+            let options = LocalOptions::new(folder.path().join(stringify!($case)), files_in(&files))
+                .with_endpoints(endpoints.clone());
+            suite::$case(Subject {
+                scheduler: Arc::new(Talkative(LocalScheduler::open(options).await?)),
+                endpoints,
+                artifact: Artifact::Slug { digest: Digest::of(b"any") },
+                serves: "exec python3 -m http.server $PORT".to_owned(),
+                ends: "exit 3".to_owned(),
+                idles: "exec sleep 600".to_owned(),
+                patience: Duration::from_secs(20),
+            })
+            .await;
+            println!("passed: {}", stringify!($case));
+        )* };
+    }
+    cases!(instances_become_ready generations_fence scaling_touches_nobody_else rolling_leaves_no_gap
+           a_missing_type_leaves eviction_replaces_first removal_is_final an_unknown_app_is_empty);
+    Ok(())
+}
