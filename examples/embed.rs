@@ -41,19 +41,17 @@ async fn run() -> Result<()> {
     let workers = platform.start();
 
     let session = platform.session(Actor::System { name: Username::new("ann")? });
-    let name = session.create_app(AppName::new("blog")?).await?.name;
-    let app = session.app(&name).await?;
+    let app = session.app(&session.create_app(AppName::new("blog")?).await?.name).await?;
     let web = [(ProcessType::web(), "exec python3 -m http.server $PORT".to_owned())];
     let change = app.deploy(BuildSpec::slug(Digest::of(b"any"), web.into())).await?;
     println!("{:?}: {:?}", change.release, app.wait(&change).await?);
 
-    let lease = endpoints.lease(&name, &ProcessType::web(), &[]).ok_or("nothing is ready")?;
+    let lease = endpoints.lease(app.name(), &ProcessType::web(), &[]).ok_or("nothing is ready")?;
     let mut stream = tokio::net::TcpStream::connect(lease.address()).await?;
     stream.write_all(b"GET /index.html HTTP/1.0\r\n\r\n").await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     println!("{}", answer.lines().last().unwrap_or_default());
-
     drop(lease);
     app.destroy().await?;
     app.destroyed().await?;
