@@ -45,9 +45,8 @@ fn static_and_node_samples_are_live_after_a_push() {
     let rig = Rig::new();
     rig.app("pages", STATIC).git(&["push", "deis", "main"]);
     assert!(rig.get("pages.localhost").1.contains("Hello from a folder of files"));
-    if Command::new("node").arg("--version").output().is_err() {
-        panic!("this machine has no node, which the sample needs");
-    }
+    let node = Command::new("node").arg("--version").output();
+    assert!(node.is_ok(), "this machine has no node, which the sample needs");
     rig.app("noder", NODE).git(&["push", "deis", "main"]);
     assert_eq!(rig.get("noder.localhost").1, "Hello from v2\n");
 }
