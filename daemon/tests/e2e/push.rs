@@ -1,8 +1,13 @@
 //! Pushes that work, over both transports.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, ChildStderr, Command, Stdio},
+};
 
-use super::rig::{NODE, PYTHON, Rig, STATIC, text, until};
+use super::rig::{NODE, PYTHON, Rig, STATIC, Work, text, until};
 
 #[test]
 fn the_python_sample_is_live_after_a_push_over_http() {
@@ -105,36 +110,48 @@ fn tags_and_deletions_never_build_and_the_live_branch_stays() {
 fn two_pushes_at_once_are_told_apart() {
     let rig = Rig::new();
     let work = rig.app("slow", STATIC);
-    work.commit(&[("bin/pre-compile", "#!/bin/sh\nsleep 3\n")]);
-    let first = work
-        .git_command(&["push", "deis", "main"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = String::new();
-    until("the second push is refused", || {
-        let (ok, text) = work.try_git(&["push", "deis", "main:other"]);
-        said = text;
-        !ok
-    });
-    assert!(said.contains("Another git push is ongoing") && said.contains("by ann, since"), "{said}");
+    let gate = rig.path("gate");
+    work.commit(&[("bin/pre-compile", &held_by(&gate))]);
+    let (first, said) = push_until_held(&work);
+    let (ok, second) = work.try_git(&["push", "deis", "main:other"]);
+    assert!(!ok && second.contains("Another git push is ongoing"), "{second}");
+    assert!(second.contains("by ann, since"), "{second}");
+    fs::write(&gate, "").unwrap();
     let first = first.wait_with_output().unwrap();
     assert!(first.status.success(), "{}", text(&first));
-    assert!(fs::metadata(work.folder.join("bin/pre-compile")).is_ok());
+    drop(said);
+    work.git(&["push", "deis", "main:other"]);
 }
 
 #[test]
 fn a_client_that_goes_away_does_not_end_the_build() {
     let rig = Rig::new();
     let work = rig.app("alone", STATIC);
-    work.commit(&[("bin/pre-compile", "#!/bin/sh\necho at-work\nsleep 2\n")]);
-    let mut push =
-        work.git_command(&["push", "deis", "main"]).stderr(std::process::Stdio::null()).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(1200));
+    let gate = rig.path("gate");
+    work.commit(&[("bin/pre-compile", &held_by(&gate))]);
+    let (mut push, said) = push_until_held(&work);
     push.kill().unwrap();
     push.wait().unwrap();
+    drop(said);
+    fs::write(&gate, "").unwrap();
     until("the app is live without its pusher", || rig.get("alone.localhost").0 == 200);
     until("the ref has moved", || work.try_git(&["push", "deis", "main"]).1.contains("up-to-date"));
     assert_eq!(rig.releases("alone").len(), 2);
+}
+
+/// A build step that waits for a file to appear.
+fn held_by(gate: &Path) -> String {
+    format!("#!/bin/sh\necho at-work\nwhile [ ! -e {} ]; do sleep 0.05; done\n", gate.display())
+}
+
+/// A push whose build is at its held step. What git goes on to say needs the reader kept.
+fn push_until_held(work: &Work) -> (Child, BufReader<ChildStderr>) {
+    let mut push = work.git_command(&["push", "deis", "main"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(push.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("at-work") {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "the push ended before its build began");
+    }
+    (push, said)
 }

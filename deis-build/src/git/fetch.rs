@@ -15,7 +15,7 @@ use super::{
 pub fn fetch_remote(url: &str, reference: Option<&str>, folder: &Path, cancel: &AtomicBool) -> Result<Oid> {
     let failed = |reason: String| GitError::Fetch { url: url.to_owned(), reason };
     let scratch = tempfile::tempdir()?;
-    // A branch or tag can be fetched alone; a commit id cannot be asked for by name.
+    // Alone and without history first; a server need not hand out a commit by its id, nor know a short one.
     let shallow = clone(url, reference, &scratch.path().join("shallow"), true, cancel);
     let repo = match (shallow, reference) {
         (Ok(repo), _) => repo,
@@ -56,7 +56,11 @@ fn clone(
     .map_err(|e| text(&e))?;
     if shallow {
         prepare = prepare.with_shallow(gix::remote::fetch::Shallow::DepthAtRemote(NonZeroU32::MIN));
-        prepare = prepare.with_ref_name(reference).map_err(|e| text(&e))?;
+        // A whole id that is taken for a name ends in a panic within gix.
+        prepare = match reference.filter(|r| gix::ObjectId::from_hex(r.as_bytes()).is_ok()) {
+            Some(id) => prepare.with_revision(Some(id)).map_err(|e| text(&e))?,
+            None => prepare.with_ref_name(reference).map_err(|e| text(&e))?,
+        };
     }
     let (repo, _) = prepare.fetch_only(gix::progress::Discard, cancel).map_err(|e| text(&e))?;
     Ok(repo)
