@@ -83,12 +83,15 @@ pub(super) async fn restart(App(app): App, Path(path): Params) -> Result<Answer<
     if old.is_empty() {
         return Ok(Answer(StatusCode::OK, Vec::new()));
     }
-    let names: Vec<InstanceName> = old.iter().map(|i| i.name.clone()).collect();
+    let names: Vec<InstanceName> = old.into_iter().map(|i| i.name).collect();
+    let mut wider = path.clone();
+    wider.remove("name");
+    let before: Vec<InstanceName> = matching(&app, &wider).await?.into_iter().map(|i| i.name).collect();
     if path.contains_key("name") {
         for name in &names {
             app.restart(RestartScope::Instance(name.clone())).await?;
         }
-        replaced(&app, &path, &names).await?;
+        replaced(&app, &wider, &names, before.len()).await?;
     } else {
         let process = path.get("type").and_then(|t| ProcessType::new(t.as_str()).ok());
         let change = app.restart(process.map_or(RestartScope::All, RestartScope::Type)).await?;
@@ -96,22 +99,28 @@ pub(super) async fn restart(App(app): App, Path(path): Params) -> Result<Answer<
             return Err(ApiError::Unavailable(format!("(restart): {cause}\n{}", cause.hint())));
         }
     }
-    let mut wider = path;
-    wider.remove("name");
-    let fresh = matching(&app, &wider).await?.into_iter().filter(|i| !names.contains(&i.name));
+    let fresh = matching(&app, &wider).await?.into_iter().filter(|i| !before.contains(&i.name));
     Ok(Answer::ok(fresh.map(PodDto::from).collect()))
 }
 
-/// Waits until evicted instances are gone and as many are up as before. Evictions leave no record to wait for.
-async fn replaced(app: &AppHandle, path: &BTreeMap<String, String>, names: &[InstanceName]) -> Result<()> {
-    let mut wider = path.clone();
-    wider.remove("name");
-    for _ in 0..1500 {
-        let now = matching(app, &wider).await?;
-        if now.iter().all(|i| !names.contains(&i.name) && i.is_ready()) && !now.is_empty() {
-            return Ok(());
+/// How long a restart of single processes is waited for; the answer then shows what is there.
+const RESTART_WAIT: Duration = Duration::from_secs(300);
+
+/// Waits until the evicted are gone and as many are up as before. Evictions leave no record to wait for.
+async fn replaced(
+    app: &AppHandle,
+    path: &BTreeMap<String, String>,
+    evicted: &[InstanceName],
+    wanted: usize,
+) -> Result<()> {
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < RESTART_WAIT {
+        let now = matching(app, path).await?;
+        let ready = now.iter().filter(|i| i.is_ready() && !evicted.contains(&i.name)).count();
+        if ready >= wanted {
+            break;
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod client;
+mod contract;
 mod kills;
 mod load;
 mod push;

@@ -33,11 +33,8 @@ pub(super) async fn announce(platform: Platform, mut stopped: watch::Receiver<bo
 
 async fn write(platform: &Platform, event: &Event) {
     let Some(name) = &event.app else { return };
-    let (level, text) = text_of(event);
-    if text.is_empty() {
-        return;
-    }
     let Ok(Some(app)) = get::<App>(platform.store(), &keys::app(name)).await else { return };
+    let (level, text) = text_of(event, &app.value);
     let line =
         |text: &str| LogLine { at: event.at, source: LogSource::Platform { level }, text: text.to_owned() };
     let lines = text.lines().map(line).collect();
@@ -47,14 +44,14 @@ async fn write(platform: &Platform, event: &Event) {
 }
 
 /// An event as people read it in the log.
-fn text_of(event: &Event) -> (LogLevel, String) {
-    let app = event.app.as_ref().map(ToString::to_string).unwrap_or_default();
+fn text_of(event: &Event, app: &App) -> (LogLevel, String) {
+    let App { uid, name: app, .. } = app;
     let by = event.by.as_ref().map_or_else(|| "deis".to_owned(), ToString::to_string);
     let short = |id: &dyn std::fmt::Display| id.to_string().chars().take(7).collect::<String>();
     let failed =
         |what: &str, cause: &crate::model::Cause| format!("{what} failed: {cause}\n{}", cause.hint());
     match &event.kind {
-        EventKind::AppCreated => (LogLevel::Info, format!("appsettings {app} created")),
+        EventKind::AppCreated => (LogLevel::Info, format!("appsettings {app}-{} updated", short(uid))),
         EventKind::BuildCreated { build } => {
             (LogLevel::Info, format!("build {app}-{} created", short(build)))
         }

@@ -1,0 +1,86 @@
+//! The API's contract, one request at a time: status, members and the texts that clients compare.
+
+mod accounts;
+mod apps;
+mod config;
+mod domains;
+mod keys;
+mod releases;
+mod scale;
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::rig::Rig;
+
+/// Somebody who calls the API of a platform.
+pub(super) struct Caller<'a> {
+    rig: &'a Rig,
+    token: String,
+}
+
+impl<'a> Caller<'a> {
+    /// The administrator.
+    pub(super) fn ann(rig: &'a Rig) -> Self {
+        Self::login(rig, "ann", "secret")
+    }
+
+    /// Nobody.
+    pub(super) fn anonymous(rig: &'a Rig) -> Self {
+        Self { rig, token: String::new() }
+    }
+
+    pub(super) fn login(rig: &'a Rig, username: &str, password: &str) -> Self {
+        let body = serde_json::json!({"username": username, "password": password}).to_string();
+        let (status, answer) = Self::anonymous(rig).post("/v2/auth/login/", &body);
+        assert_eq!(status, 200, "{answer}");
+        Self { rig, token: answer["token"].as_str().unwrap().to_owned() }
+    }
+
+    /// A new user, registered by this one.
+    pub(super) fn registers(&self, username: &str) -> Self {
+        let body = serde_json::json!({"username": username, "password": "secret"}).to_string();
+        let (status, answer) = self.post("/v2/auth/register/", &body);
+        assert_eq!(status, 201, "{answer}");
+        Self::login(self.rig, username, "secret")
+    }
+
+    pub(super) fn get(&self, path: &str) -> (u16, Value) {
+        self.call("GET", path, None)
+    }
+
+    pub(super) fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        self.call("POST", path, Some(body))
+    }
+
+    pub(super) fn delete(&self, path: &str) -> (u16, Value) {
+        self.call("DELETE", path, None)
+    }
+
+    /// Status and body; a body that is no JSON comes as a string.
+    pub(super) fn call(&self, method: &str, path: &str, body: Option<&str>) -> (u16, Value) {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-m", "60", "-w", "\n%{http_code}", "-X", method, "--path-as-is"]);
+        if !self.token.is_empty() {
+            curl.arg("-H").arg(format!("Authorization: token {}", self.token));
+        }
+        if let Some(body) = body {
+            curl.args(["-H", "Content-Type: application/json", "--data-binary", body]);
+        }
+        let output = curl.arg(format!("http://127.0.0.1:{}{path}", self.rig.http)).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (body, status) = text.rsplit_once('\n').unwrap();
+        let body = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()));
+        (status.parse().unwrap(), body)
+    }
+
+    /// Posts each body and expects each status, and each text somewhere in the answer.
+    pub(super) fn posts(&self, path: &str, table: &[(&str, u16, &str)]) {
+        for (body, status, text) in table {
+            let (got, answer) = self.post(path, body);
+            assert_eq!(got, *status, "POST {path} {body}: {answer}");
+            assert!(answer.to_string().contains(text), "POST {path} {body}: {text:?} is missing in {answer}");
+        }
+    }
+}
