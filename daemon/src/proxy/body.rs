@@ -2,8 +2,9 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use axum::body::Body;
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use deis_core::Lease;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use tokio::time::Sleep;
 
 /// An app's answer: its instance is leased until the answer has ended or nobody wants it any more.
 pub(super) struct Leased {
@@ -44,23 +46,41 @@ impl HttpBody for Leased {
     }
 }
 
-/// A request's body that can be sent to another instance as long as nothing of it was read.
+/// A request's body that can be sent to another instance as long as nothing of it was read, and that ends with an
+/// error when its sender pauses for too long.
 #[derive(Clone)]
 pub(super) struct Replayable(Arc<Mutex<State>>);
 
 struct State {
     body: Body,
     touched: bool,
+    stalled: bool,
+    patience: Duration,
+    /// Runs while the sender is waited for.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("the client stopped sending its request")]
+struct Stalled;
+
 impl Replayable {
-    pub(super) fn new(body: Body) -> Self {
-        Self(Arc::new(Mutex::new(State { body, touched: false })))
+    pub(super) fn new(body: Body, patience: Duration) -> Self {
+        Self(Arc::new(Mutex::new(State { body, touched: false, stalled: false, patience, pause: None })))
     }
 
     /// Whether anything of it was read.
     pub(super) fn is_touched(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).touched
+        self.state().touched
+    }
+
+    /// Whether its sender took too long.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.state().stalled
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -72,17 +92,25 @@ impl HttpBody for Replayable {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         state.touched = true;
-        Pin::new(&mut state.body).poll_frame(cx)
+        if let Poll::Ready(frame) = Pin::new(&mut state.body).poll_frame(cx) {
+            state.pause = None;
+            return Poll::Ready(frame);
+        }
+        let patience = state.patience;
+        let pause = state.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(pause.as_mut().poll(cx));
+        state.stalled = true;
+        Poll::Ready(Some(Err(axum::Error::new(Stalled))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).body.is_end_stream()
+        self.state().body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).body.size_hint()
+        self.state().body.size_hint()
     }
 }
 

@@ -88,7 +88,7 @@ async fn send(
     }
     forward(&mut parts.headers, client, shared.port);
     let harmless = is_harmless(&parts.method) && body.is_end_stream() && upgrade.is_none();
-    let body = Replayable::new(Body::new(body));
+    let body = Replayable::new(Body::new(body), shared.options.stall_timeout);
     let mut failed = Vec::new();
     loop {
         let Some(lease) = shared.endpoints.lease(&route.app, process, &failed) else {
@@ -117,6 +117,9 @@ async fn send(
             Ok(Ok(response)) => return Ok(answered(response, lease, client_side, upgrade)),
             Ok(Err(error)) => {
                 tracing::debug!(app = %route.app, instance = %lease.instance(), %error, "an instance gave no answer");
+                if body.is_stalled() {
+                    return Err(Page::Stalled);
+                }
                 failed.push(lease.instance().clone());
                 let unsent = error.is_connect() && !body.is_touched();
                 if !(unsent || harmless) || failed.len() >= TRIES {

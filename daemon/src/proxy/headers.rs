@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
 /// Headers that belong to one connection and never to the next.
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -35,6 +35,12 @@ const CLAIMS: [&str; 6] = [
     "x-forwarded-proto",
     "x-real-ip",
 ];
+
+/// Bytes of a request's target and headers. The parser's own limit is that of its buffer, which overshoots.
+pub(super) fn size<B>(request: &Request<B>) -> usize {
+    let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    lines.sum::<usize>() + request.uri().path_and_query().map_or(0, |p| p.as_str().len())
+}
 
 /// The protocol that a connection is to be switched to, if that is asked for.
 pub(super) fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {

@@ -16,6 +16,7 @@ use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service as _;
 
@@ -96,6 +97,9 @@ impl Proxy {
     ) -> impl Future<Output = ()> + Send + use<> {
         let _ = stream.set_nodelay(true);
         let shared = Arc::clone(&self.0);
+        // A client that does not read what it asked for would hold an instance for good.
+        let mut stream = Box::pin(TimeoutStream::new(stream));
+        stream.as_mut().set_write_timeout_pinned(Some(shared.options.stall_timeout));
         let service = service_fn(move |request| {
             let shared = Arc::clone(&shared);
             async move { Ok::<_, Infallible>(answer(&shared, client, request).await) }
@@ -119,6 +123,9 @@ impl Proxy {
 
 async fn answer(shared: &Shared, client: SocketAddr, request: Request<Incoming>) -> Response<Body> {
     let Some(host) = host_of(&request) else { return Page::BadHost.response(request.headers()) };
+    if headers::size(&request) > shared.options.most_head {
+        return Page::LargeHead.response(request.headers());
+    }
     if request.method() == http::Method::CONNECT {
         return Page::NoTunnel.response(request.headers());
     }

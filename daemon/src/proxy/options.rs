@@ -13,6 +13,8 @@ pub struct ProxyOptions {
     pub connect_timeout: Duration,
     /// Time that an app may take for the head of its answer.
     pub answer_timeout: Duration,
+    /// How long a client may pause within a request's body, or leave what was sent to it unread.
+    pub stall_timeout: Duration,
     /// How long an unused connection to an app is kept.
     pub idle_upstream: Duration,
     /// Bytes of the head of a request.
@@ -29,6 +31,7 @@ impl ProxyOptions {
             head_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(1300),
+            stall_timeout: Duration::from_secs(60),
             idle_upstream: deis_core::plan::constants::IDLE_UPSTREAM,
             most_head: 64 * 1024,
             stop_limit: Duration::from_secs(10),

@@ -10,6 +10,8 @@ use super::body::full;
 pub(super) enum Page {
     /// The request has no host, or two.
     BadHost,
+    /// The request's head is too large.
+    LargeHead,
     /// The request wants a tunnel to somewhere.
     NoTunnel,
     /// No app has this host.
@@ -18,6 +20,8 @@ pub(super) enum Page {
     NoInstance,
     /// The app is in maintenance.
     Maintenance,
+    /// The client stopped sending its request.
+    Stalled,
     /// The app closed the connection instead of answering.
     BadGateway,
     /// The app took too long.
@@ -30,6 +34,11 @@ impl Page {
             Self::BadHost => {
                 (StatusCode::BAD_REQUEST, "Bad request", "The request must name exactly one host.")
             }
+            Self::LargeHead => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "Headers too large",
+                "The request's headers are larger than this server takes.",
+            ),
             Self::NoTunnel => {
                 (StatusCode::METHOD_NOT_ALLOWED, "No tunnels", "This server leads to its own apps only.")
             }
@@ -48,6 +57,9 @@ impl Page {
                 "Down for maintenance",
                 "This app is being worked on. Please come back in a little while.",
             ),
+            Self::Stalled => {
+                (StatusCode::REQUEST_TIMEOUT, "Request timed out", "The request stopped before its end.")
+            }
             Self::BadGateway => (
                 StatusCode::BAD_GATEWAY,
                 "The app gave no answer",
@@ -84,6 +96,9 @@ impl Page {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self == Self::Stalled {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }

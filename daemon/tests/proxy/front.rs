@@ -1,0 +1,99 @@
+//! A proxy for one app, `blog`, and connections to it.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use deis_core::{
+    AppName, AppRef, AppRoutes, AppUid, DomainName, Endpoints, Generation, InstanceName, ProcessType,
+    RouteFence, RouteMode, TemplateId, local::RouteTable, port::Router as _,
+};
+use deis_daemon::proxy::{Proxy, ProxyMetrics, ProxyOptions};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) struct Front {
+    pub(crate) address: SocketAddr,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) metrics: Arc<ProxyMetrics>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) ended: tokio::task::JoinHandle<()>,
+}
+
+impl Front {
+    /// With instances at these addresses.
+    pub(crate) async fn to(instances: &[SocketAddr]) -> Self {
+        Self::with(instances, |_| ()).await
+    }
+
+    pub(crate) async fn with(instances: &[SocketAddr], tune: impl FnOnce(&mut ProxyOptions)) -> Self {
+        let app = AppName::new("blog").unwrap();
+        let routes = Arc::new(RouteTable::new(Some(DomainName::new("example.com").unwrap())));
+        let published = AppRoutes {
+            app: AppRef { name: app.clone(), uid: AppUid(uuid::Uuid::new_v4()) },
+            fence: RouteFence { routes: 1, generation: Generation(1) },
+            process: Some(ProcessType::web()),
+            domains: vec![DomainName::new("blog").unwrap()],
+            mode: RouteMode::Serve,
+        };
+        routes.publish(&published).await.unwrap();
+        let endpoints = Endpoints::default();
+        for (index, address) in instances.iter().enumerate() {
+            let name = InstanceName::new(format!("blog-web-1-{index:05}")).unwrap();
+            endpoints.add(&app, &ProcessType::web(), &name, &TemplateId("t".into()), *address);
+        }
+        let mut options = ProxyOptions::new("example.com");
+        options.connect_timeout = Duration::from_secs(5);
+        tune(&mut options);
+        let metrics = Arc::new(ProxyMetrics::default());
+        let platform = axum::Router::new().fallback(|| async { "the platform" });
+        let proxy = Proxy::new(options, 80, endpoints.clone(), routes, platform, Arc::clone(&metrics));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let ended = tokio::spawn({
+            let stop = stop.clone();
+            async move { proxy.serve(listener, stop).await }
+        });
+        Self { address, endpoints, metrics, stop, ended }
+    }
+
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends these bytes on a connection of their own and reads until its end, or until nothing comes for a while.
+    pub(crate) async fn raw(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut answer)).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// A request of this method, with its answer.
+    pub(crate) async fn request(&self, method: &str, body: &str) -> String {
+        self.raw(&format!(
+            "{method} /some/path?q=1 HTTP/1.1\r\nHost: blog.example.com\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await
+    }
+
+    /// Requests in flight at all instances.
+    pub(crate) fn leases(&self) -> usize {
+        let app = AppName::new("blog").unwrap();
+        self.endpoints.of(&app, &ProcessType::web()).iter().map(|e| e.in_flight).sum()
+    }
+
+    /// Waits until nothing is leased any more.
+    pub(crate) async fn is_idle(&self) {
+        let idle = async {
+            while self.leases() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), idle).await.expect("every lease is given back");
+    }
+}

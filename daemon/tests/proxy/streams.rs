@@ -1,0 +1,108 @@
+//! Bodies without limit, both ways at once, and upgraded connections.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::{
+    app::{app, read_head},
+    front::Front,
+};
+
+const SIZE: u64 = 256 << 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_upload_and_a_large_answer_pass_through() {
+    let front = Front::to(&[app(|_, mut stream| async move {
+        read_head(&mut stream).await.unwrap();
+        let got = tokio::io::copy(&mut (&mut stream).take(SIZE), &mut tokio::io::sink()).await.unwrap();
+        stream
+            .write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {got}\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
+        tokio::io::copy(&mut tokio::io::repeat(b'x').take(got), &mut stream).await.unwrap();
+    })
+    .await])
+    .await;
+    let mut stream = front.connect().await;
+    let head = format!("PUT / HTTP/1.1\r\nHost: blog.example.com\r\nContent-Length: {SIZE}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    tokio::io::copy(&mut tokio::io::repeat(b'x').take(SIZE), &mut stream).await.unwrap();
+    assert!(read_head(&mut stream).await.unwrap().contains(&format!("content-length: {SIZE}")));
+    let got = tokio::io::copy(&mut stream.take(SIZE), &mut tokio::io::sink()).await.unwrap();
+    assert_eq!(got, SIZE);
+}
+
+#[tokio::test]
+async fn events_arrive_as_they_are_sent() {
+    let front = Front::to(&[app(|_, mut stream| async move {
+        read_head(&mut stream).await.unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+            .await
+            .unwrap();
+        // The second comes only when the client, having seen the first, hangs up or waits on.
+        let _ = tokio::time::timeout(Duration::from_secs(30), stream.read_u8()).await;
+    })
+    .await])
+    .await;
+    let mut stream = front.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: blog.example.com\r\n\r\n").await.unwrap();
+    read_head(&mut stream).await.unwrap();
+    let mut chunk = [0; 8];
+    stream.read_exact(&mut chunk).await.unwrap();
+    assert_eq!(&chunk, b"5\r\nfirst");
+    assert_eq!(front.leases(), 1);
+    // Whoever hangs up gives the lease back.
+    drop(stream);
+    front.is_idle().await;
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_is_a_pipe() {
+    let front = Front::to(&[app(|_, mut stream| async move {
+        let head = read_head(&mut stream).await.unwrap();
+        assert!(head.contains("upgrade: gossip") && head.contains("connection: upgrade"), "{head}");
+        let answer =
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: gossip\r\nConnection: upgrade\r\n\r\nhello";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        let (mut from, mut to) = stream.split();
+        let _ = tokio::io::copy(&mut from, &mut to).await;
+    })
+    .await])
+    .await;
+    let mut stream = front.connect().await;
+    let head = "GET / HTTP/1.1\r\nHost: blog.example.com\r\nConnection: Upgrade\r\nUpgrade: gossip\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert!(read_head(&mut stream).await.unwrap().starts_with("http/1.1 101"));
+    let mut hello = [0; 5];
+    stream.read_exact(&mut hello).await.unwrap();
+    stream.write_all(b"and back").await.unwrap();
+    let mut back = [0; 8];
+    stream.read_exact(&mut back).await.unwrap();
+    assert_eq!((&hello, &back), (b"hello", b"and back"));
+    assert_eq!(front.leases(), 1);
+    drop(stream);
+    front.is_idle().await;
+}
+
+#[tokio::test]
+async fn nothing_passes_before_an_app_agrees_to_an_upgrade() {
+    // The app refuses; what the client sent ahead must not reach it as a request of its own.
+    let front = Front::to(&[app(|_, mut stream| async move {
+        read_head(&mut stream).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno").await.unwrap();
+        let smuggled = tokio::time::timeout(Duration::from_millis(300), read_head(&mut stream)).await;
+        assert!(!matches!(smuggled, Ok(Some(ref head)) if head.contains("/smuggled")), "{smuggled:?}");
+    })
+    .await])
+    .await;
+    let answer = front
+        .raw(
+            "GET / HTTP/1.1\r\nHost: blog.example.com\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n\
+             GET /smuggled HTTP/1.1\r\nHost: none.example.com\r\n\r\n",
+        )
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    front.is_idle().await;
+}
