@@ -17,7 +17,7 @@ use deis_core::{Digest, ProcessType, parse_procfile};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    release::default_process_types,
+    release::{self, Released},
     script::{self, Env, say},
 };
 use crate::{git::fetch_remote, slug};
@@ -113,7 +113,7 @@ fn build(job: &Job) -> std::io::Result<Outcome> {
         ("compile", pack.join("bin/compile"), &args),
         ("bin/post-compile", own("post-compile"), &[]),
     ];
-    let mut defaults = BTreeMap::new();
+    let mut released = Released::default();
     for (step, program, args) in steps {
         if step != "compile" && !is_executable(&program) {
             continue;
@@ -124,13 +124,13 @@ fn build(job: &Job) -> std::io::Result<Outcome> {
         }
         if step == "compile" {
             read_export(&pack, &mut env);
-            match release(&pack, &root, &env)? {
-                Ok(found) => defaults = found,
+            match run_release(&pack, &root, &env)? {
+                Ok(found) => released = found,
                 Err(outcome) => return Ok(outcome),
             }
         }
     }
-    let (processes, has_procfile) = match discover(&root, &name, defaults)? {
+    let (processes, has_procfile) = match discover(&root, &name, released.processes)? {
         Ok(found) => found,
         Err(reason) => return Ok(Outcome::Refused { reason }),
     };
@@ -175,10 +175,10 @@ fn choose(job: &Job, root: &Path, env: &Env) -> std::io::Result<Result<(PathBuf,
 
 type Processes = BTreeMap<ProcessType, String>;
 
-fn release(pack: &Path, root: &Path, env: &Env) -> std::io::Result<Result<Processes, Outcome>> {
+fn run_release(pack: &Path, root: &Path, env: &Env) -> std::io::Result<Result<Released, Outcome>> {
     let program = pack.join("bin/release");
     if !is_executable(&program) {
-        return Ok(Ok(Processes::new()));
+        return Ok(Ok(Released::default()));
     }
     let (status, out, err) = script::capture(&program, &[root], root, env)?;
     if !status.success() {
@@ -186,7 +186,16 @@ fn release(pack: &Path, root: &Path, env: &Env) -> std::io::Result<Result<Proces
         return Ok(Err(Outcome::Failed { step: "release".to_owned(), exit: status.code() }));
     }
     fs::write(root.join(".release"), &out)?;
-    Ok(default_process_types(&out).map_err(|reason| Outcome::Refused { reason }))
+    let released = match release::read(&out) {
+        Ok(released) => released,
+        Err(reason) => return Ok(Err(Outcome::Refused { reason })),
+    };
+    if let Some(text) = released.profile() {
+        let folder = root.join(".profile.d");
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("config_vars.sh"), text)?;
+    }
+    Ok(Ok(released))
 }
 
 /// Procfile over the buildpack's defaults, and whether there is one.

@@ -1,0 +1,118 @@
+//! What a buildpack may rely on.
+
+use std::fs;
+
+use crate::workshop::Workshop;
+
+const YES: (&str, &str) = ("detect", "echo Mine");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_get_their_folders_and_only_the_declared_environment() {
+    let mut shop = Workshop::new().await;
+    shop.config.insert("SECRET".to_owned(), "of the app\nin two lines".to_owned());
+    shop.pack(
+        "mine",
+        &[
+            ("detect", "[ -f \"$1/app.txt\" ] && echo 'My Language 1.2'"),
+            (
+                "compile",
+                "env | cut -d= -f1 | sort > \"$1/names\"; cp \"$3/SECRET\" \"$1/secret\"; echo \"$1|$2|$3|$PWD|$APP_DIR\" > \"$1/args\"
+                 echo kept >> \"$2/count\"; cp \"$2/count\" \"$1/count\"; echo plain; echo '-----> Heading'; echo oops >&2",
+            ),
+            ("release", "printf 'default_process_types:\\n  web: serve it\\n  worker: work\\nconfig_vars:\\n  LEVEL: 3\\n'"),
+        ],
+    );
+    let files = [
+        ("app.txt", "x"),
+        ("Procfile", "worker: my own\n"),
+        ("bin/pre-compile", "#!/bin/sh\n[ ! -e names ] && echo before > pre\n"),
+        ("bin/post-compile", "#!/bin/sh\n[ -e names ] && echo after > post\n"),
+    ];
+    let built = shop.build(&files).await.map_err(|(e, said)| format!("{e}: {said}")).unwrap();
+    for line in [
+        "-----> My Language 1.2 app detected",
+        "       plain\n",
+        "\n-----> Heading",
+        "       oops",
+        "-----> Discovering process types",
+        "       Default process types for My Language 1.2 -> web, worker",
+        "       Procfile declares types -> worker",
+        "-----> Compiled slug size is ",
+    ] {
+        assert!(built.said.contains(line), "{line:?} is missing in {}", built.said);
+    }
+    assert_eq!((built.command("web"), built.command("worker")), (Some("serve it"), Some("my own")));
+    assert!(built.spec.has_procfile);
+    assert_eq!(built.read("secret"), "of the app\nin two lines");
+    let args: Vec<String> = built.read("args").trim().split('|').map(str::to_owned).collect();
+    assert!(args.iter().all(|a| a.starts_with('/')) && args[0] == args[3] && args[0] == args[4], "{args:?}");
+    assert_eq!((built.read("pre").trim(), built.read("post").trim()), ("before", "after"));
+    assert!(built.read(".profile.d/config_vars.sh").contains("export LEVEL='3'"));
+    // The daemon's own environment, this test's among it, is no business of a build.
+    let names = built.read("names");
+    let foreign: Vec<&str> = names.lines().filter(|n| n.starts_with("CARGO") || *n == "SECRET").collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+    for name in ["APP_DIR", "HOME", "LANG", "PATH", "REQUEST_ID", "SOURCE_VERSION", "STACK"] {
+        assert!(names.lines().any(|n| n == name), "{name} is missing in {names}");
+    }
+    // The cache is kept from build to build.
+    let again = shop.build(&[("app.txt", "y")]).await.map_err(|(e, _)| e).unwrap();
+    assert_eq!(again.read("count"), "kept\nkept\n");
+    shop.is_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_that_detects_is_taken_and_the_operators_come_first() {
+    let shop = Workshop::new().await;
+    shop.pack("20-second", &[("detect", "echo Second"), ("compile", "true")]);
+    shop.pack("10-first", &[("detect", "echo First"), ("compile", "true")]);
+    shop.pack("05-never", &[("detect", "exit 1"), ("compile", "false")]);
+    let built =
+        shop.build(&[("requirements.txt", ""), ("Procfile", "web: x\n")]).await.map_err(|(e, _)| e).unwrap();
+    assert!(built.said.contains("First app detected"), "{}", built.said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_source_is_built_once() {
+    let mut shop = Workshop::new().await;
+    shop.pack("mine", &[YES, ("compile", "date +%N > \"$1/when\"")]);
+    let files = [("Procfile", "web: x\n")];
+    let first = shop.build(&files).await.map_err(|(e, _)| e).unwrap();
+    let second = shop.build(&files).await.map_err(|(e, _)| e).unwrap();
+    assert_eq!(first.spec.artifact, second.spec.artifact);
+    assert!(second.said.contains("was built before") && second.spec.processes == first.spec.processes);
+    // Another config, or another version of the buildpack, may build something else.
+    shop.config.insert("A".to_owned(), "1".to_owned());
+    let third = shop.build(&files).await.map_err(|(e, _)| e).unwrap();
+    assert_ne!(first.spec.artifact, third.spec.artifact);
+    shop.pack("mine", &[YES, ("compile", "date +%N > \"$1/when\" # longer")]);
+    let fourth = shop.build(&files).await.map_err(|(e, _)| e).unwrap();
+    assert_ne!(third.spec.artifact, fourth.spec.artifact);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slugs_are_the_same_for_the_same_files_and_leave_out_what_is_ignored() {
+    let make =
+        "ln -s app.txt \"$1/link\"; mkdir -p \"$1/deep/er\" \"$1/node_modules\"; echo x > \"$1/deep/er/run\"
+                chmod +x \"$1/deep/er/run\"; echo junk > \"$1/junk.tmp\"; mkfifo \"$1/pipe\"";
+    let mut specs = Vec::new();
+    for _ in 0..2 {
+        let shop = Workshop::new().await;
+        shop.pack("mine", &[YES, ("compile", make)]);
+        let files = [
+            ("app.txt", "x"),
+            ("Procfile", "web: x\n"),
+            (".slugignore", "# no\n*.tmp\n/docs\n"),
+            ("docs/a", "b"),
+        ];
+        let built = shop.build(&files).await.map_err(|(e, _)| e).unwrap();
+        assert_eq!(fs::read_link(built.slug.join("link")).unwrap().to_str(), Some("app.txt"));
+        for gone in ["junk.tmp", "docs", "pipe", ".git"] {
+            assert!(!built.slug.join(gone).exists(), "{gone}");
+        }
+        assert_eq!(built.read("deep/er/run"), "x\n");
+        specs.push(built.spec);
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+    assert_eq!(specs[0].artifact, specs[1].artifact);
+}

@@ -1,0 +1,72 @@
+//! Buildpacks that the app names by URL.
+
+use std::{fs, path::Path};
+
+use crate::workshop::{Workshop, git, write};
+
+/// A repository with a buildpack, at two versions.
+fn repository(folder: &Path) -> String {
+    fs::create_dir(folder).unwrap();
+    git(folder, &["init", "--quiet", "--initial-branch=trunk"]);
+    for version in ["one", "two"] {
+        write(folder, "bin/detect", "#!/bin/sh\necho Theirs; exit 1\n");
+        write(folder, "bin/compile", &format!("#!/bin/sh\necho {version} > $1/version\n"));
+        git(folder, &["add", "."]);
+        git(folder, &["commit", "--quiet", "--message", version]);
+        git(folder, &["tag", version]);
+    }
+    git(folder, &["rev-parse", "one"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_named_buildpack_is_fetched_at_its_reference() {
+    let mut shop = Workshop::with(|o| o.schemes.push("file".to_owned())).await;
+    let first = repository(&shop.path("theirs"));
+    let url = format!("file://{}", shop.path("theirs").display());
+    for (reference, version) in [
+        ("", "two"),
+        ("#trunk", "two"),
+        ("#one", "one"),
+        (&*format!("#{first}"), "one"),
+        (&*format!("#{}", &first[..9]), "one"),
+    ] {
+        shop.config.insert("BUILDPACK_URL".to_owned(), format!("{url}{reference}"));
+        let built =
+            shop.build(&[("Procfile", "web: x\n")]).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
+        assert_eq!(built.read("version").trim(), version, "{reference}");
+        // It is asked for its name only: who names a buildpack wants it.
+        assert!(
+            built.said.contains("-----> Fetching custom buildpack\n-----> Theirs app detected"),
+            "{}",
+            built.said
+        );
+    }
+    // Only a whole commit id names something that cannot move.
+    shop.config.insert("BUILDPACK_URL".to_owned(), format!("{url}#{first}"));
+    let built = shop.build(&[("Procfile", "web: x\n")]).await.map_err(|(e, _)| e).unwrap();
+    assert!(built.said.contains("was built before"), "{}", built.said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_fetched_is_said() {
+    let mut shop = Workshop::with(|o| o.schemes.push("file".to_owned())).await;
+    fs::create_dir(shop.path("plain")).unwrap();
+    git(&shop.path("plain"), &["init", "--quiet"]);
+    write(&shop.path("plain"), "readme", "x");
+    git(&shop.path("plain"), &["add", "."]);
+    git(&shop.path("plain"), &["commit", "--quiet", "--message", "x"]);
+    let here = shop.path("").display().to_string();
+    for (url, words) in [
+        ("http://127.0.0.1/x.git".to_owned(), "not allowed here: use a git URL over https, file"),
+        ("ext::sh -c true".to_owned(), "not allowed here"),
+        ("/etc".to_owned(), "not allowed here"),
+        (format!("file://{here}nowhere"), "nowhere"),
+        (format!("file://{here}plain"), "no buildpack: it has no executable bin/compile"),
+        (format!("file://{here}plain#v9"), "v9"),
+    ] {
+        shop.config.insert("BUILDPACK_URL".to_owned(), url.clone());
+        let (error, _) = shop.build(&[("Procfile", "web: x\n")]).await.err().expect("it fails");
+        assert!(error.to_string().contains(words), "{url}: {error}");
+    }
+    shop.is_clean();
+}
