@@ -34,7 +34,7 @@ async fn an_app_sees_who_asks_and_what_for() {
 #[tokio::test]
 async fn malformed_requests_end_here() {
     let front = Front::to(&[mirror().await]).await;
-    let many: String = (0..200).map(|n| format!("X-{n}: 1\r\n")).collect();
+    let many = "X-Some: 1\r\n".repeat(200);
     let long = format!("X: {}\r\n", "x".repeat(100_000));
     for (what, head, status) in [
         ("no host", "GET / HTTP/1.1\r\n\r\n", 400),
