@@ -56,8 +56,9 @@ async fn run() -> Result<()> {
             let endpoints = Endpoints::default();
             let options = LocalOptions::new(folder.path().join(stringify!($case)), files_in(&files))
                 .with_endpoints(endpoints.clone());
+            let scheduler = Arc::new(Talkative(LocalScheduler::open(options).await?));
             suite::$case(Subject {
-                scheduler: Arc::new(Talkative(LocalScheduler::open(options).await?)),
+                scheduler: Arc::clone(&scheduler) as _,
                 endpoints,
                 artifact: Artifact::Slug { digest: Digest::of(b"any") },
                 serves: "exec python3 -m http.server $PORT".to_owned(),
@@ -66,6 +67,7 @@ async fn run() -> Result<()> {
                 patience: Duration::from_secs(20),
             })
             .await;
+            scheduler.0.stop_all().await;
             println!("passed: {}", stringify!($case));
         )* };
     }

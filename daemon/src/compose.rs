@@ -87,6 +87,9 @@ struct Listeners {
     metrics: Option<TcpListener>,
 }
 
+/// How long requests wait, after a start, for the routes of all apps; those that are known are served then.
+const CATCH_UP: Duration = Duration::from_secs(10);
+
 impl Daemon {
     /// Starts everything.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
@@ -118,6 +121,7 @@ impl Daemon {
         let git = GitHttp { platform: engine.platform.clone(), pushes: pushes.clone() };
         let routes = crate::git::http::router(git).merge(api::router(state));
         let counts = Arc::new(ProxyMetrics::default());
+        let complete = CancellationToken::new();
         let proxy = Proxy::new(
             ProxyOptions::new(settings.domain.as_str().to_ascii_lowercase()),
             http.port(),
@@ -125,6 +129,7 @@ impl Daemon {
             Arc::clone(&engine.routes),
             routes,
             Arc::clone(&counts),
+            complete.clone(),
         );
         let server = match &listeners.ssh {
             Some(_) => Some(
@@ -136,6 +141,11 @@ impl Daemon {
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let workers = engine.platform.start();
+        let caught_up = workers.caught_up();
+        tasks.spawn(async move {
+            let _ = tokio::time::timeout(CATCH_UP, caught_up).await;
+            complete.cancel();
+        });
         let token = stop.clone();
         tasks.spawn(async move { proxy.serve(listeners.http, token).await });
         if let Some((server, listener)) = server.zip(listeners.ssh) {

@@ -39,6 +39,7 @@ struct Shared {
     upstream: Upstream,
     metrics: Arc<ProxyMetrics>,
     port: u16,
+    complete: CancellationToken,
 }
 
 /// Who sent a request, for the platform's handlers.
@@ -47,7 +48,8 @@ pub struct ClientAddress(pub SocketAddr);
 
 impl Proxy {
     /// A proxy on `port` (as apps are told): the platform's own hosts go to `platform`, all others by `routes` to
-    /// `endpoints`.
+    /// `endpoints`. Requests for apps wait until `complete` says that all routes are known: without that, an app could
+    /// be told from none.
     pub fn new(
         options: ProxyOptions,
         port: u16,
@@ -55,9 +57,10 @@ impl Proxy {
         routes: Arc<RouteTable>,
         platform: Router,
         metrics: Arc<ProxyMetrics>,
+        complete: CancellationToken,
     ) -> Self {
         let upstream = Upstream::new(&options);
-        Self(Arc::new(Shared { options, endpoints, routes, platform, upstream, metrics, port }))
+        Self(Arc::new(Shared { options, endpoints, routes, platform, upstream, metrics, port, complete }))
     }
 
     /// Serves connections until it is told to stop; then takes no more, and gives those in flight their time.
@@ -138,6 +141,7 @@ async fn answer(shared: &Shared, client: SocketAddr, request: Request<Incoming>)
             Err(never) => match never {},
         };
     }
+    shared.complete.cancelled().await;
     let Some(route) = shared.routes.lookup(&host) else {
         return Page::UnknownHost.response(request.headers());
     };

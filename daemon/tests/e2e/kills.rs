@@ -35,7 +35,7 @@ fn killed_in_the_middle_of_a_build() {
     until("no process of the build is left", || !building());
     assert!(!push.wait().unwrap().success());
     rig.restart();
-    until("the app answers", || rig.get("pushed.localhost").0 == 200);
+    assert_eq!(rig.get("pushed.localhost").0, 200, "an app that runs answers as soon as the daemon does");
     assert_eq!(rig.pids(), pids, "instances that nothing replaced must keep their pids");
     ledger_is_sound(&rig, "pushed");
     assert_eq!(rig.releases("pushed").len(), 2);

@@ -48,7 +48,10 @@ impl Front {
         tune(&mut options);
         let metrics = Arc::new(ProxyMetrics::default());
         let platform = axum::Router::new().fallback(|| async { "the platform" });
-        let proxy = Proxy::new(options, 80, endpoints.clone(), routes, platform, Arc::clone(&metrics));
+        let complete = CancellationToken::new();
+        complete.cancel();
+        let proxy =
+            Proxy::new(options, 80, endpoints.clone(), routes, platform, Arc::clone(&metrics), complete);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

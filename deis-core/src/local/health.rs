@@ -14,7 +14,7 @@ use super::{
     check, folder,
     instance::{Running, Supervisor},
     launch, proc,
-    shim::{Start, now},
+    shim::{Start, State, now},
     task,
 };
 use crate::model::{Cause, InstanceState, Probe, Template};
@@ -25,6 +25,8 @@ const STILL_LISTENS: Duration = Duration::from_secs(10);
 const REFUSALS: u32 = 3;
 /// How often one looks where a process listens that does not listen where it should.
 const LOOK_ELSEWHERE: Duration = Duration::from_secs(1);
+/// How long an adopted instance may take to accept a connection, to be in rotation at once.
+const ADOPTION: Duration = Duration::from_millis(500);
 /// How long a template that is not known yet is waited for at a time.
 const UNKNOWN: Duration = Duration::from_secs(1);
 
@@ -80,14 +82,14 @@ impl<'a> Health<'a> {
     }
 
     async fn readiness(&self) -> Infallible {
-        let (mut ready, mut streak) = (false, Streak::default());
+        let (mut ready, mut streak) = (self.is_ready_already(), Streak::default());
         let mut elsewhere = Elsewhere { looked: self.begun, since: None, found: Vec::new() };
         loop {
             let template = self.supervisor.template();
             let by = self.readiness_by(template.as_deref());
             if let (false, Readiness::Probe(probe)) = (ready, &by) {
                 let delay = seconds(probe.initial_delay_seconds);
-                sleep(delay.saturating_sub(self.begun.elapsed())).await;
+                sleep(delay.saturating_sub(self.age())).await;
             }
             let (passes, refusals) = match &by {
                 Readiness::Probe(probe) => (probe.success_threshold.max(1), probe.failure_threshold.max(1)),
@@ -132,7 +134,7 @@ impl<'a> Health<'a> {
             let Some(probe) = &template.probes.liveness else {
                 return std::future::pending().await;
             };
-            sleep(seconds(probe.initial_delay_seconds).saturating_sub(self.begun.elapsed())).await;
+            sleep(seconds(probe.initial_delay_seconds).saturating_sub(self.age())).await;
             match self.probe(probe, &template, "check-alive").await {
                 Ok(_) => streak.pass(),
                 Err(failure) => {
@@ -145,6 +147,19 @@ impl<'a> Health<'a> {
             }
             sleep(seconds(probe.period_seconds.max(1))).await;
         }
+    }
+
+    /// Whether it was found ready when it was adopted.
+    fn is_ready_already(&self) -> bool {
+        let Supervisor { table, app, name, .. } = self.supervisor;
+        let state = table.read(app.uid, |app| app.slots.get(name).map(|slot| slot.state.clone()));
+        state.flatten() == Some(InstanceState::Ready)
+    }
+
+    /// How long the process has run, also under a platform process before this one.
+    fn age(&self) -> Duration {
+        let ran = now().0.saturating_sub(self.running.state.started.0);
+        Duration::from_millis(u64::try_from(ran).unwrap_or(0))
     }
 
     fn readiness_by(&self, template: Option<&Template>) -> Readiness {
@@ -165,9 +180,7 @@ impl<'a> Health<'a> {
         match (by, template) {
             (Readiness::Probe(probe), Some(template)) => self.probe(probe, template, "check-ready").await,
             (Readiness::Runs, _) => {
-                let ran = now().0.saturating_sub(self.running.state.started.0);
-                let settle = self.supervisor.table.options.timing.settle;
-                let settled = u128::try_from(ran).is_ok_and(|ran| ran >= settle.as_millis());
+                let settled = self.age() >= self.supervisor.table.options.timing.settle;
                 let failure = || Failure { reason: "it has just started".to_owned(), refused: false };
                 settled.then_some((Ipv4Addr::LOCALHOST, port).into()).ok_or_else(failure)
             }
@@ -329,6 +342,14 @@ impl Elsewhere {
             self.since.get_or_insert_with(Instant::now);
         }
     }
+}
+
+/// Where a process that runs already takes requests, if it does.
+pub(super) async fn answers(state: &State) -> Option<SocketAddr> {
+    if !state.identity.routable {
+        return None;
+    }
+    tokio::time::timeout(ADOPTION, listens(state.identity.port)).await.ok()?.ok()
 }
 
 async fn listens(port: u16) -> Result<SocketAddr, Failure> {

@@ -3,9 +3,10 @@
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 
 use super::{
-    accept, adopt, folder,
+    accept, adopt, folder, health,
     instance::{Running, kill_orphans},
     launch::make_private,
     options::LocalOptions,
@@ -46,12 +47,18 @@ impl LocalScheduler {
             make_private(&run_dir)?;
             adopt::scan(&run_dir)
         });
+        let mut adopted = Vec::new();
         for state in living.await?? {
             match Process::adopted(state.shim)? {
-                Some(process) => table.adopt(Running { process, state }),
+                Some(process) => adopted.push(Running { process, state }),
                 // Its shim ended this moment; if it was killed, the app was not.
                 None => kill_orphans(&state),
             }
+        }
+        // Whoever answers is in rotation before anybody asks: a new platform process is no gap for an app.
+        let answers = adopted.iter().map(|running| health::answers(&running.state));
+        for (address, running) in join_all(answers).await.into_iter().zip(adopted) {
+            table.adopt(running, address);
         }
         Ok(Self { table })
     }

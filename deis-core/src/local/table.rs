@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -118,11 +119,16 @@ impl Table {
         }
     }
 
-    /// Puts a running instance into the table and watches over it.
-    pub(super) fn adopt(self: &Arc<Self>, running: Running) {
+    /// Puts a running instance into the table, and into rotation if it answers, and watches over it.
+    pub(super) fn adopt(self: &Arc<Self>, running: Running, answers: Option<SocketAddr>) {
         let identity = &running.state.identity;
         self.ports.keep(identity.port);
-        let slot = Slot::adopted(&running.state);
+        let mut slot = Slot::adopted(&running.state);
+        if let Some(address) = answers.filter(|_| !slot.is_leaving()) {
+            (slot.state, slot.proven) = (InstanceState::Ready, true);
+            let app = &identity.app.name;
+            self.options.endpoints.add(app, &slot.process, &identity.instance, &slot.id, address);
+        }
         let supervisor =
             Supervisor::new(Arc::clone(self), identity.app.clone(), identity.instance.clone(), &slot);
         let mut apps = self.lock();

@@ -15,7 +15,7 @@ use tokio::{
 use super::Progress;
 use crate::{
     model::{AppName, Head},
-    port::{Scan, Wake},
+    port::{Key, Scan, Wake},
     service::platform::Platform,
     state::record,
 };
@@ -31,6 +31,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 #[derive(Debug)]
 pub struct Workers {
     stop: watch::Sender<bool>,
+    caught_up: watch::Receiver<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -38,13 +39,23 @@ impl Platform {
     /// Starts the reconciler on the present tokio runtime. Apps keep running when it stops.
     pub fn start(&self) -> Workers {
         let (stop, stopped) = watch::channel(false);
-        let reconciler = tokio::spawn(supervise(self.clone(), stopped.clone()));
+        let (catching_up, caught_up) = watch::channel(false);
+        let reconciler = tokio::spawn(supervise(self.clone(), stopped.clone(), catching_up));
         let announcer = tokio::spawn(super::announce::announce(self.clone(), stopped));
-        Workers { stop, tasks: vec![reconciler, announcer] }
+        Workers { stop, caught_up, tasks: vec![reconciler, announcer] }
     }
 }
 
 impl Workers {
+    /// Waits until each app that there was at the start has what is on record, or waits for its processes: routes that
+    /// are kept in memory are complete then. Can take as long as a back end is away.
+    pub fn caught_up(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut caught_up = self.caught_up.clone();
+        async move {
+            let _ = caught_up.wait_for(|done| *done).await.is_ok();
+        }
+    }
+
     /// Stops, and returns once no pass is under way.
     pub async fn stop(mut self) {
         let _ = self.stop.send(true);
@@ -61,7 +72,7 @@ impl Drop for Workers {
 }
 
 /// Keeps the list of apps to look at, and when.
-async fn supervise(platform: Platform, mut stopped: watch::Receiver<bool>) {
+async fn supervise(platform: Platform, mut stopped: watch::Receiver<bool>, catching_up: watch::Sender<bool>) {
     let wake: Wake = platform.0.wake.clone();
     let (done, mut finished) = mpsc::unbounded_channel();
     let slots = Arc::new(Semaphore::new(AT_ONCE));
@@ -71,6 +82,8 @@ async fn supervise(platform: Platform, mut stopped: watch::Receiver<bool>) {
     let mut work = JoinSet::new();
     let mut tick = tokio::time::interval(platform.0.options.tick);
     let mut first = true;
+    // Apps that were there at the start and were not looked at yet.
+    let mut behind: Option<BTreeSet<AppName>> = None;
     loop {
         let next = due.values().min().copied().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
         let mut ready: BTreeSet<AppName> = BTreeSet::new();
@@ -78,7 +91,11 @@ async fn supervise(platform: Platform, mut stopped: watch::Receiver<bool>) {
             () = super::stop_signal(&mut stopped) => break,
             apps = wake.next() => ready.extend(apps),
             _ = tick.tick() => {
-                ready.extend(all_apps(&platform).await);
+                let apps = all_apps(&platform).await;
+                if behind.is_none() {
+                    behind.clone_from(&apps);
+                }
+                ready.extend(apps.unwrap_or_default());
                 if std::mem::take(&mut first)
                     && let Err(error) = platform.remove_orphans().await {
                         tracing::warn!(%error, "orphans could not be looked for; the next tick tries again");
@@ -92,6 +109,9 @@ async fn supervise(platform: Platform, mut stopped: watch::Receiver<bool>) {
             Some((app, pause)) = finished.recv() => {
                 let (app, pause): (AppName, Option<Duration>) = (app, pause);
                 running.remove(&app);
+                if let Some(behind) = &mut behind {
+                    behind.remove(&app);
+                }
                 if again.remove(&app) {
                     ready.insert(app);
                 } else if let Some(pause) = pause {
@@ -100,6 +120,9 @@ async fn supervise(platform: Platform, mut stopped: watch::Receiver<bool>) {
             }
         }
         while work.try_join_next().is_some() {}
+        if behind.as_ref().is_some_and(BTreeSet::is_empty) && !*catching_up.borrow() {
+            catching_up.send_replace(true);
+        }
         for app in ready {
             due.remove(&app);
             if !running.insert(app.clone()) {
@@ -139,15 +162,15 @@ async fn drive(platform: &Platform, app: &AppName) -> Option<Duration> {
     }
 }
 
-async fn all_apps(platform: &Platform) -> Vec<AppName> {
+async fn all_apps(platform: &Platform) -> Option<BTreeSet<AppName>> {
     match record::scan::<Head>(platform.store(), &Scan::prefix("head/")).await {
-        Ok(heads) => heads
-            .into_iter()
-            .filter_map(|(key, _)| AppName::new(key.as_str().strip_prefix("head/")?).ok())
-            .collect(),
+        Ok(heads) => {
+            let name = |key: &Key| AppName::new(key.as_str().strip_prefix("head/")?).ok();
+            Some(heads.iter().filter_map(|(key, _)| name(key)).collect())
+        }
         Err(error) => {
             tracing::warn!(%error, "the list of apps could not be read; the next tick tries again");
-            Vec::new()
+            None
         }
     }
 }
