@@ -4,13 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Deploys and runs apps on a deis platform.
 #[derive(Debug, Parser)]
-#[command(
-    name = "deis",
-    bin_name = "deis",
-    version,
-    propagate_version = true,
-    disable_help_subcommand = false
-)]
+#[command(name = "deis", bin_name = "deis", version, propagate_version = true, arg_required_else_help = true)]
 #[command(
     after_help = "Commands are `topic:verb`; a bare topic lists (`deis config`), and a space works for the colon \
                         (`deis apps create`).\nExit codes: 0 ok, 1 failed, 2 usage, 100 not logged in, 130 interrupted."

@@ -20,7 +20,7 @@ pub(super) enum ClientError {
         message: String,
     },
     /// The controller cannot be reached.
-    #[error("cannot reach the controller at {url}")]
+    #[error("cannot reach the controller at {url}; is it running there? (`deisd serve` starts one)")]
     Unreachable {
         /// Where it was looked for.
         url: String,

@@ -54,7 +54,7 @@ async fn start(settings: &mut Settings, keep: bool) -> Result<(), BoxError> {
         () = stop_signal() => Err("interrupted".into()),
     };
     if deployed.is_ok() {
-        explain(&daemon);
+        explain(&daemon, keep);
         stop_signal().await;
     }
     println!();
@@ -132,7 +132,7 @@ async fn wait_live(daemon: &Daemon) -> Result<(), BoxError> {
     Ok(())
 }
 
-fn explain(daemon: &Daemon) {
+fn explain(daemon: &Daemon, keep: bool) {
     let (domain, port) = (&daemon.info.domain, daemon.info.ports.http);
     let (data, host) = (daemon.data().path().display(), format!("{APP}.{domain}"));
     println!("Your app is live at http://{host}:{port}\n");
@@ -146,7 +146,7 @@ fn explain(daemon: &Daemon) {
     println!("    deis rollback                        # back to the release before");
     println!("    deis logs -f                         # what it says (Ctrl-C ends)");
     println!("    deis info\n");
-    println!("Ctrl-C stops the daemon and its apps.");
+    println!("Ctrl-C stops the daemon{}.", if keep { "; its apps keep running" } else { " and its apps" });
 }
 
 /// Python where it is installed, a folder of files otherwise.

@@ -41,6 +41,23 @@ pub struct AppInfo {
 
 impl Session {
     /// Creates an app with its first release and a domain equal to its name (unless another app has that domain).
+    ///
+    /// [`Error::AlreadyExists`] if there is one of that name, [`Error::Invalid`] if the name is reserved.
+    ///
+    /// ```
+    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let world = World::new();
+    /// # let platform = platform(&world);
+    /// # let session = platform.session(Actor::System { name: Username::new("ann")? });
+    /// let app = session.create_app(AppName::new("blog")?).await?;
+    /// assert!(session.create_app(app.name.clone()).await.is_err());
+    /// let blog = session.app(&app.name).await?;
+    /// assert_eq!(blog.info().await?.live.map(|version| version.to_string()).as_deref(), Some("v1"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn create_app(&self, name: AppName) -> Result<App> {
         if self.platform.0.options.reserved_names.contains(name.as_str()) {
             return Err(Error::invalid("id", format!("{name} is a reserved name.")));

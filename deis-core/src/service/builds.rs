@@ -31,6 +31,26 @@ impl AppHandle {
     }
 
     /// Records a build and its release and begins its rollout. Returns once accepted; see [`AppHandle::wait`].
+    ///
+    /// ```
+    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let world = World::new();
+    /// # let platform = platform(&world);
+    /// # let session = platform.session(Actor::System { name: Username::new("ann")? });
+    /// # let app = session.app(&session.create_app(AppName::new("blog")?).await?.name).await?;
+    /// # let name = app.name().clone();
+    /// use deis_core::{BuildSpec, Digest, ProcessType, Settled};
+    ///
+    /// let commands = [(ProcessType::web(), "./serve".to_owned())].into();
+    /// let change = app.deploy(BuildSpec::slug(Digest::of(b"the slug"), commands)).await?;
+    /// # settle(&platform, &world, &name).await?;
+    /// assert_eq!(app.wait(&change).await?, Settled::Done);
+    /// assert_eq!(change.release.map(|version| version.to_string()).as_deref(), Some("v2"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn deploy(&self, spec: BuildSpec) -> Result<Change> {
         check_spec(&spec)?;
         change!(self, |state, edits| { self.plan_build(&mut state, &mut edits, &spec).await? })

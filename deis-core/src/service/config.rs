@@ -24,6 +24,26 @@ impl AppHandle {
     }
 
     /// Changes the config; makes a release, and rolls it out if there is a build.
+    ///
+    /// [`Error::Conflict`] if nothing would change, [`Error::NotSet`] for the removal of what is not there,
+    /// [`Error::Invalid`] with the member that is wrong. Nothing is recorded then.
+    ///
+    /// ```
+    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let world = World::new();
+    /// # let platform = platform(&world);
+    /// # let session = platform.session(Actor::System { name: Username::new("ann")? });
+    /// # let app = session.app(&session.create_app(AppName::new("blog")?).await?.name).await?;
+    /// use deis_core::{ConfigPatch, EnvKey};
+    ///
+    /// let greeting = EnvKey::new("GREETING")?;
+    /// app.config_set(ConfigPatch::default().set(greeting.clone(), "hello")).await?;
+    /// assert_eq!(app.config().await?.data.values[&greeting], "hello");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn config_set(&self, patch: ConfigPatch) -> Result<Change> {
         change!(self, |state, edits| {
             let base = self.base(&state).await?;

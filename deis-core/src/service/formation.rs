@@ -27,6 +27,30 @@ pub enum RestartScope {
 
 impl AppHandle {
     /// Sets the wanted number of processes of some types; makes no release.
+    ///
+    /// [`Error::NoBuild`] without a build, [`Error::NotFound`] for a type that the build does not have.
+    ///
+    /// ```
+    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let world = World::new();
+    /// # let platform = platform(&world);
+    /// # let session = platform.session(Actor::System { name: Username::new("ann")? });
+    /// # let app = session.app(&session.create_app(AppName::new("blog")?).await?.name).await?;
+    /// # let name = app.name().clone();
+    /// use deis_core::{BuildSpec, Digest, ProcessType};
+    ///
+    /// let web = ProcessType::web();
+    /// app.deploy(BuildSpec::slug(Digest::of(b"the slug"), [(web.clone(), "./serve".to_owned())].into())).await?;
+    /// # settle(&platform, &world, &name).await?;
+    /// let change = app.scale([(web, 3)].into()).await?;
+    /// # settle(&platform, &world, &name).await?;
+    /// app.wait(&change).await?;
+    /// assert_eq!(app.instances().await?.len(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn scale(&self, wanted: BTreeMap<ProcessType, u32>) -> Result<Change> {
         change!(self, |state, edits| {
             let base = self.base(&state).await?;

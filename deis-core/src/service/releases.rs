@@ -52,6 +52,31 @@ impl AppHandle {
     }
 
     /// Makes a release with the build and the config of an earlier one; `None` means the one before the present.
+    ///
+    /// [`Error::Invalid`] for the first release, a failed one, one without a build and one that is not there.
+    ///
+    /// ```
+    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let world = World::new();
+    /// # let platform = platform(&world);
+    /// # let session = platform.session(Actor::System { name: Username::new("ann")? });
+    /// # let app = session.app(&session.create_app(AppName::new("blog")?).await?.name).await?;
+    /// # let name = app.name().clone();
+    /// use deis_core::{BuildSpec, Digest, ProcessType, ReleaseVersion};
+    ///
+    /// for slug in [b"one", b"two"] {
+    ///     app.deploy(BuildSpec::slug(Digest::of(slug), [(ProcessType::web(), "./serve".to_owned())].into())).await?;
+    /// #   settle(&platform, &world, &name).await?;
+    /// }
+    /// let change = app.rollback(Some(ReleaseVersion(2))).await?;
+    /// # settle(&platform, &world, &name).await?;
+    /// app.wait(&change).await?;
+    /// assert_eq!(app.release(ReleaseVersion(4)).await?.release.summary, "ann rolled back to v2");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn rollback(&self, to: Option<ReleaseVersion>) -> Result<Change> {
         change!(self, |state, edits| {
             let current = state.base();

@@ -17,13 +17,14 @@ use crate::{
 pub struct Cursor {
     /// Revision of the last event seen.
     pub revision: u64,
-    /// Its key, since one batch can hold several.
+    /// Its key, since one batch can hold several, in the order of their keys.
     pub key: String,
 }
 
-/// Adds an event to a batch, under an id that the caller chose.
+/// Adds an event to a batch, after those that are in it.
 pub fn append(edits: &mut Edits, event: &Event) {
-    edits.create(keys::event(event.app.as_ref(), Uuid::new_v4()), event);
+    let place = edits.len();
+    edits.create(keys::event(event.app.as_ref(), place, Uuid::new_v4()), event);
 }
 
 /// Events after `cursor`, oldest first: those of one app, or with `None` those of the whole platform.

@@ -70,9 +70,9 @@ pub fn push(app: &AppName) -> Key {
     Key::new(format!("push/{app}"))
 }
 
-/// `event/<app>/<id>`, or `event/-/<id>` for the platform.
-pub fn event(app: Option<&AppName>, id: uuid::Uuid) -> Key {
-    Key::new(format!("{}{id}", events(app)))
+/// `event/<app>/<place>-<id>`, or `event/-/…` for the platform. `place` orders the events of one batch.
+pub fn event(app: Option<&AppName>, place: usize, id: uuid::Uuid) -> Key {
+    Key::new(format!("{}{place:06x}-{id}", events(app)))
 }
 
 /// Below it: the events of an app, or of the platform itself.

@@ -11,11 +11,40 @@ use async_trait::async_trait;
 use futures_util::{FutureExt as _, StreamExt as _};
 
 use crate::{
-    model::{AppRef, LogLine, LogQuery},
+    Error, Platform, Progress,
+    model::{AppName, AppRef, LogLine, LogQuery, Timestamp},
     port::{ArtifactFolder, LogError, LogStore, LogStream, Unpacker},
+    store::MemoryStore,
 };
 
 pub use world::World;
+
+/// A platform in memory on the processes of `world`, for tests of what is built on the engine.
+///
+/// Time stands still and nothing moves by itself: [`settle`] brings changes about.
+pub fn platform(world: &World) -> Platform {
+    let world = Arc::new(world.clone());
+    Platform::builder()
+        .store(Arc::new(MemoryStore::new()))
+        .scheduler(Arc::clone(&world) as _)
+        .router(Arc::clone(&world) as _)
+        .runner(world)
+        .logs(Arc::new(NoLogs))
+        .unpacker(unpacker())
+        .clock(Arc::new(|| Timestamp(1_000_000)))
+        .build()
+        .expect("nothing is missing")
+}
+
+/// Brings about what is on record of `app`: passes of the platform and ticks of the world, until both rest.
+pub async fn settle(platform: &Platform, world: &World, app: &AppName) -> Result<(), Error> {
+    loop {
+        let progress = platform.pass(app).await?;
+        if !world.tick() && matches!(progress, Progress::Resting | Progress::Gone) {
+            return Ok(());
+        }
+    }
+}
 
 /// A log store that keeps nothing.
 #[derive(Clone, Copy, Debug, Default)]
