@@ -2,16 +2,13 @@
 
 use std::{ffi::OsString, process::ExitCode, time::Duration};
 
-use deis_core::{AppRef, local::LocalScheduler, port::Scheduler as _};
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::signal::unix::{SignalKind, signal};
-
 use crate::{
     args::{self, Args, Failure, Verb},
-    compose::{Daemon, StartError, local_options, open, open_artifacts},
-    datadir::{DataDir, DataDirError},
+    compose::{Daemon, StartError},
+    down::down,
     quickstart,
     settings::{KNOWN, Settings},
+    signals::stop_signal,
     telemetry,
 };
 
@@ -92,70 +89,6 @@ async fn serve(settings: &Settings) -> Result<(), StartError> {
     tracing::info!("stopping; apps keep running (`deisd down` stops them)");
     daemon.stop().await;
     Ok(())
-}
-
-/// Waits for SIGTERM or Ctrl-C.
-pub(crate) async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-}
-
-/// Stops the daemon of the data folder, if one runs, and then all apps.
-async fn down(settings: &Settings) -> Result<(), StartError> {
-    if !settings.data.exists() {
-        println!("There is nothing at {}.", settings.data.display());
-        return Ok(());
-    }
-    let data = match DataDir::open(&settings.data) {
-        Err(DataDirError::InUse { pid, path }) => {
-            println!("Stopping the daemon (pid {pid})...");
-            let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
-            let _ = process.map(|p| kill_process(p, Signal::TERM));
-            wait_for(&path, pid).await?
-        }
-        other => other?,
-    };
-    let stopped = stop_apps(&data).await?;
-    match stopped.len() {
-        0 => println!("No app was running."),
-        n => println!("Stopped {n} app{}.", if n == 1 { "" } else { "s" }),
-    }
-    Ok(())
-}
-
-async fn wait_for(path: &std::path::Path, pid: u32) -> Result<DataDir, StartError> {
-    for _ in 0..300 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        match DataDir::open(path) {
-            Err(DataDirError::InUse { .. }) => {}
-            other => return Ok(other?),
-        }
-    }
-    Err(DataDirError::InUse { path: path.to_path_buf(), pid }.into())
-}
-
-/// Stops all instances of a data folder, as a drained stop would. What shall run stays on record.
-pub(crate) async fn stop_apps(data: &DataDir) -> Result<Vec<AppRef>, StartError> {
-    let artifacts = open_artifacts(data)?;
-    let scheduler =
-        LocalScheduler::open(local_options(data, &artifacts)).await.map_err(open("the processes"))?;
-    let apps = scheduler.apps().await.map_err(open("the processes"))?;
-    for app in &apps {
-        scheduler.remove(app).await.map_err(open("the processes"))?;
-    }
-    for app in &apps {
-        while !scheduler.observe(app).await.map_err(open("the processes"))?.instances.is_empty() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-    Ok(apps)
 }
 
 fn report(result: Result<(), StartError>) -> ExitCode {

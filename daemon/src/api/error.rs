@@ -109,7 +109,7 @@ impl IntoResponse for ApiError {
             return response;
         }
         let (status, body) = self.parts();
-        let mut response = super::json::response(status, &body);
+        let mut response = super::respond::json(status, &body);
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Token"));
         }
@@ -180,5 +180,5 @@ pub(super) async fn not_found() -> ApiError {
 /// The answer for a route without this method.
 pub(super) async fn method_not_allowed(method: axum::http::Method) -> Response<Body> {
     let text = format!("Method \"{method}\" not allowed.");
-    super::json::response(StatusCode::METHOD_NOT_ALLOWED, &json!({"detail": text}))
+    super::respond::json(StatusCode::METHOD_NOT_ALLOWED, &json!({"detail": text}))
 }

@@ -30,12 +30,12 @@ pub(super) async fn add(request: Request, next: Next) -> Response<Body> {
     let has_origin = request.headers().contains_key(header::ORIGIN);
     let mut response = if request.method() == Method::OPTIONS {
         let about = json!({"name": "deis", "renders": ["application/json"], "parses": ["application/json"]});
-        super::json::response(StatusCode::OK, &about)
+        super::respond::json(StatusCode::OK, &about)
     } else if takes_json(&request) {
         next.run(request).await
     } else {
         let text = json!({"detail": "Could not satisfy the request Accept header."});
-        super::json::response(StatusCode::NOT_ACCEPTABLE, &text)
+        super::respond::json(StatusCode::NOT_ACCEPTABLE, &text)
     };
     let headers = response.headers_mut();
     for (name, value) in FIXED.iter().chain(CORS.iter().filter(|_| has_origin)) {

@@ -3,7 +3,7 @@
 use axum::{
     body::Body,
     extract::{FromRequest, Request},
-    http::{HeaderValue, Response, StatusCode, header},
+    http::{Response, StatusCode, header},
     response::IntoResponse,
 };
 use serde::Serialize;
@@ -32,7 +32,7 @@ impl<T: Serialize> Answer<T> {
 
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response<Body> {
-        response(self.0, &self.1)
+        super::respond::json(self.0, &self.1)
     }
 }
 
@@ -50,20 +50,6 @@ impl IntoResponse for Empty {
         *response.status_mut() = self.0;
         response
     }
-}
-
-pub(super) fn response(status: StatusCode, value: &impl Serialize) -> Response<Body> {
-    let (status, text) = match serde_json::to_vec(value) {
-        Ok(text) => (status, text),
-        Err(error) => {
-            tracing::error!(%error, "an answer could not be encoded");
-            (StatusCode::INTERNAL_SERVER_ERROR, br#"{"detail":"Server Error"}"#.to_vec())
-        }
-    };
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
 
 /// A JSON object from a body; an empty body is an empty object.

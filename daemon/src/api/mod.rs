@@ -18,6 +18,7 @@ mod plan;
 mod platform;
 mod pods;
 mod releases;
+mod respond;
 mod run;
 
 use std::sync::Arc;

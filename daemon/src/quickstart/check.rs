@@ -8,7 +8,9 @@ use std::{
 };
 
 use super::{
-    APP, BoxError, USER, controller,
+    APP, BoxError, USER,
+    ask::get,
+    controller,
     daemon::Process,
     free_ports,
     sample::{PYTHON, STATIC, Sample},
@@ -138,14 +140,6 @@ async fn expect(port: u16, text: &str) -> Result<(), BoxError> {
         return Ok(());
     }
     Err(format!("the app should answer {text:?} and answers {status} {body:?}").into())
-}
-
-/// The present answer of a host.
-pub(super) async fn get(port: u16, host: &str) -> Result<(u16, String), BoxError> {
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
-    let request = client.get(format!("http://127.0.0.1:{port}/")).header("Host", format!("{host}:{port}"));
-    let response = request.send().await?;
-    Ok((response.status().as_u16(), response.text().await?))
 }
 
 /// The pids once there are exactly `count` processes.

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::process::{Child, Command};
 
-use super::{BoxError, check::get};
+use super::{BoxError, ask::get};
 
 /// A daemon on a data folder.
 pub(super) struct Process {

@@ -1,5 +1,6 @@
 //! `deisd quickstart`: from nothing to a live app, each step shown as a person would type it.
 
+mod ask;
 mod check;
 mod daemon;
 mod sample;
@@ -11,12 +12,7 @@ use std::{
     process::ExitCode,
 };
 
-use crate::{
-    compose::Daemon,
-    serve::{stop_apps, stop_signal},
-    settings::Settings,
-    telemetry,
-};
+use crate::{compose::Daemon, down::stop_apps, settings::Settings, signals::stop_signal, telemetry};
 use sample::{PYTHON, STATIC, Sample};
 use shell::Shell;
 
@@ -120,7 +116,7 @@ async fn known(daemon: &Daemon, shell: &Shell, profile: &Path, url: &str) -> Res
 async fn wait_live(daemon: &Daemon) -> Result<(), BoxError> {
     let port = daemon.info.ports.http;
     for _ in 0..300 {
-        if check::get(port, &format!("{APP}.{}", daemon.info.domain))
+        if ask::get(port, &format!("{APP}.{}", daemon.info.domain))
             .await
             .is_ok_and(|(status, _)| status == 200)
         {

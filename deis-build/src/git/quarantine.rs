@@ -12,7 +12,7 @@ use gix_pack::bundle::write::{Options, Outcome};
 
 use super::{
     error::{GitError, Result},
-    receive::Limits,
+    limits::Limits,
 };
 
 /// How the folders are named, so that a start after a kill finds them.

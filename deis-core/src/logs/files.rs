@@ -5,7 +5,6 @@
 //! that ended last, for a day at most; `forget` removes everything of an app that no longer runs.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -17,11 +16,11 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::watch;
 
-use super::follow::{Follower, Tailing};
+use super::follow::{Follower, Readers, Tailing, blocking};
 use crate::{
     local::folder,
-    model::{AppRef, AppUid, LogLine, LogQuery},
-    port::{BoxError, LogError, LogStore, LogStream},
+    model::{AppRef, LogLine, LogQuery},
+    port::{LogError, LogStore, LogStream},
 };
 
 /// Largest file of platform lines; there are two.
@@ -37,8 +36,6 @@ pub struct FileLogs {
     /// Those of an app end when its sender goes.
     readers: Readers,
 }
-
-pub(super) type Readers = Arc<Mutex<BTreeMap<AppUid, watch::Sender<()>>>>;
 
 impl FileLogs {
     /// Logs below the run folder of the local scheduler.
@@ -122,11 +119,4 @@ fn write(folder: &Path, lines: &[LogLine]) -> io::Result<()> {
         fs::rename(&path, folder.join("log.1"))?;
     }
     File::options().create(true).append(true).mode(0o600).open(path)?.write_all(&bytes)
-}
-
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, LogError> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(BoxError::from);
-    done.and_then(|result| result.map_err(BoxError::from)).map_err(LogError::Unavailable)
 }

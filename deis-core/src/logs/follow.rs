@@ -10,6 +10,7 @@ use std::{
         unix::fs::{DirBuilderExt as _, MetadataExt as _},
     },
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -17,16 +18,13 @@ use futures_util::{Stream, stream};
 use rustix::fs::inotify;
 use tokio::{io::unix::AsyncFd, sync::watch, time::sleep};
 
-use super::{
-    files::{Readers, blocking},
-    ring::selects,
-};
+use super::ring::selects;
 use crate::{
     local::{
         readable::readable,
         shim::{Identity, parse_line},
     },
-    model::{LogLevel, LogLine, LogSource, ProcessType},
+    model::{AppUid, LogLevel, LogLine, LogSource, ProcessType},
     port::{BoxError, LogError},
 };
 
@@ -180,6 +178,9 @@ impl Source {
     }
 }
 
+/// Who follows which app: those of an app end when its sender goes.
+pub(super) type Readers = Arc<Mutex<BTreeMap<AppUid, watch::Sender<()>>>>;
+
 /// A follower as a stream.
 pub(super) struct Tailing {
     follower: Follower,
@@ -249,4 +250,12 @@ fn open(path: &Path) -> io::Result<Option<File>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         file => file.map(Some),
     }
+}
+
+/// Reads and writes files off the async threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, LogError> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(BoxError::from);
+    done.and_then(|result| result.map_err(BoxError::from)).map_err(LogError::Unavailable)
 }

@@ -1,0 +1,28 @@
+//! How much a push may bring.
+
+/// How much a push may bring.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of the pack as sent.
+    pub pack_bytes: u64,
+    /// Bytes of one object, unpacked.
+    pub object_bytes: usize,
+    /// Objects of the pack.
+    pub objects: u32,
+    /// Refs that may move in one push.
+    pub commands: usize,
+    /// Whether only fast-forwards are taken.
+    pub only_fast_forward: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pack_bytes: 2 << 30,
+            object_bytes: 512 << 20,
+            objects: 5_000_000,
+            commands: 1000,
+            only_fast_forward: false,
+        }
+    }
+}
