@@ -11,9 +11,10 @@ use async_trait::async_trait;
 use futures_util::{FutureExt as _, StreamExt as _};
 
 use crate::{
-    Error, Platform, Progress,
+    error::Error,
     model::{AppName, AppRef, LogLine, LogQuery, Timestamp},
     port::{ArtifactFolder, LogError, LogStore, LogStream, Unpacker},
+    service::{Platform, Progress},
     store::MemoryStore,
 };
 
