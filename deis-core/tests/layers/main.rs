@@ -97,7 +97,7 @@ fn an_import_that_is_turned_round_is_found() {
         ("logs/ring.rs", "macro_rules! m { () => { $crate::service::Platform } }", "service::Platform"),
         ("state/keys.rs", "use crate::port::{Key, Scheduler};", "port::Scheduler"),
         ("state/keys.rs", "use crate::port::*;", "port::*"),
-        ("conformance/sim/world.rs", "struct S { p: Option<crate::service::Platform> }", "service::Platform"),
+        ("conformance/sim/world.rs", "struct S { p: Option<crate::local::RouteTable> }", "local::RouteTable"),
         ("model/app.rs", "use crate::Platform;", "Platform"),
         ("model/app.rs", "pub(in crate::service) struct S;", "service"),
     ] {
