@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::rig::{PYTHON, Rig, STATIC, until};
+use super::rig::{PYTHON, Rig, STATIC, processes_with, until};
 
 /// Dense numbers, each release with an end.
 fn ledger_is_sound(rig: &Rig, app: &str) {
@@ -29,7 +29,7 @@ fn killed_in_the_middle_of_a_build() {
     let pids = rig.pids();
     work.commit(&[("bin/pre-compile", "#!/bin/sh\nsleep 5.4321\n")]);
     let mut push = spawn(&mut work.git_command(&["push", "deis", "main"]));
-    let building = || Command::new("pgrep").args(["-f", "sleep 5.4321"]).output().unwrap().status.success();
+    let building = || !processes_with("sleep 5.4321").is_empty();
     until("the build runs", building);
     rig.kill();
     until("no process of the build is left", || !building());

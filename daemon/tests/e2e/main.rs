@@ -9,3 +9,4 @@ mod kills;
 mod load;
 mod push;
 mod rig;
+mod web;

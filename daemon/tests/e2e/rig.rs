@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::web::ask;
+
 /// A running platform.
 pub(crate) struct Rig {
     folder: tempfile::TempDir,
@@ -103,15 +105,8 @@ impl Rig {
 
     /// The present answer for a host: status (0 without any) and body.
     pub(crate) fn get(&self, host: &str) -> (u16, String) {
-        let output = Command::new("curl")
-            .args(["-s", "-m", "20", "-w", "\n%{http_code}", "-H"])
-            .arg(format!("Host: {host}:{}", self.http))
-            .arg(format!("http://127.0.0.1:{}/", self.http))
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let (body, status) = text.rsplit_once('\n').unwrap_or(("", "0"));
-        (status.trim().parse().unwrap_or(0), body.to_owned())
+        let answer = ask(self.http, "GET", "/", &[("Host", &format!("{host}:{}", self.http))], None);
+        (answer.status, answer.body)
     }
 
     /// The pids of all apps' processes, as their supervisors recorded them.
@@ -270,6 +265,16 @@ fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+/// The command lines of this machine's processes that contain these words.
+pub(crate) fn processes_with(words: &str) -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|p| fs::read_to_string(p.path().join("cmdline")).ok())
+        .map(|line| line.replace('\0', " "))
+        .filter(|line| line.contains(words))
+        .collect()
 }
 
 /// Waits until something holds; a minute is long enough for everything here.

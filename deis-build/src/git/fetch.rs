@@ -13,6 +13,8 @@ use super::{
 ///
 /// Blocks, also for the network: call it off the async threads. Returns the commit that was written.
 pub fn fetch_remote(url: &str, reference: Option<&str>, folder: &Path, cancel: &AtomicBool) -> Result<Oid> {
+    // The transport takes the process's TLS provider and panics without one; one that is there already stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let failed = |reason: String| GitError::Fetch { url: url.to_owned(), reason };
     let scratch = tempfile::tempdir()?;
     // Alone and without history first; a server need not hand out a commit by its id, nor know a short one.

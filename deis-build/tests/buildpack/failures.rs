@@ -1,10 +1,10 @@
 //! Builds that end badly say why and leave nothing.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use deis_build::BuildError;
 
-use crate::workshop::Workshop;
+use crate::workshop::{Workshop, processes_with};
 
 const YES: (&str, &str) = ("detect", "echo Mine");
 const FILES: [(&str, &str); 1] = [("Procfile", "web: x\n")];
@@ -47,8 +47,7 @@ async fn a_build_ends_at_its_limit_with_everything_it_started() {
     let (error, _) = failure(&shop, &FILES).await;
     assert!(matches!(error, BuildError::TooLong(2)), "{error:?}");
     assert!(error.hint().is_some());
-    let left = Command::new("pgrep").args(["-f", &format!("sleep {mark}")]).output().unwrap();
-    assert!(!left.status.success(), "{}", String::from_utf8_lossy(&left.stdout));
+    assert_eq!(processes_with(&format!("sleep {mark}")), Vec::<String>::new());
     shop.is_clean();
 }
 
@@ -58,8 +57,7 @@ async fn a_background_process_does_not_hold_a_build_up() {
     let mark = format!("8{}.25", std::process::id());
     shop.pack("mine", &[YES, ("compile", &format!("sleep {mark} > /dev/null 2>&1 &"))]);
     shop.build(&FILES).await.map_err(|(e, _)| e).unwrap();
-    let left = Command::new("pgrep").args(["-f", &format!("sleep {mark}")]).output().unwrap();
-    assert!(!left.status.success());
+    assert_eq!(processes_with(&format!("sleep {mark}")), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,6 +60,8 @@ async fn what_cannot_be_fetched_is_said() {
         ("http://127.0.0.1/x.git".to_owned(), "not allowed here: use a git URL over https, file"),
         ("ext::sh -c true".to_owned(), "not allowed here"),
         ("/etc".to_owned(), "not allowed here"),
+        // Nobody listens there, and nothing speaks TLS: an answer for people, not the end of the build's process.
+        ("https://127.0.0.1:1/x.git".to_owned(), "refused"),
         (format!("file://{here}nowhere"), "nowhere"),
         (format!("file://{here}plain"), "no buildpack: it has no executable bin/compile"),
         (format!("file://{here}plain#v9"), "v9"),

@@ -176,3 +176,13 @@ pub(crate) fn write(folder: &Path, name: &str, text: &str) {
     let mode = if name.starts_with("bin/") { 0o755 } else { 0o644 };
     fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
 }
+
+/// The command lines of this machine's processes that contain these words.
+pub(crate) fn processes_with(words: &str) -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|p| fs::read_to_string(p.path().join("cmdline")).ok())
+        .map(|line| line.replace('\0', " "))
+        .filter(|line| line.contains(words))
+        .collect()
+}

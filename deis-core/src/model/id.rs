@@ -127,19 +127,8 @@ impl Timestamp {
     /// ```
     pub fn to_rfc3339(self) -> String {
         let seconds = self.0.div_euclid(1000);
-        let (days, time) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-        // Days to a civil date, counting years from March so that the leap day is the last of its year.
-        let shifted = days + 719_468;
-        let era = shifted.div_euclid(146_097);
-        let day_of_era = shifted.rem_euclid(146_097);
-        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let march_month = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-        let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
-        let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+        let end = if seconds < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        jiff::Timestamp::from_second(seconds).unwrap_or(end).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a scheduler finds that starts where another one ended.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use deis_core::{Generation, Instance, ProcessType, local::LocalProcess, port::Scheduler};
 
-use crate::support::{Machine, eventually, processes_of, serve, tree, web, workload};
+use crate::support::{Machine, eventually, kill, processes_of, serve, tree, web, workload};
 
 fn pids(processes: &[LocalProcess]) -> Vec<u32> {
     processes.iter().map(|p| p.pid).collect()
@@ -51,7 +51,7 @@ async fn an_adopted_instance_that_ends_is_started_again_once_its_template_is_kno
     let second = machine.open().await;
     machine.apply(&second, 1, web(serve())).await;
     let before = second.processes(&machine.app);
-    Command::new("kill").args(["-9", &before[0].pid.to_string()]).status().unwrap();
+    kill("KILL", before[0].pid);
     eventually("the same instance with another process", || async {
         let now = second.processes(&machine.app);
         (now.len() == 1 && now[0].instance == ready.name && now[0].pid != before[0].pid).then_some(())
@@ -68,7 +68,7 @@ async fn an_instance_that_ended_unwatched_is_replaced() {
     let ready = machine.found(&first, "a ready instance", Instance::is_ready).await;
     let pid = first.processes(&machine.app)[0].pid;
     drop(first);
-    Command::new("kill").arg(pid.to_string()).status().unwrap();
+    kill("TERM", pid);
     let folder = machine.app_dir().join(ready.name.as_str());
     eventually("its end is written down", || async { folder.join("exit.json").exists().then_some(()) }).await;
     let second = machine.open().await;
@@ -90,7 +90,7 @@ async fn a_killed_shim_takes_its_app_with_it() {
     let kill_shim = |name: &str| {
         let lock = fs::read(machine.app_dir().join(name).join("lock")).unwrap();
         let who: serde_json::Value = serde_json::from_slice(&lock).unwrap();
-        Command::new("kill").args(["-9", &who["pid"].to_string()]).status().unwrap();
+        kill("KILL", &who["pid"]);
     };
     let app = first.processes(&machine.app)[0].pid;
     kill_shim(ready.name.as_str());

@@ -1,13 +1,13 @@
 //! Apps that do what apps must not do, and what is told of it.
 
-use std::{collections::BTreeMap, fs, process::Command, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use deis_core::{
     Cause, ExecCheck, Exit, HttpCheck, Instance, InstanceState, Probe, ProcessType,
     port::{Scheduler, SchedulerError},
 };
 
-use crate::support::{Machine, eventually, processes_of, python, serve, web, workload};
+use crate::support::{Machine, eventually, kill, processes_of, python, serve, web, workload};
 
 fn is_failing(instance: &Instance) -> bool {
     matches!(instance.state, InstanceState::Failing { .. })
@@ -287,7 +287,7 @@ async fn one_that_stops_listening_leaves_the_rotation_when_it_ends() {
     machine.apply(&scheduler, 1, web(serve())).await;
     let ready = machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
     let pid = scheduler.processes(&machine.app)[0].pid;
-    Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+    kill("KILL", pid);
     machine.found(&scheduler, "unready", |i| i.state == InstanceState::Unready).await;
     let again = machine.found(&scheduler, "ready again", Instance::is_ready).await;
     assert_eq!(again.name, ready.name, "it is the same instance, started again");

@@ -156,7 +156,7 @@ impl Drop for Machine {
                 || fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c.starts_with(b"deis-shim"));
             let begun = Instant::now();
             while is_shim() && begun.elapsed() < Duration::from_secs(10) {
-                let _ = Command::new("kill").arg(pid).output();
+                kill("TERM", pid);
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
@@ -225,6 +225,11 @@ where
         assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Sends a signal with the shell's own `kill`, which every machine has.
+pub(crate) fn kill(signal: &str, pid: impl std::fmt::Display) {
+    Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).output().unwrap();
 }
 
 /// Command lines of all processes that work below this folder.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Caller;
-use crate::rig::Rig;
+use crate::{rig::Rig, web::ask};
 
 #[test]
 fn the_first_user_rules_and_registers_the_others() {
@@ -108,11 +108,7 @@ fn who_is_let_in() {
     assert_eq!(ann.get("/v2/nothing/here"), (404, json!({"detail": "Not found."})));
     assert_eq!(nobody.get("/healthz"), (200, json!("OK")));
     assert_eq!(nobody.get("/readiness"), (200, json!("OK")));
-    let output = std::process::Command::new("curl")
-        .args(["-s", "-i", &format!("http://127.0.0.1:{}/v2/apps", rig.http)])
-        .output()
-        .unwrap();
-    let head = String::from_utf8_lossy(&output.stdout).to_lowercase();
+    let head = ask(rig.http, "GET", "/v2/apps", &[], None).head;
     for line in ["deis_api_version: 2.3", "www-authenticate: token", "x-content-type-options: nosniff"] {
         assert!(head.contains(line), "{line:?} is missing in {head}");
     }

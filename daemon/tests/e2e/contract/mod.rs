@@ -8,11 +8,9 @@ mod keys;
 mod releases;
 mod scale;
 
-use std::process::Command;
-
 use serde_json::Value;
 
-use super::rig::Rig;
+use super::{rig::Rig, web::ask};
 
 /// Somebody who calls the API of a platform.
 pub(super) struct Caller<'a> {
@@ -60,19 +58,17 @@ impl<'a> Caller<'a> {
 
     /// Status and body; a body that is no JSON comes as a string.
     pub(super) fn call(&self, method: &str, path: &str, body: Option<&str>) -> (u16, Value) {
-        let mut curl = Command::new("curl");
-        curl.args(["-s", "-m", "60", "-w", "\n%{http_code}", "-X", method, "--path-as-is"]);
+        let authorization = format!("token {}", self.token);
+        let mut headers = Vec::new();
         if !self.token.is_empty() {
-            curl.arg("-H").arg(format!("Authorization: token {}", self.token));
+            headers.push(("Authorization", authorization.as_str()));
         }
-        if let Some(body) = body {
-            curl.args(["-H", "Content-Type: application/json", "--data-binary", body]);
+        if body.is_some() {
+            headers.push(("Content-Type", "application/json"));
         }
-        let output = curl.arg(format!("http://127.0.0.1:{}{path}", self.rig.http)).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let (body, status) = text.rsplit_once('\n').unwrap();
-        let body = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()));
-        (status.parse().unwrap(), body)
+        let answer = ask(self.rig.http, method, path, &headers, body);
+        let body = serde_json::from_str(&answer.body).unwrap_or(Value::String(answer.body));
+        (answer.status, body)
     }
 
     /// Posts each body and expects each status, and each text somewhere in the answer.
