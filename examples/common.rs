@@ -26,7 +26,7 @@ pub fn files_in(folder: &Path) -> Unpacker {
 /// A running platform that keeps everything below `folder`.
 pub async fn platform(folder: &Path) -> Result<(Platform, Workers)> {
     let files = folder.join("app");
-    std::fs::create_dir(&files)?;
+    tokio::fs::create_dir(&files).await?;
     let wake = Wake::default();
     let options = LocalOptions::new(folder.join("run"), files_in(&files)).with_wake(wake.clone());
     let platform = Platform::builder()
@@ -57,6 +57,7 @@ pub fn worker() -> Result<BuildSpec> {
 }
 
 /// The clock of the examples.
+#[allow(clippy::disallowed_methods, reason = "somebody must ask for the time, and here it is the program")]
 pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))

@@ -1,6 +1,6 @@
 //! The whole engine in a program of your own: an app, a release, a process, a request, and away with it.
 
-use std::{fs, sync::Arc};
+use std::sync::Arc;
 
 use deis_core::{
     Actor, AppName, BuildSpec, Digest, Endpoints, Platform, ProcessType, Username,
@@ -21,8 +21,8 @@ fn main() -> Result<()> {
 async fn run() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let files = folder.path().join("app");
-    fs::create_dir(&files)?;
-    fs::write(files.join("index.html"), "hello from an embedded platform\n")?;
+    tokio::fs::create_dir(&files).await?;
+    tokio::fs::write(files.join("index.html"), "hello from an embedded platform\n").await?;
 
     let (endpoints, wake) = (Endpoints::default(), Wake::default());
     let options = LocalOptions::new(folder.path().join("run"), files_in(&files))

@@ -2,12 +2,16 @@
 //!
 //! The engine is in `deis_core`, building in `deis_build`; here they meet HTTP, SSH and a command line.
 
+#[allow(clippy::disallowed_methods, reason = "secrets are read before the listeners are up")]
 pub mod accounts;
 pub mod api;
 pub mod args;
+#[allow(clippy::disallowed_methods, reason = "the client does one thing at a time")]
 pub mod client;
+#[allow(clippy::disallowed_methods, reason = "the one place that asks for the time")]
 pub mod clock;
 pub mod compose;
+#[allow(clippy::disallowed_methods, reason = "the data folder is opened before the listeners are up")]
 pub mod datadir;
 mod down;
 mod dto;
@@ -15,8 +19,10 @@ pub mod git;
 mod metrics;
 pub mod proxy;
 pub mod push;
+#[allow(clippy::disallowed_methods, reason = "one person watches one thing after the other")]
 mod quickstart;
 mod serve;
+#[allow(clippy::disallowed_methods, reason = "settings are read before anything else runs")]
 pub mod settings;
 mod signals;
 pub mod static_server;

@@ -87,13 +87,19 @@ pub mod conformance;
 mod endpoints;
 mod error;
 #[cfg(feature = "local")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a scheduler of processes is made of small files on the local disk"
+)]
 pub mod local;
+#[allow(clippy::disallowed_methods, reason = "log files are read and written on threads of their own")]
 pub mod logs;
 pub mod model;
 pub mod plan;
 pub mod port;
 pub mod service;
 pub mod state;
+#[allow(clippy::disallowed_methods, reason = "an embedded database is opened before anything else runs")]
 pub mod store;
 
 pub use endpoints::{EndpointInfo, Endpoints, Lease};

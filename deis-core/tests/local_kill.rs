@@ -4,6 +4,7 @@
 //! embedder's `main`.
 
 #![allow(clippy::unwrap_used, clippy::future_not_send, reason = "a test that cannot go on shall end")]
+#![allow(clippy::disallowed_methods, reason = "a test may block, and has nobody to take the time from")]
 
 #[path = "local_machine/support.rs"]
 #[expect(dead_code, reason = "the other tests use the rest")]

@@ -3,6 +3,7 @@
 //! This executable is also the process that writes and is killed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall end")]
+#![allow(clippy::disallowed_methods, reason = "a test may block, and has nobody to take the time from")]
 
 use std::{
     io::{BufRead as _, BufReader},

@@ -36,6 +36,7 @@ mod sqlite {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "a test may block")]
     fn files_of_others_are_left_alone() {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let path = |name: &str| folder.path().join(name);

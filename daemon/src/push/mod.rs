@@ -2,6 +2,7 @@
 
 mod deploy;
 mod recover;
+#[allow(clippy::disallowed_methods, reason = "git is synchronous and runs on threads that may block")]
 mod repos;
 
 use std::{

@@ -1,6 +1,7 @@
 //! The whole platform as a person meets it: a real daemon, the real client, the real git, real processes.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall end")]
+#![allow(clippy::disallowed_methods, reason = "a test may block, and has nobody to take the time from")]
 
 mod bad_input;
 mod client;

@@ -1,6 +1,7 @@
 //! What the server side of git takes and what it refuses, with packs made by the real git and packs made to hurt.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall end")]
+#![allow(clippy::disallowed_methods, reason = "a test may block, and has nobody to take the time from")]
 
 mod client;
 mod receive;

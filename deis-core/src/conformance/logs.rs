@@ -143,3 +143,28 @@ pub async fn what_is_kept_is_bounded(s: Subject) {
     assert!(!all.is_empty() && all.len() < written, "{} of {written} lines are kept", all.len());
     assert!(all.last().is_some_and(|line| line.text.starts_with("59.999 ")));
 }
+
+/// Hands the names of all cases of [`conformance::logs`](crate::conformance::logs) to a macro of yours, after
+/// whatever else it shall get: what a new log store forgets to run does not compile out of sight.
+///
+/// ```
+/// macro_rules! count {
+///     ($($case:ident)*) => { [$(stringify!($case)),*].len() };
+/// }
+/// assert_eq!(deis_core::log_cases!(count;), 8);
+/// ```
+#[macro_export]
+macro_rules! log_cases {
+    ($with:ident; $($own:tt)*) => {
+        $with! { $($own)*
+            the_newest_lines_come_in_order
+            a_process_type_is_selected
+            following_goes_on
+            following_selects
+            an_unknown_app_has_no_lines
+            forgetting_is_complete
+            a_slow_reader_holds_up_nobody
+            what_is_kept_is_bounded
+        }
+    };
+}

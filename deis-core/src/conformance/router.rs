@@ -84,3 +84,25 @@ pub async fn apps_are_apart(s: Subject) {
     s.withdraw(&one).await.expect("it is withdrawn");
     assert_eq!(fence(&s, &two).await, Some((1, 1)));
 }
+
+/// Hands the names of all cases of [`conformance::router`](crate::conformance::router) to a macro of yours, after
+/// whatever else it shall get: what a new router forgets to run does not compile out of sight.
+///
+/// ```
+/// macro_rules! count {
+///     ($($case:ident)*) => { [$(stringify!($case)),*].len() };
+/// }
+/// assert_eq!(deis_core::router_cases!(count;), 5);
+/// ```
+#[macro_export]
+macro_rules! router_cases {
+    ($with:ident; $($own:tt)*) => {
+        $with! { $($own)*
+            publishing_is_remembered
+            older_routes_are_stale
+            withdrawal_is_final
+            an_unknown_app_can_be_withdrawn
+            apps_are_apart
+        }
+    };
+}

@@ -200,3 +200,30 @@ pub async fn an_unknown_app_is_idle(s: Subject) {
     let seen = s.observe(&app, TaskKind::Build).await;
     assert_eq!(seen, TaskObservation { fence: Attempt(0), older_running: false, state: TaskState::Unknown });
 }
+
+/// Hands the names of all cases of [`conformance::runner`](crate::conformance::runner) to a macro of yours, after
+/// whatever else it shall get: what a new task runner forgets to run does not compile out of sight.
+///
+/// ```
+/// macro_rules! count {
+///     ($($case:ident)*) => { [$(stringify!($case)),*].len() };
+/// }
+/// assert_eq!(deis_core::runner_cases!(count;), 10);
+/// ```
+#[macro_export]
+macro_rules! runner_cases {
+    ($with:ident; $($own:tt)*) => {
+        $with! { $($own)*
+            output_and_end_are_told
+            the_same_attempt_runs_once
+            attempts_fence
+            stopping_fences
+            an_older_attempt_that_runs_is_seen
+            stopping_everything_is_final
+            the_limit_ends_a_task
+            a_stalled_receiver_does_not_hold_up_the_limit
+            a_gone_receiver_does_not_fail_the_task
+            an_unknown_app_is_idle
+        }
+    };
+}

@@ -277,3 +277,32 @@ pub async fn a_newer_workload_supersedes(s: Subject) {
     s.apply(&app, 3, &[("web", 2, "c", &s.serves)]).await;
     s.settled(&app, "c", 2).await;
 }
+
+/// Hands the names of all cases of [`conformance::scheduler`](crate::conformance::scheduler) to a macro of yours, after
+/// whatever else it shall get: what a new scheduler forgets to run does not compile out of sight.
+///
+/// ```
+/// macro_rules! count {
+///     ($($case:ident)*) => { [$(stringify!($case)),*].len() };
+/// }
+/// assert_eq!(deis_core::scheduler_cases!(count;), 12);
+/// ```
+#[macro_export]
+macro_rules! scheduler_cases {
+    ($with:ident; $($own:tt)*) => {
+        $with! { $($own)*
+            instances_become_ready
+            generations_fence
+            scaling_touches_nobody_else
+            rolling_leaves_no_gap
+            a_broken_template_leaves_the_old_serving
+            silence_is_not_readiness
+            a_missing_type_leaves
+            eviction_replaces_first
+            leaving_waits_for_requests
+            removal_is_final
+            an_unknown_app_is_empty
+            a_newer_workload_supersedes
+        }
+    };
+}

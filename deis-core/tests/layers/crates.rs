@@ -77,3 +77,40 @@ fn a_dependency_that_is_turned_round_is_found() {
     let own = manifest("deis-core", "[dev-dependencies]\ndeis-core = { path = \".\" }");
     assert_eq!(wrong_dependencies("deis-core", &own), Vec::<String>::new());
 }
+
+/// Named without a call, each for a reason that stands in its manifest.
+const SWITCHES: [(&str, &str); 1] = [("deis-build", "reqwest")];
+
+/// The dependencies of a crate that its sources never name.
+fn unused(folder: &str, manifest: &str, sources: &str) -> Vec<String> {
+    let manifest: Table = manifest.parse().expect("the manifest is TOML");
+    let named = |name: &str| {
+        let name = name.replace('-', "_");
+        sources.match_indices(&name).any(|(at, _)| {
+            let before = sources[..at].chars().next_back();
+            let after = &sources[at + name.len()..];
+            before.is_none_or(|c| !c.is_alphanumeric() && c != '_')
+                && (after.starts_with("::") || after.starts_with('!') || after.starts_with(';'))
+        })
+    };
+    let dependencies = manifest.get("dependencies").and_then(|d| d.as_table());
+    let names = dependencies.into_iter().flat_map(Table::keys);
+    names.filter(|name| !named(name) && !SWITCHES.contains(&(folder, name))).cloned().collect()
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for (folder, _) in CRATES {
+        let root = workspace.join(folder);
+        let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+        let mut sources = String::new();
+        super::visit(&root, &mut |path| {
+            if !path.components().any(|part| part.as_os_str() == "tests") {
+                sources.push_str(&fs::read_to_string(path).unwrap());
+            }
+        });
+        assert_eq!(unused(folder, &manifest, &sources), Vec::<String>::new(), "{folder}");
+    }
+    assert_eq!(unused("x", "[dependencies]\na-b = '1'\nc = '1'", "use a_bc::x; abc::d; c::e"), ["a-b"]);
+}

@@ -29,11 +29,7 @@ mod scheduler {
         }
     }
 
-    cases!(scheduler, subject:
-        instances_become_ready generations_fence scaling_touches_nobody_else rolling_leaves_no_gap
-        a_broken_template_leaves_the_old_serving silence_is_not_readiness a_missing_type_leaves
-        eviction_replaces_first leaving_waits_for_requests removal_is_final an_unknown_app_is_empty
-        a_newer_workload_supersedes);
+    deis_core::scheduler_cases!(cases; scheduler, subject:);
 }
 
 mod runner {
@@ -60,11 +56,7 @@ mod runner {
         }
     }
 
-    cases!(runner, subject:
-        output_and_end_are_told the_same_attempt_runs_once attempts_fence stopping_fences
-        an_older_attempt_that_runs_is_seen stopping_everything_is_final the_limit_ends_a_task
-        a_stalled_receiver_does_not_hold_up_the_limit a_gone_receiver_does_not_fail_the_task
-        an_unknown_app_is_idle);
+    deis_core::runner_cases!(cases; runner, subject:);
 }
 
 mod router {
@@ -79,9 +71,7 @@ mod router {
         Arc::new(RouteTable::new(None))
     }
 
-    cases!(router, subject:
-        publishing_is_remembered older_routes_are_stale withdrawal_is_final an_unknown_app_can_be_withdrawn
-        apps_are_apart);
+    deis_core::router_cases!(cases; router, subject:);
 }
 
 mod file_logs {
@@ -96,10 +86,7 @@ mod file_logs {
         Arc::new(FileLogs::new(machine.run_dir()))
     }
 
-    cases!(logs, subject:
-        the_newest_lines_come_in_order a_process_type_is_selected following_goes_on following_selects
-        an_unknown_app_has_no_lines forgetting_is_complete a_slow_reader_holds_up_nobody
-        what_is_kept_is_bounded);
+    deis_core::log_cases!(cases; logs, subject:);
 }
 
 mod ring_logs {
@@ -114,8 +101,5 @@ mod ring_logs {
         Arc::new(RingLogs::default())
     }
 
-    cases!(logs, subject:
-        the_newest_lines_come_in_order a_process_type_is_selected following_goes_on following_selects
-        an_unknown_app_has_no_lines forgetting_is_complete a_slow_reader_holds_up_nobody
-        what_is_kept_is_bounded);
+    deis_core::log_cases!(cases; logs, subject:);
 }
