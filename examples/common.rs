@@ -6,36 +6,26 @@ use deis_core::{
     Actor, AppHandle, AppName, BuildSpec, Digest, Platform, ProcessType, Timestamp, Username, Workers,
     local::{LocalOptions, LocalRunner, LocalScheduler, RouteTable},
     logs::FileLogs,
-    port::{ArtifactFolder, Unpacker, Wake},
+    port::{Wake, unpacked_at},
     store::MemoryStore,
 };
-use futures_util::FutureExt as _;
 
 /// Any error will do for an example.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
-
-/// Finds the files of every artifact in `folder`: an embedder who has files already unpacks nothing.
-pub fn files_in(folder: &Path) -> Unpacker {
-    let path = folder.to_path_buf();
-    Arc::new(move |_| {
-        let path = path.clone();
-        async move { Ok(ArtifactFolder { path, lease: None }) }.boxed()
-    })
-}
 
 /// A running platform that keeps everything below `folder`.
 pub async fn platform(folder: &Path) -> Result<(Platform, Workers)> {
     let files = folder.join("app");
     tokio::fs::create_dir(&files).await?;
     let wake = Wake::default();
-    let options = LocalOptions::new(folder.join("run"), files_in(&files)).with_wake(wake.clone());
+    let options = LocalOptions::new(folder.join("run"), unpacked_at(&files)).with_wake(wake.clone());
     let platform = Platform::builder()
         .store(Arc::new(MemoryStore::new()))
         .scheduler(Arc::new(LocalScheduler::open(options.clone()).await?))
         .runner(Arc::new(LocalRunner::open(options).await?))
         .router(Arc::new(RouteTable::new(None)))
         .logs(Arc::new(FileLogs::new(folder.join("run"))))
-        .unpacker(files_in(&files))
+        .unpacker(unpacked_at(&files))
         .wake(wake)
         .clock(Arc::new(now))
         .build()?;
@@ -59,6 +49,10 @@ pub fn worker() -> Result<BuildSpec> {
 /// The clock of the examples.
 #[allow(clippy::disallowed_methods, reason = "somebody must ask for the time, and here it is the program")]
 pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now().into()
 }
+
+/// The README's program, compiled as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

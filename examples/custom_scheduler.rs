@@ -7,9 +7,9 @@ use deis_core::{
     AppRef, Artifact, Digest, Endpoints, InstanceName, Observation, Workload,
     conformance::scheduler::{self as suite, Subject},
     local::{LocalOptions, LocalScheduler, shim},
-    port::{Scheduler, SchedulerError},
+    port::{Scheduler, SchedulerError, unpacked_at},
 };
-use deis_examples::{Result, files_in};
+use deis_examples::Result;
 
 /// Wraps any scheduler.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ async fn run() -> Result<()> {
     macro_rules! cases {
         ($($case:ident)*) => { $(
             let endpoints = Endpoints::default();
-            let options = LocalOptions::new(folder.path().join(stringify!($case)), files_in(&files))
+            let options = LocalOptions::new(folder.path().join(stringify!($case)), unpacked_at(&files))
                 .with_endpoints(endpoints.clone());
             let scheduler = Arc::new(Talkative(LocalScheduler::open(options).await?));
             suite::$case(Subject {

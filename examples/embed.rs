@@ -6,10 +6,10 @@ use deis_core::{
     Actor, AppName, BuildSpec, Digest, Endpoints, Platform, ProcessType, Username,
     local::{LocalOptions, LocalRunner, LocalScheduler, RouteTable, shim},
     logs::RingLogs,
-    port::Wake,
+    port::{Wake, unpacked_at},
     store::SqliteStore,
 };
-use deis_examples::{Result, files_in, now};
+use deis_examples::{Result, now};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn main() -> Result<()> {
@@ -25,7 +25,7 @@ async fn run() -> Result<()> {
     tokio::fs::write(files.join("index.html"), "hello from an embedded platform\n").await?;
 
     let (endpoints, wake) = (Endpoints::default(), Wake::default());
-    let options = LocalOptions::new(folder.path().join("run"), files_in(&files))
+    let options = LocalOptions::new(folder.path().join("run"), unpacked_at(&files))
         .with_endpoints(endpoints.clone())
         .with_wake(wake.clone());
     let platform = Platform::builder()
@@ -34,7 +34,7 @@ async fn run() -> Result<()> {
         .runner(Arc::new(LocalRunner::open(options).await?))
         .router(Arc::new(RouteTable::new(None)))
         .logs(Arc::new(RingLogs::new(1000)))
-        .unpacker(files_in(&files))
+        .unpacker(unpacked_at(&files))
         .wake(wake)
         .clock(Arc::new(now))
         .build()?;

@@ -1,6 +1,6 @@
 //! Numbers and identifiers that order things or tell them apart.
 
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -129,6 +129,19 @@ impl Timestamp {
         let seconds = self.0.div_euclid(1000);
         let end = if seconds < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
         jiff::Timestamp::from_second(seconds).unwrap_or(end).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+}
+
+/// What a platform's clock makes of the time that its program asks for; before 1970 it is 1970.
+///
+/// ```
+/// # #[allow(clippy::disallowed_methods)]
+/// let now: deis_core::Timestamp = std::time::SystemTime::now().into();
+/// ```
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 }
 

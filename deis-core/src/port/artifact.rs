@@ -23,6 +23,19 @@ pub struct ArtifactFolder {
 pub type Unpacker =
     Arc<dyn Fn(Artifact) -> BoxFuture<'static, Result<ArtifactFolder, ArtifactError>> + Send + Sync>;
 
+/// An unpacker for somebody who has the files already: every artifact is this one folder.
+///
+/// ```
+/// let unpacker = deis_core::port::unpacked_at("/srv/blog");
+/// ```
+pub fn unpacked_at(folder: impl Into<PathBuf>) -> Unpacker {
+    let path = folder.into();
+    Arc::new(move |_| {
+        let folder = ArtifactFolder { path: path.clone(), lease: None };
+        Box::pin(std::future::ready(Ok(folder)))
+    })
+}
+
 /// Why an artifact cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

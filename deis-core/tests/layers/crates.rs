@@ -84,18 +84,19 @@ const SWITCHES: [(&str, &str); 1] = [("deis-build", "reqwest")];
 /// The dependencies of a crate that its sources never name.
 fn unused(folder: &str, manifest: &str, sources: &str) -> Vec<String> {
     let manifest: Table = manifest.parse().expect("the manifest is TOML");
-    let named = |name: &str| {
-        let name = name.replace('-', "_");
-        sources.match_indices(&name).any(|(at, _)| {
+    let written = |name: &str| {
+        sources.match_indices(name).any(|(at, _)| {
             let before = sources[..at].chars().next_back();
             let after = &sources[at + name.len()..];
             before.is_none_or(|c| !c.is_alphanumeric() && c != '_')
                 && (after.starts_with("::") || after.starts_with('!') || after.starts_with(';'))
         })
     };
+    // A few libraries drop the hyphen of their package.
+    let is_called = |name: &str| written(&name.replace('-', "_")) || written(&name.replace('-', ""));
     let dependencies = manifest.get("dependencies").and_then(|d| d.as_table());
     let names = dependencies.into_iter().flat_map(Table::keys);
-    names.filter(|name| !named(name) && !SWITCHES.contains(&(folder, name))).cloned().collect()
+    names.filter(|name| !is_called(name) && !SWITCHES.contains(&(folder, name))).cloned().collect()
 }
 
 #[test]
