@@ -31,6 +31,10 @@ pub(super) async fn add(
 ) -> Result<Answer<DomainDto>> {
     let text = payload.required("domain")?;
     let name = domain(&text, &state.info.domain).ok_or_else(|| ApiError::field("domain", INVALID))?;
+    if takes_platform(&name, &state.info.domain) {
+        let text = "This name belongs to the platform; name one below it, or one of your own.";
+        return Err(ApiError::field("domain", text));
+    }
     Ok(Answer(StatusCode::CREATED, app.domain_add(name).await?.into()))
 }
 
@@ -50,7 +54,7 @@ pub(super) async fn remove(
 fn domain(text: &str, platform: &str) -> Option<DomainName> {
     let text = text.strip_suffix('.').unwrap_or(text);
     let (wildcard, rest) = text.strip_prefix("*.").map_or((false, text), |rest| (true, rest));
-    let ascii = if rest.is_ascii() && !rest.contains("xn--") {
+    let ascii = if rest.is_ascii() && !rest.to_ascii_lowercase().contains("xn--") {
         rest.to_owned()
     } else {
         let strict = Uts46::new().to_ascii(
@@ -68,15 +72,27 @@ fn domain(text: &str, platform: &str) -> Option<DomainName> {
         return None;
     }
     let full = if wildcard { format!("*.{ascii}") } else { ascii };
-    let below =
-        full.to_ascii_lowercase().strip_suffix(platform).and_then(|p| p.strip_suffix('.')).map(str::to_owned);
-    let short = below.filter(|label| !label.contains(['.', '*']));
+    let lower = full.to_ascii_lowercase();
+    let below = lower.strip_suffix(&platform.to_ascii_lowercase()).and_then(|rest| rest.strip_suffix('.'));
+    let short = below.filter(|label| !label.contains(['.', '*'])).map(|label| full[..label.len()].to_owned());
     DomainName::new(short.unwrap_or(full)).ok()
+}
+
+/// Whether a name is the platform's own domain, or a wildcard that stands for whatever is right below that: the
+/// hosts of apps that are there no more, and of those to come.
+fn takes_platform(name: &DomainName, platform: &str) -> bool {
+    let (name, platform) = (name.as_str().to_ascii_lowercase(), platform.to_ascii_lowercase());
+    let above = |parent: &str| {
+        platform.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    name == platform || name.strip_prefix("*.").is_some_and(above)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::domain;
+    use deis_core::DomainName;
+
+    use super::{domain, takes_platform};
 
     fn ascii(text: &str) -> Option<String> {
         domain(text, "localhost").map(String::from)
@@ -93,6 +109,8 @@ mod tests {
             ("*.deis.example.com", "*.deis.example.com"),
             ("täst.de", "xn--tst-qla.de"),
             ("blog.localhost", "blog"),
+            ("Blog.LOCALHOST", "Blog"),
+            ("XN--TST-QLA.de", "xn--tst-qla.de"),
         ] {
             assert_eq!(ascii(text).as_deref(), Some(expected), "{text}");
         }
@@ -111,9 +129,22 @@ mod tests {
             "a..b",
             "a.com/path",
             "ab--c.com",
+            "XN--\u{61}-.de",
+            "XN--99999999.de",
             &long,
         ] {
             assert_eq!(ascii(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_platform_keeps_its_own_names() {
+        let taken = |name: &str| takes_platform(&DomainName::new(name).unwrap(), "Apps.example.com");
+        for own in ["apps.example.com", "*.apps.example.com", "*.APPS.example.com", "*.example.com"] {
+            assert!(taken(own), "{own}");
+        }
+        for free in ["blog", "*.blog.apps.example.com", "www.example.com", "*.other.com", "*.s.example.com"] {
+            assert!(!taken(free), "{free}");
         }
     }
 }

@@ -29,6 +29,8 @@ pub(super) enum ApiError {
     Field(String, Vec<String>),
     /// 409.
     Conflict(String),
+    /// 408.
+    Slow,
     /// 413.
     TooLarge,
     /// 415.
@@ -88,6 +90,7 @@ impl ApiError {
             Self::Bad(text) => (StatusCode::BAD_REQUEST, detail(&text)),
             Self::Field(name, texts) => (StatusCode::BAD_REQUEST, json!({name: texts})),
             Self::Conflict(text) => (StatusCode::CONFLICT, detail(&text)),
+            Self::Slow => (StatusCode::REQUEST_TIMEOUT, detail("The request did not come in time.")),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, detail("The request is too large.")),
             Self::MediaType(kind) => {
                 let text = format!("Unsupported media type \"{kind}\" in request.");

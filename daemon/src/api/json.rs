@@ -1,11 +1,14 @@
 //! JSON in and out, with the leniency that existing clients rely on.
 
+use std::time::Duration;
+
 use axum::{
-    body::Body,
+    body::{Body, Bytes, HttpBody as _},
     extract::{FromRequest, Request},
     http::{Response, StatusCode, header},
     response::IntoResponse,
 };
+use http_body_util::LengthLimitError;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -13,6 +16,8 @@ use super::error::{ApiError, Result};
 
 /// Largest body of an API request.
 const MOST: usize = 8 << 20;
+/// Longest wait for all of it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An answer with a status.
 #[derive(Debug)]
@@ -62,7 +67,7 @@ impl<S: Send + Sync> FromRequest<S> for Payload {
     async fn from_request(request: Request, _: &S) -> Result<Self> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
         let kind = kind.map(|k| k.split(';').next().unwrap_or(k).trim().to_ascii_lowercase());
-        let body = axum::body::to_bytes(request.into_body(), MOST).await.map_err(|_| ApiError::TooLarge)?;
+        let body = read(request.into_body(), PATIENCE).await?;
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
         }
@@ -115,6 +120,22 @@ impl Payload {
     }
 }
 
+/// The whole body. One that says that it is too large is refused unread, and one that does not come in time is given
+/// up: each would hold a connection for nothing.
+async fn read(body: Body, patience: Duration) -> Result<Bytes> {
+    if body.size_hint().lower() > MOST as u64 {
+        return Err(ApiError::TooLarge);
+    }
+    match tokio::time::timeout(patience, axum::body::to_bytes(body, MOST)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if std::error::Error::source(&error).is_some_and(|e| e.is::<LengthLimitError>()) => {
+            Err(ApiError::TooLarge)
+        }
+        Ok(Err(_)) => Err(ApiError::Bad("the request broke off".to_owned())),
+        Err(_) => Err(ApiError::Slow),
+    }
+}
+
 fn python_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "NoneType",
@@ -124,5 +145,27 @@ fn python_type(value: &Value) -> &'static str {
         Value::String(_) => "str",
         Value::Array(_) => "list",
         Value::Object(_) => "dict",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use futures_util::{StreamExt as _, stream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bodies_have_limits_of_size_and_time() {
+        let large = || Body::from_stream(stream::repeat_with(|| Ok::<_, io::Error>(vec![b' '; 1 << 20])));
+        assert!(matches!(read(large(), PATIENCE).await, Err(ApiError::TooLarge)));
+        let announced = Body::from(vec![b' '; MOST + 1]);
+        assert!(matches!(read(announced, PATIENCE).await, Err(ApiError::TooLarge)));
+        let stalled = Body::from_stream(stream::iter([Ok::<_, io::Error>("{")]).chain(stream::pending()));
+        assert!(matches!(read(stalled, Duration::from_millis(1)).await, Err(ApiError::Slow)));
+        let broken = Body::from_stream(stream::iter([Ok("{"), Err(io::Error::other("gone"))]));
+        assert!(matches!(read(broken, PATIENCE).await, Err(ApiError::Bad(_))));
+        assert_eq!(read(Body::from("{}"), PATIENCE).await.unwrap(), "{}");
     }
 }

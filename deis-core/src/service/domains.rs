@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// The names directly below a parent and whose they are: a wildcard and somebody else's name exclude each other.
+/// The names of a zone and whose they are: a wildcard and another app's name that it matches exclude each other.
 type Zone = BTreeMap<String, AppName>;
 
 impl AppHandle {
@@ -24,7 +24,11 @@ impl AppHandle {
     }
 
     /// Adds a domain, which no app may have. It is live at once, also in the middle of a rollout.
+    ///
+    /// [`Error::AlreadyExists`] if another app has it, or has a wildcard that matches it, or a name that it matches;
+    /// [`Error::Invalid`] for a reserved name and for a wildcard of a whole top-level domain.
     pub async fn domain_add(&self, name: DomainName) -> Result<Domain> {
+        self.must_be_free_for_apps(&name)?;
         change!(self, |state, edits| {
             let store = self.platform.store();
             let taken = || Error::AlreadyExists { what: "Domain", name: name.to_string() };
@@ -34,16 +38,17 @@ impl AppHandle {
             let now = self.platform.now();
             let owner = self.actor.name().clone();
             let domain = Domain { name: name.clone(), app: self.name().clone(), owner, created: now };
-            if let Some((label, parent)) = split(&name) {
-                let read = get::<Zone>(store, &keys::zone(&parent)).await?;
+            if let Some((full, apex)) = split(&name) {
+                let read = get::<Zone>(store, &keys::zone(&apex)).await?;
                 let mut zone = read.as_ref().map(|z| z.value.clone()).unwrap_or_default();
-                let others =
-                    |(known, app): (&String, &AppName)| app != self.name() && (label == "*" || known == "*");
-                if zone.iter().any(others) {
+                let clash = |(known, app): (&String, &AppName)| {
+                    app != self.name() && (matches(known, &full) || matches(&full, known))
+                };
+                if zone.iter().any(clash) {
                     return Err(taken());
                 }
-                zone.insert(label, self.name().clone());
-                edits.upsert(keys::zone(&parent), read.map(|z| z.revision), &zone);
+                zone.insert(full, self.name().clone());
+                edits.upsert(keys::zone(&apex), read.map(|z| z.revision), &zone);
             }
             edits.create(keys::domain(&name), &domain);
             edits.create(keys::app_domain(self.name(), &name), &domain);
@@ -67,15 +72,15 @@ impl AppHandle {
             };
             edits.delete(keys::app_domain(self.name(), name), own.revision);
             edits.delete(keys::domain(name), global.revision);
-            if let Some((label, parent)) = split(name)
-                && let Some(zone) = get::<Zone>(store, &keys::zone(&parent)).await?
+            if let Some((full, apex)) = split(name)
+                && let Some(zone) = get::<Zone>(store, &keys::zone(&apex)).await?
             {
                 let mut rest = zone.value;
-                rest.remove(&label);
+                rest.remove(&full);
                 if rest.is_empty() {
-                    edits.delete(keys::zone(&parent), zone.revision);
+                    edits.delete(keys::zone(&apex), zone.revision);
                 } else {
-                    edits.replace(keys::zone(&parent), zone.revision, &rest);
+                    edits.replace(keys::zone(&apex), zone.revision, &rest);
                 }
             }
             let now = self.platform.now();
@@ -85,10 +90,65 @@ impl AppHandle {
             write_head(&mut edits, &state, now, Some(self.actor.name()));
         })
     }
+
+    /// Names of the platform itself, and a wildcard that would take every name of a top-level domain, are for nobody.
+    fn must_be_free_for_apps(&self, name: &DomainName) -> Result<()> {
+        let lower = name.as_str().to_ascii_lowercase();
+        if self.platform.0.options.reserved_names.contains(&lower) {
+            return Err(Error::invalid("domain", format!("{name} is a reserved name.")));
+        }
+        if lower.strip_prefix("*.").is_some_and(|parent| !parent.contains('.')) {
+            let reason = format!("{name} is too wide: a wildcard needs at least two labels, as in *.example.com");
+            return Err(Error::invalid("domain", reason));
+        }
+        Ok(())
+    }
 }
 
-/// First label and parent of a full name; short names have no parent.
+/// A name in lower case, and its zone: the last two labels of what can be matched by a wildcard.
+///
+/// Wildcards have at least two labels after the star, so that names which one of them matches are in its zone,
+/// however deep they are; and one record per zone is what two additions at once get in each other's way with.
 pub(super) fn split(name: &DomainName) -> Option<(String, String)> {
     let lower = name.as_str().to_ascii_lowercase();
-    lower.split_once('.').map(|(label, parent)| (label.to_owned(), parent.to_owned()))
+    let (_, parent) = lower.split_once('.')?;
+    let (rest, last) = parent.rsplit_once('.')?;
+    let second = rest.rsplit('.').next()?;
+    let apex = format!("{second}.{last}");
+    Some((lower, apex))
+}
+
+/// Whether `wildcard` is one and stands for `name`, at any depth as routers match it.
+fn matches(wildcard: &str, name: &str) -> bool {
+    let parent = wildcard.strip_prefix("*.");
+    parent.and_then(|parent| name.strip_suffix(parent)).is_some_and(|rest| rest.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_match_at_any_depth_and_not_their_own_parent() {
+        for (wildcard, name, expected) in [
+            ("*.example.com", "www.example.com", true),
+            ("*.example.com", "a.b.example.com", true),
+            ("*.example.com", "*.b.example.com", true),
+            ("*.example.com", "example.com", false),
+            ("*.example.com", "badexample.com", false),
+            ("www.example.com", "www.example.com", false),
+        ] {
+            assert_eq!(matches(wildcard, name), expected, "{wildcard} {name}");
+        }
+    }
+
+    #[test]
+    fn whatever_a_wildcard_matches_is_in_its_zone() {
+        let zone = |name: &str| split(&DomainName::new(name).unwrap()).map(|(_, apex)| apex);
+        for name in ["*.example.com", "WWW.Example.com", "a.b.example.com", "*.b.example.com"] {
+            assert_eq!(zone(name).as_deref(), Some("example.com"), "{name}");
+        }
+        assert_eq!(zone("example.com"), None, "no wildcard can match it");
+        assert_eq!(zone("blog"), None);
+    }
 }

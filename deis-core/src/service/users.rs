@@ -122,7 +122,8 @@ impl Platform {
         Ok(user)
     }
 
-    /// Removes a user with keys and token; [`Error::Conflict`] while the user owns apps.
+    /// Removes a user with keys and token; [`Error::Conflict`] while the user owns apps, and for the last
+    /// administrator: without one nobody could ever register or be helped again.
     pub async fn cancel_user(&self, name: &Username) -> Result<()> {
         let read = self.stored_user(name).await?;
         let grants = scan::<Grant>(self.store(), &Scan::prefix(keys::user_apps(name))).await?;
@@ -133,6 +134,15 @@ impl Platform {
             return Err(Error::Conflict { reason });
         }
         let mut edits = Edits::new();
+        if read.value.superuser {
+            let admins = get::<u64>(self.store(), &keys::admins()).await?.filter(|admins| admins.value > 1);
+            let Some(admins) = admins else {
+                return Err(Error::Conflict {
+                    reason: format!("{name} is the last administrator, and a platform needs one."),
+                });
+            };
+            edits.replace(keys::admins(), admins.revision, &(admins.value - 1));
+        }
         for (key, grant) in grants {
             edits.delete(key, grant.revision);
         }
@@ -165,4 +175,42 @@ pub(super) fn remove_key(edits: &mut Edits, key: &SshKey) {
     edits.delete_present(keys::ssh_key(&key.fingerprint));
     edits.delete_present(keys::ssh_key_id(&key.id));
     edits.delete_present(keys::user_key(&key.owner, &key.id));
+}
+
+#[cfg(all(test, feature = "conformance"))]
+mod tests {
+    use super::*;
+    use crate::conformance::sim::{World, platform};
+
+    fn new(name: &str) -> NewUser {
+        NewUser {
+            id: UserId(uuid::Uuid::new_v4()),
+            name: Username::new(name).unwrap(),
+            email: String::new(),
+            first_name: String::new(),
+            last_name: String::new(),
+            password_hash: String::new(),
+            token_hash: Digest::of(name.as_bytes()),
+            only_first: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_administrator_stays() {
+        let platform = platform(&World::new());
+        let ann = platform.register(new("ann")).await.unwrap();
+        let bob = platform.register(new("bob")).await.unwrap();
+        assert!(matches!(platform.cancel_user(&ann.name).await, Err(Error::Conflict { .. })));
+        assert_eq!(platform.user(&ann.name).await.unwrap(), ann, "nothing is half gone");
+
+        // With a second one, the first may go, and the second is the last.
+        let stored = get::<User>(platform.store(), &keys::user(&bob.name)).await.unwrap().unwrap();
+        let admins = get::<u64>(platform.store(), &keys::admins()).await.unwrap().unwrap();
+        let mut edits = Edits::new();
+        edits.replace(keys::user(&bob.name), stored.revision, &User { superuser: true, ..bob.clone() });
+        edits.replace(keys::admins(), admins.revision, &2_u64);
+        edits.commit(platform.store()).await.unwrap();
+        platform.cancel_user(&ann.name).await.unwrap();
+        assert!(matches!(platform.cancel_user(&bob.name).await, Err(Error::Conflict { .. })));
+    }
 }

@@ -90,9 +90,9 @@ pub fn app_domain(app: &AppName, name: &DomainName) -> Key {
     Key::new(format!("app-domain/{app}/{}", name.as_str().to_ascii_lowercase()))
 }
 
-/// `zone/<parent>`: guard of the names below a domain.
-pub fn zone(parent: &str) -> Key {
-    Key::new(format!("zone/{}", parent.to_ascii_lowercase()))
+/// `zone/<apex>`: guard of the names below a domain of two labels.
+pub fn zone(apex: &str) -> Key {
+    Key::new(format!("zone/{apex}"))
 }
 
 /// `user/<name>`.

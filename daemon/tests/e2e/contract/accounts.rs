@@ -131,3 +131,23 @@ fn an_account_can_be_cancelled_once_it_owns_nothing() {
     assert_eq!(bob.delete("/v2/auth/cancel/").0, 204);
     assert_eq!(bob.get("/v2/auth/whoami/").0, 401);
 }
+
+#[test]
+fn a_platform_keeps_an_administrator() {
+    let rig = Rig::new();
+    let ann = Caller::ann(&rig);
+    let (status, answer) = ann.delete("/v2/auth/cancel/");
+    assert_eq!(
+        (status, answer),
+        (409, json!({"detail": "ann is the last administrator, and a platform needs one."}))
+    );
+    ann.registers("bob");
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused_unread() {
+    let rig = Rig::new();
+    let headers = [("Content-Type", "application/json"), ("Content-Length", "9000000000")];
+    let answer = ask(rig.http, "POST", "/v2/auth/login/", &headers, None);
+    assert_eq!((answer.status, answer.body.as_str()), (413, r#"{"detail":"The request is too large."}"#));
+}

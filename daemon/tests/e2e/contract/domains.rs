@@ -60,3 +60,47 @@ fn names_are_checked_and_kept_in_ascii() {
     let gone = (404, json!("No Domain matches the given query."));
     assert_eq!(ann.delete("/v2/apps/web1/domains/xn--tst-qla.de"), gone);
 }
+
+#[test]
+fn nobody_takes_the_names_of_others() {
+    let rig = Rig::new();
+    let ann = Caller::ann(&rig);
+    ann.post("/v2/apps/", r#"{"id":"web1"}"#);
+    ann.post("/v2/apps/", r#"{"id":"web2"}"#);
+    for bad in ["*.com", "*.localhost", "*.LOCALHOST", "localhost", "deis", "Deis-builder", "deis.localhost"] {
+        let (status, answer) = ann.post(DOMAINS, &json!({"domain": bad}).to_string());
+        assert!(status == 400 && answer["domain"].is_array(), "{bad}: {status} {answer}");
+    }
+    let other = "/v2/apps/web2/domains/";
+    assert_eq!(ann.post(DOMAINS, r#"{"domain":"a.b.example.com"}"#).0, 201);
+    assert_eq!(ann.post(DOMAINS, r#"{"domain":"*.shop.org"}"#).0, 201);
+    let taken = "Domain is already in use by another application";
+    ann.posts(
+        other,
+        &[
+            (r#"{"domain":"*.b.example.com"}"#, 400, taken),
+            (r#"{"domain":"*.example.com"}"#, 400, taken),
+            (r#"{"domain":"a.b.shop.org"}"#, 400, taken),
+            (r#"{"domain":"*.b.shop.org"}"#, 400, taken),
+            (r#"{"domain":"*.other.example.com"}"#, 201, "*.other.example.com"),
+            (r#"{"domain":"shop.org"}"#, 201, "shop.org"),
+        ],
+    );
+    assert_eq!(ann.post(DOMAINS, r#"{"domain":"*.b.example.com"}"#).0, 201, "its own names are in nobody's way");
+    assert_eq!(ann.delete("/v2/apps/web1/domains/*.shop.org").0, 204);
+    assert_eq!(ann.post(other, r#"{"domain":"a.b.shop.org"}"#).0, 201);
+    assert_eq!(ann.delete("/v2/apps/web1/").0, 204);
+    assert_eq!(ann.post(other, r#"{"domain":"*.example.com"}"#).0, 201, "a destroyed app leaves its zones");
+}
+
+#[test]
+fn a_name_below_the_platform_is_its_short_form_everywhere() {
+    let rig = Rig::new();
+    let ann = Caller::ann(&rig);
+    ann.post("/v2/apps/", r#"{"id":"web1"}"#);
+    let (status, added) = ann.post(DOMAINS, r#"{"domain":"Blog2.LOCALHOST"}"#);
+    assert_eq!((status, &added["domain"]), (201, &json!("Blog2")));
+    let listed = ann.get(DOMAINS).1["results"].clone();
+    assert!(listed.as_array().unwrap().contains(&added), "{listed}");
+    assert_eq!(ann.delete("/v2/apps/web1/domains/blog2.localhost").0, 204);
+}
