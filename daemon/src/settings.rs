@@ -37,7 +37,7 @@ pub const KNOWN: [Known; 15] = known![
     "metrics_listen" = "127.0.0.1:9464", "address of /metrics; `off` for none";
     "domain" = "localhost", "domain under which apps live";
     "registration" = "admin_only", "who may register: enabled, admin_only or disabled";
-    "reserved_names" = "deis,deis-builder,deis-workflow-manager,grafana", "app names that are refused, with commas";
+    "reserved_names" = "deis,deis-builder,deis-workflow-manager,grafana,platform,localhost", "app names that are refused, with commas";
     "buildpacks" = "", "folder of further buildpacks, tried before the built-in ones";
     "buildpack_schemes" = "https", "URL schemes that BUILDPACK_URL may have, with commas";
     "build_limit" = "900", "longest build, in seconds";
@@ -279,6 +279,12 @@ mod tests {
         assert_eq!(Settings::new(&values).unwrap().build_limit, Duration::from_secs(5));
         std::fs::write(&file, "nonsense = 1\n").unwrap();
         assert!(matches!(collect(&flags, env, Some(&file)), Err(SettingError::Unknown { .. })));
+    }
+
+    #[test]
+    fn the_names_that_the_engine_reserves_are_the_default() {
+        let values = collect(&BTreeMap::new(), |_| None, None).unwrap();
+        assert_eq!(Settings::new(&values).unwrap().reserved, deis_core::RESERVED_NAMES);
     }
 
     #[test]

@@ -9,8 +9,8 @@ pub enum Error {
     /// It does not exist.
     #[error("there is no {what} \"{name}\"")]
     NotFound {
-        /// Kind of thing (`App`, `Release`, `Build`, `Domain`, `Key`, `User`, `Process type`).
-        what: &'static str,
+        /// Kind of thing.
+        what: Kind,
         /// Its name.
         name: String,
     },
@@ -18,7 +18,7 @@ pub enum Error {
     #[error("{what} \"{name}\" already exists")]
     AlreadyExists {
         /// Kind of thing.
-        what: &'static str,
+        what: Kind,
         /// Its name.
         name: String,
     },
@@ -28,6 +28,12 @@ pub enum Error {
         /// The field that holds it.
         field: &'static str,
         /// The rule, and what to do.
+        reason: String,
+    },
+    /// What was asked for cannot be, whichever value of it is meant.
+    #[error("{reason}")]
+    Refused {
+        /// Why, and what to do.
         reason: String,
     },
     /// Something is to be unset that is not set.
@@ -65,6 +71,42 @@ pub enum Error {
     Internal(#[source] BoxError),
 }
 
+/// A kind of thing with a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An app.
+    App,
+    /// A release.
+    Release,
+    /// A build.
+    Build,
+    /// A domain.
+    Domain,
+    /// An SSH key, by its material.
+    Key,
+    /// The name that a user gave to an SSH key.
+    KeyId,
+    /// A user.
+    User,
+    /// A process type of a build.
+    ProcessType,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::App => "app",
+            Self::Release => "release",
+            Self::Build => "build",
+            Self::Domain => "domain",
+            Self::Key => "key",
+            Self::KeyId => "key id",
+            Self::User => "user",
+            Self::ProcessType => "process type",
+        })
+    }
+}
+
 /// Result of a platform call.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -72,6 +114,11 @@ impl Error {
     /// An [`Error::Invalid`].
     pub fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
         Self::Invalid { field, reason: reason.into() }
+    }
+
+    /// An [`Error::Refused`].
+    pub fn refused(reason: impl Into<String>) -> Self {
+        Self::Refused { reason: reason.into() }
     }
 }
 

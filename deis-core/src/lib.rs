@@ -103,6 +103,6 @@ pub mod state;
 pub mod store;
 
 pub use endpoints::{EndpointInfo, Endpoints, Lease};
-pub use error::{Error, Result};
+pub use error::{Error, Kind, Result};
 pub use model::*;
 pub use service::*;

@@ -4,6 +4,6 @@ mod bootstrap;
 mod password;
 mod token;
 
-pub use bootstrap::Bootstrap;
+pub use bootstrap::{Bootstrap, Refused};
 pub use password::{PasswordError, Passwords};
 pub use token::{TokenSecret, hash as token_hash};

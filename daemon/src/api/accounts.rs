@@ -4,7 +4,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
 };
-use deis_core::{NewUser, User, UserId, Username};
+use deis_core::{Kind, NewUser, User, UserId, Username};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -12,10 +12,14 @@ use super::{
     ApiState, Registration,
     auth::Caller,
     error::{ApiError, Result},
-    json::{Answer, Empty, Payload},
-    page::{PageDto, Paging},
+    page::Paging,
+    payload::{Payload, Wrong},
+    respond::{Answer, Empty},
 };
-use crate::{accounts::token_hash, dto::UserDto};
+use crate::{
+    accounts::{Refused, token_hash},
+    dto::{PageDto, UserDto},
+};
 
 const NO_CREDENTIALS: &str = "Authentication credentials were not provided.";
 
@@ -27,26 +31,29 @@ pub(super) async fn register(
 ) -> Result<Answer<UserDto>> {
     let first = !state.platform.has_users().await?;
     may_register(&state, &headers, first).await?;
-    if let (true, Some(bootstrap)) = (first, &state.bootstrap)
-        && !bootstrap.accepts(&payload.lenient("bootstrap_token"), crate::clock::now())
-    {
-        let text = "the first user of a platform that others can reach must show the one-time token that deisd \
-                        printed at its start (`deis register --bootstrap-token …`)";
-        return Err(ApiError::field("bootstrap_token", text));
+    let bootstrap = state.bootstrap.as_ref().filter(|_| first);
+    if let Some(bootstrap) = bootstrap {
+        let shown = bootstrap.check(&payload.lenient("bootstrap_token")?, crate::clock::now());
+        shown.map_err(|refused| ApiError::field("bootstrap_token", token_text(refused)))?;
     }
-    let name = username(&payload.required("username")?)?;
-    let password = payload.password("password")?;
-    let email = payload.lenient("email");
-    if !email.is_empty() && !is_email(&email) {
-        return Err(ApiError::field("email", "Enter a valid email address."));
-    }
+    let mut wrong = Wrong::default();
+    let name = wrong.take(payload.required("username").and_then(|text| username(&text)))?;
+    let password = wrong.take(payload.password("password"))?;
+    let email = wrong.take(email(&payload))?;
+    let first_name = wrong.take(short(&payload, "first_name", 30))?;
+    let last_name = wrong.take(short(&payload, "last_name", 150))?;
+    let (Some(name), Some(password), Some(email), Some(first_name), Some(last_name)) =
+        (name, password, email, first_name, last_name)
+    else {
+        return Err(wrong.into());
+    };
     let id = UserId(Uuid::new_v4());
     let new = NewUser {
         id,
         name,
         email,
-        first_name: short(&payload, "first_name", 30)?,
-        last_name: short(&payload, "last_name", 150)?,
+        first_name,
+        last_name,
         password_hash: state.passwords.hash(password).await?,
         token_hash: token_hash(&state.secret.token(id, 0)),
         // Two at once, both taken for the first: only one may be.
@@ -56,7 +63,20 @@ pub(super) async fn register(
         Err(deis_core::Error::Conflict { .. }) => return Err(ApiError::Forbidden(NO_CREDENTIALS)),
         other => other?,
     };
+    if let Some(bootstrap) = bootstrap {
+        bootstrap.spent();
+    }
     Ok(Answer::created(user.into()))
+}
+
+fn token_text(refused: Refused) -> &'static str {
+    match refused {
+        Refused::Wrong => {
+            "the first user of a platform that others can reach must show the one-time token that deisd printed at \
+             its start (`deis register --bootstrap-token …`)"
+        }
+        Refused::Expired => "the one-time token has expired; start deisd again, and it prints a new one",
+    }
 }
 
 async fn may_register(state: &ApiState, headers: &HeaderMap, first: bool) -> Result<()> {
@@ -74,7 +94,10 @@ async fn may_register(state: &ApiState, headers: &HeaderMap, first: bool) -> Res
 
 /// The token, the same at each log-in until it is made anew.
 pub(super) async fn login(State(state): State<ApiState>, payload: Payload) -> Result<Answer<Value>> {
-    let (name, password) = (payload.required("username")?, payload.password("password")?);
+    let mut wrong = Wrong::default();
+    let name = wrong.take(payload.required("username"))?;
+    let password = wrong.take(payload.password("password"))?;
+    let (Some(name), Some(password)) = (name, password) else { return Err(wrong.into()) };
     let user = match Username::new(name) {
         Ok(name) => state.platform.user(&name).await.ok().filter(|u| u.active),
         Err(_) => None,
@@ -109,13 +132,13 @@ pub(super) async fn passwd(
     payload: Payload,
 ) -> Result<Answer<Value>> {
     let missing = |field: &str| ApiError::Bad(format!("{field} is a required field"));
-    if !payload.0.contains_key("new_password") {
+    if !payload.members.contains_key("new_password") {
         return Err(missing("new_password"));
     }
     let fresh = payload.password("new_password")?;
     let target = target(&state, &caller, &payload).await?;
     if !caller.user.superuser {
-        if !payload.0.contains_key("password") {
+        if !payload.members.contains_key("password") {
             return Err(missing("password"));
         }
         let present = payload.password("password")?;
@@ -134,14 +157,14 @@ pub(super) async fn tokens(
     caller: Caller,
     payload: Payload,
 ) -> Result<Answer<Value>> {
-    if payload.0.contains_key("all") {
+    if payload.members.contains_key("all") {
         caller.must_be_admin()?;
         for user in state.platform.users().await? {
             regenerate(&state, &user).await?;
         }
         return Ok(Answer::ok(Value::String(String::new())));
     }
-    if payload.0.contains_key("username") {
+    if payload.members.contains_key("username") {
         caller.must_be_admin()?;
     }
     let target = target(&state, &caller, &payload).await?;
@@ -169,7 +192,7 @@ async fn target(state: &ApiState, caller: &Caller, payload: &Payload) -> Result<
         return Ok(caller.user.clone());
     }
     caller.must_be_admin()?;
-    let name = Username::new(name).map_err(|_| ApiError::NoMatch("User"))?;
+    let name = Username::new(name).map_err(|_| ApiError::NoMatch(Kind::User))?;
     Ok(state.platform.user(&name).await?)
 }
 
@@ -182,16 +205,24 @@ fn username(text: &str) -> Result<Username> {
             "Enter a valid username. This value may contain only letters, numbers and @/./+/-/_ characters.",
             "Enter a valid username. This value may contain only letters, numbers, and @/./+/-/_ characters.",
         ];
-        ApiError::Field("username".to_owned(), texts.map(str::to_owned).into())
+        ApiError::Fields([("username".to_owned(), texts.map(str::to_owned).into())].into())
     })
 }
 
 fn short(payload: &Payload, field: &str, most: usize) -> Result<String> {
-    let text = payload.lenient(field);
+    let text = payload.lenient(field)?;
     if text.chars().count() > most {
         return Err(ApiError::field(field, format!("Ensure this field has no more than {most} characters.")));
     }
     Ok(text)
+}
+
+fn email(payload: &Payload) -> Result<String> {
+    let text = payload.lenient("email")?;
+    if text.is_empty() || is_email(&text) {
+        return Ok(text);
+    }
+    Err(ApiError::field("email", "Enter a valid email address."))
 }
 
 fn is_email(text: &str) -> bool {

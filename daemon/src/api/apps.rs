@@ -5,11 +5,12 @@ use deis_core::{AppName, Session};
 use super::{
     auth::{App, Caller, OwnApp},
     error::{ApiError, Result},
-    json::{Answer, Empty, Payload},
     names,
-    page::{PageDto, Paging},
+    page::Paging,
+    payload::Payload,
+    respond::{Answer, Empty},
 };
-use crate::dto::AppDto;
+use crate::dto::{AppDto, PageDto};
 
 /// The caller's apps; all of them for administrators.
 pub(super) async fn list(caller: Caller, paging: Paging) -> Result<Answer<PageDto<AppDto>>> {
@@ -26,7 +27,7 @@ pub(super) async fn list(caller: Caller, paging: Paging) -> Result<Answer<PageDt
 
 /// Creates an app, under a name that is made up if none is given.
 pub(super) async fn create(caller: Caller, payload: Payload) -> Result<Answer<AppDto>> {
-    let given = match payload.0.get("id") {
+    let given = match payload.members.get("id") {
         None | Some(serde_json::Value::Null) => None,
         Some(_) => Some(app_name(&payload.required("id")?)?),
     };
@@ -58,7 +59,7 @@ fn app_name(text: &str) -> Result<AppName> {
              (lowercase), 0-9 and hyphens.",
             "App name can only contain a-z (lowercase), 0-9 and hyphens",
         ];
-        ApiError::Field("id".to_owned(), texts.map(str::to_owned).into())
+        ApiError::Fields([("id".to_owned(), texts.map(str::to_owned).into())].into())
     })
 }
 

@@ -1,14 +1,15 @@
 //! Who asks: the token of a request becomes a user, and a path becomes an app that the user may use.
 
 use axum::{
-    extract::{FromRef, FromRequestParts, Path},
+    extract::{FromRef, FromRequestParts},
     http::{HeaderMap, header, request::Parts},
 };
-use deis_core::{Actor, AppHandle, AppName, Session, User};
+use deis_core::{Actor, AppHandle, AppName, Kind, Session, User};
 
 use super::{
     ApiState,
     error::{ApiError, Result},
+    url::Segments,
 };
 use crate::accounts::token_hash;
 
@@ -89,11 +90,11 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        // The app is the first segment of every path that has one; others may follow.
-        let params = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
-        let name =
-            params.ok().and_then(|p| p.0.into_iter().find(|(key, _)| key == "app")).map(|(_, value)| value);
-        let name = name.and_then(|n| AppName::new(n).ok()).ok_or(ApiError::NoMatch("App"))?;
+        let Ok(segments) = Segments::from_request_parts(parts, state).await;
+        let name = segments
+            .get("app")
+            .and_then(|name| AppName::new(name).ok())
+            .ok_or(ApiError::NoMatch(Kind::App))?;
         Ok(Self(caller.session.app(&name).await?))
     }
 }

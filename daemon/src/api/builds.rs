@@ -1,16 +1,17 @@
 //! Builds.
 
-use axum::extract::Path;
-use deis_core::BuildId;
+use deis_core::{BuildId, Kind};
 use uuid::Uuid;
 
 use super::{
     auth::App,
     error::{ApiError, Result},
-    json::{Answer, Payload},
-    page::{PageDto, Paging},
+    page::Paging,
+    payload::Payload,
+    respond::Answer,
+    url::Segments,
 };
-use crate::dto::BuildDto;
+use crate::dto::{BuildDto, PageDto};
 
 /// The app's builds, newest first.
 pub(super) async fn list(App(app): App, paging: Paging) -> Result<Answer<PageDto<BuildDto>>> {
@@ -19,8 +20,9 @@ pub(super) async fn list(App(app): App, paging: Paging) -> Result<Answer<PageDto
 }
 
 /// One build.
-pub(super) async fn info(App(app): App, Path((_, id)): Path<(String, String)>) -> Result<Answer<BuildDto>> {
-    let id = Uuid::parse_str(&id).map_err(|_| ApiError::NoMatch("Build"))?;
+pub(super) async fn info(App(app): App, segments: Segments) -> Result<Answer<BuildDto>> {
+    let id = segments.get("uuid").and_then(|text| Uuid::parse_str(text).ok());
+    let id = id.ok_or(ApiError::NoMatch(Kind::Build))?;
     Ok(Answer::ok(BuildDto::new(app.name(), app.build(BuildId(id)).await?)))
 }
 

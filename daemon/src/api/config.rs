@@ -1,26 +1,46 @@
 //! Config.
 
-use deis_core::{ConfigPatch, EnvKey, HealthCheckPatch, MapPatch};
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+use deis_core::{ConfigPatch, EnvKey, HealthCheckPatch, MapPatch, Probe};
+use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     auth::App,
     error::{ApiError, Result},
-    json::{Answer, Payload},
+    payload::Payload,
     releases::settle,
+    respond::Answer,
 };
-use crate::dto::ConfigDto;
+use crate::dto::{ConfigDto, ProbeDto};
+
+/// The members of a config that a request may change.
+pub(super) const MEMBERS: [&str; 9] = [
+    "values",
+    "memory",
+    "cpu",
+    "tags",
+    "registry",
+    "lifecycle_post_start",
+    "lifecycle_pre_stop",
+    "termination_grace_period",
+    "healthcheck",
+];
 
 /// The config of the newest release that did not fail.
 pub(super) async fn info(App(app): App) -> Result<Answer<ConfigDto>> {
     Ok(Answer::ok(ConfigDto::new(app.name(), app.config().await?)))
 }
 
-/// Changes the config; answers when the release is live.
+/// Changes the config; answers, when the release is live, with the very config that it made.
 pub(super) async fn set(App(app): App, payload: Payload) -> Result<Answer<ConfigDto>> {
     let change = app.config_set(patch(&payload)?).await?;
     settle(&app, &change).await?;
-    Ok(Answer::created(ConfigDto::new(app.name(), app.config().await?)))
+    let config = match change.release {
+        Some(version) => app.config_of(version).await?,
+        None => app.config().await?,
+    };
+    Ok(Answer::created(ConfigDto::new(app.name(), config)))
 }
 
 /// The patch in a request.
@@ -39,73 +59,77 @@ pub(super) fn patch(payload: &Payload) -> Result<ConfigPatch> {
 }
 
 /// A member: an object, or a text that holds one.
-fn member(payload: &Payload, name: &str) -> Result<Map<String, Value>> {
+fn member(payload: &Payload, name: &str) -> Result<BTreeMap<String, Box<RawValue>>> {
     let wrong = || ApiError::field(name, "This field must be an object, or a string that holds one.");
-    match payload.0.get(name) {
-        None => Ok(Map::new()),
-        Some(Value::Null) => Err(ApiError::field(name, "This field may not be null.")),
-        Some(Value::Object(map)) => Ok(map.clone()),
-        Some(Value::String(text)) => match serde_json::from_str(text) {
-            Ok(Value::Object(map)) => Ok(map),
-            _ => Err(wrong()),
-        },
-        Some(_) => Err(wrong()),
-    }
+    let text = match payload.members.get(name) {
+        None => return Ok(BTreeMap::new()),
+        Some(Value::Null) => return Err(ApiError::field(name, "This field may not be null.")),
+        Some(Value::Object(_)) => payload.as_written(name),
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(_) => None,
+    };
+    text.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(wrong)
 }
 
 fn values(payload: &Payload) -> Result<MapPatch<EnvKey, String>> {
-    let pair = |(key, value): (String, Value)| {
-        let key = EnvKey::new(key).map_err(|e| ApiError::field("values", e.to_string()))?;
-        Ok((key, text(value)))
+    let pair = |(key, value): (String, Box<RawValue>)| match (EnvKey::new(key.as_str()), text(&value)) {
+        (Ok(key), value) => Ok((key, value)),
+        // What cannot be set is not set.
+        (Err(_), None) => Err(ApiError::Unprocessable(format!("{key} does not exist under values"))),
+        (Err(error), Some(_)) => Err(ApiError::field("values", error.to_string())),
     };
     member(payload, "values")?.into_iter().map(pair).collect()
 }
 
 fn texts(payload: &Payload, name: &str) -> Result<MapPatch<String, String>> {
-    Ok(member(payload, name)?.into_iter().map(|(key, value)| (key, text(value))).collect())
+    Ok(member(payload, name)?.into_iter().map(|(key, value)| (key, text(&value))).collect())
 }
 
-/// Scalars become text as people write them, containers become JSON.
-fn text(value: Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text),
-        other => Some(other.to_string()),
+/// Scalars become text as people write them, whole numbers with all their digits; containers stay as they are written.
+fn text(value: &RawValue) -> Option<String> {
+    let written = value.get();
+    let whole = written.strip_prefix('-').unwrap_or(written).bytes().all(|b| b.is_ascii_digit());
+    match serde_json::from_str(written) {
+        Ok(Value::Null) => None,
+        Ok(Value::String(text)) => Some(text),
+        Ok(Value::Number(number)) if !whole => Some(number.to_string()),
+        _ => Some(written.to_owned()),
     }
 }
 
 fn health(payload: &Payload) -> Result<MapPatch<String, HealthCheckPatch>> {
-    let wrong = |text: String| ApiError::field("healthcheck", text);
     let mut patch = MapPatch::new();
     for (process, value) in member(payload, "healthcheck")? {
-        let checks = match value {
-            Value::Null => None,
-            Value::Object(map) => {
-                if let Some(other) =
-                    map.keys().find(|k| !["livenessProbe", "readinessProbe"].contains(&k.as_str()))
-                {
-                    return Err(wrong(format!("{other} is no probe: use livenessProbe or readinessProbe")));
-                }
-                let probe = |name: &str| match map.get(name) {
-                    None => Ok(None),
-                    Some(Value::Null) => Ok(Some(None)),
-                    Some(value) => {
-                        if value
-                            .pointer("/httpGet")
-                            .is_some_and(|g| g.get("port").is_none_or(|p| !p.is_u64()))
-                        {
-                            return Err(wrong(format!("{name}: httpGet needs a port, as a number")));
-                        }
-                        let probe = serde_json::from_value(value.clone());
-                        probe.map(|p| Some(Some(p))).map_err(|e| wrong(format!("{name}: {e}")))
-                    }
-                };
-                let (liveness, readiness) = (probe("livenessProbe")?, probe("readinessProbe")?);
-                Some(HealthCheckPatch { liveness, readiness })
-            }
-            _ => return Err(wrong(format!("{process} must be an object or null"))),
+        let checks = match serde_json::from_str(value.get()) {
+            Ok(Value::Null) => None,
+            Ok(Value::Object(map)) => Some(probes(&map)?),
+            _ => return Err(wrong_health(format!("{process} must be an object or null"))),
         };
         patch.insert(process, checks);
     }
     Ok(patch)
+}
+
+fn probes(map: &Map<String, Value>) -> Result<HealthCheckPatch> {
+    let names = ["livenessProbe", "readinessProbe"];
+    if let Some(other) = map.keys().find(|key| !names.contains(&key.as_str())) {
+        return Err(wrong_health(format!("{other} is no probe: use livenessProbe or readinessProbe")));
+    }
+    let probe = |name: &str| -> Result<_> {
+        match map.get(name) {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(None)),
+            Some(value) => {
+                let sent: ProbeDto = serde_json::from_value(value.clone())
+                    .map_err(|e| wrong_health(format!("{name}: {e}")))?;
+                let probe = Probe::try_from(sent).map_err(|e| wrong_health(format!("{name}: {e}")))?;
+                Ok(Some(Some(probe)))
+            }
+        }
+    };
+    Ok(HealthCheckPatch { liveness: probe("livenessProbe")?, readiness: probe("readinessProbe")? })
+}
+
+fn wrong_health(text: String) -> ApiError {
+    ApiError::field("healthcheck", text)
 }

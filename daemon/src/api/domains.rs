@@ -1,20 +1,19 @@
 //! Domains.
 
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-};
-use deis_core::DomainName;
+use axum::extract::State;
+use deis_core::{DomainName, Kind};
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 
 use super::{
     ApiState,
     auth::{App, OwnApp},
     error::{ApiError, Result},
-    json::{Answer, Empty, Payload},
-    page::{PageDto, Paging},
+    page::Paging,
+    payload::Payload,
+    respond::{Answer, Empty},
+    url::Segments,
 };
-use crate::dto::DomainDto;
+use crate::dto::{DomainDto, PageDto};
 
 const INVALID: &str = "Hostname does not look valid.";
 
@@ -35,16 +34,19 @@ pub(super) async fn add(
         let text = "This name belongs to the platform; name one below it, or one of your own.";
         return Err(ApiError::field("domain", text));
     }
-    Ok(Answer(StatusCode::CREATED, app.domain_add(name).await?.into()))
+    Ok(Answer::created(app.domain_add(name).await?.into()))
 }
 
 /// Removes a domain, named in either form.
 pub(super) async fn remove(
     OwnApp(app): OwnApp,
     State(state): State<ApiState>,
-    Path((_, text)): Path<(String, String)>,
+    segments: Segments,
 ) -> Result<Empty> {
-    let name = domain(&text, &state.info.domain).ok_or(ApiError::NoMatch("Domain"))?;
+    let name = segments
+        .get("domain")
+        .and_then(|text| domain(text, &state.info.domain))
+        .ok_or(ApiError::NoMatch(Kind::Domain))?;
     app.domain_remove(&name).await?;
     Ok(Empty::DONE)
 }

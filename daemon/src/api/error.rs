@@ -1,11 +1,13 @@
 //! Errors on the wire: the only place that knows HTTP status codes.
 
+use std::collections::BTreeMap;
+
 use axum::{
     body::Body,
     http::{HeaderValue, Response, StatusCode, header},
     response::IntoResponse,
 };
-use deis_core::{Cause, Error, ReleaseVersion};
+use deis_core::{Cause, Error, Kind, ReleaseVersion};
 use serde_json::{Value, json};
 
 use crate::accounts::PasswordError;
@@ -20,13 +22,13 @@ pub(super) enum ApiError {
     /// 403.
     Forbidden(&'static str),
     /// 404 as a bare string: `No App matches the given query.`
-    NoMatch(&'static str),
+    NoMatch(Kind),
     /// 404 with a detail.
     NotFound(String),
     /// 400 with a detail.
     Bad(String),
-    /// 400 with texts for a field.
-    Field(String, Vec<String>),
+    /// 400 with texts for fields.
+    Fields(BTreeMap<String, Vec<String>>),
     /// 409.
     Conflict(String),
     /// 408.
@@ -53,7 +55,7 @@ const NO_PERMISSION: &str = "You do not have permission to perform this action."
 impl ApiError {
     /// One text for one field.
     pub(super) fn field(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self::Field(name.into(), vec![text.into()])
+        Self::Fields([(name.into(), vec![text.into()])].into())
     }
 
     /// 403 with the contract's text.
@@ -83,12 +85,13 @@ impl ApiError {
             Self::Unauthorized(text) => (StatusCode::UNAUTHORIZED, detail(text)),
             Self::WrongPassword => (StatusCode::UNAUTHORIZED, detail("Current password does not match")),
             Self::Forbidden(text) => (StatusCode::FORBIDDEN, detail(text)),
-            Self::NoMatch(model) => {
-                (StatusCode::NOT_FOUND, Value::String(format!("No {model} matches the given query.")))
+            Self::NoMatch(kind) => {
+                let text = format!("No {} matches the given query.", model(kind));
+                (StatusCode::NOT_FOUND, Value::String(text))
             }
             Self::NotFound(text) => (StatusCode::NOT_FOUND, detail(&text)),
             Self::Bad(text) => (StatusCode::BAD_REQUEST, detail(&text)),
-            Self::Field(name, texts) => (StatusCode::BAD_REQUEST, json!({name: texts})),
+            Self::Fields(texts) => (StatusCode::BAD_REQUEST, json!(texts)),
             Self::Conflict(text) => (StatusCode::CONFLICT, detail(&text)),
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, detail("The request did not come in time.")),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, detail("The request is too large.")),
@@ -120,23 +123,38 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// What existing clients know a kind of thing as.
+fn model(kind: Kind) -> &'static str {
+    match kind {
+        Kind::App => "App",
+        Kind::Release => "Release",
+        Kind::Build => "Build",
+        Kind::Domain => "Domain",
+        Kind::Key | Kind::KeyId => "Key",
+        Kind::User => "User",
+        Kind::ProcessType => "Container type",
+    }
+}
+
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         match error {
-            Error::NotFound { what: "Process type", name } => {
+            Error::NotFound { what: Kind::ProcessType, name } => {
                 Self::NotFound(format!("Container type {name} does not exist in application"))
             }
             Error::NotFound { what, .. } => Self::NoMatch(what),
             Error::AlreadyExists { what, name } => match what {
-                "App" => Self::field("id", "Application with this id already exists."),
-                "Domain" => Self::field("domain", "Domain is already in use by another application"),
-                "User" => Self::field("username", "A user with that username already exists."),
-                "Key" => Self::field("public", "Public Key is already in use"),
-                "Key id" => Self::field("id", "SSH Key with this id already exists."),
-                _ => Self::Conflict(format!("{what} {name} already exists")),
+                Kind::App => Self::field("id", "Application with this id already exists."),
+                Kind::Domain => Self::field("domain", "Domain is already in use by another application"),
+                Kind::User => Self::field("username", "A user with that username already exists."),
+                Kind::Key => Self::field("public", "Public Key is already in use"),
+                Kind::KeyId => Self::field("id", "SSH Key with this id already exists."),
+                Kind::Release | Kind::Build | Kind::ProcessType => {
+                    Self::Conflict(format!("{what} {name} already exists"))
+                }
             },
-            Error::Invalid { field: "version" | "scale" | "command", reason } => Self::Bad(reason),
             Error::Invalid { field, reason } => Self::field(field, reason),
+            Error::Refused { reason } => Self::Bad(reason),
             Error::NotSet { reason } => Self::Unprocessable(reason),
             Error::NoBuild => Self::Bad("No build associated with this release".to_owned()),
             Error::Conflict { reason } | Error::Busy { reason } => Self::Conflict(reason),

@@ -50,5 +50,9 @@ fn takes_json(request: &Request) -> bool {
         return true;
     };
     let kinds = ["*/*", "application/*", "application/json", "text/plain", "text/*"];
-    !api || accept.split(',').any(|kind| kinds.contains(&kind.split(';').next().unwrap_or(kind).trim()))
+    let taken = |kind: &str| {
+        let kind = kind.split(';').next().unwrap_or(kind).trim();
+        kinds.iter().any(|known| kind.eq_ignore_ascii_case(known))
+    };
+    !api || accept.trim().is_empty() || accept.split(',').any(taken)
 }

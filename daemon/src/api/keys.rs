@@ -1,8 +1,8 @@
 //! SSH keys of the caller.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use deis_core::{Digest, SshKey};
+use deis_core::{Digest, Error, Kind, SshKey};
 use md5::Digest as _;
 use uuid::Uuid;
 
@@ -10,10 +10,12 @@ use super::{
     ApiState,
     auth::Caller,
     error::{ApiError, Result},
-    json::{Answer, Empty, Payload},
-    page::{PageDto, Paging},
+    page::Paging,
+    payload::{Payload, Wrong},
+    respond::{Answer, Empty},
+    url::Segments,
 };
-use crate::dto::KeyDto;
+use crate::dto::{KeyDto, PageDto};
 
 /// The caller's keys.
 pub(super) async fn list(
@@ -29,9 +31,9 @@ pub(super) async fn list(
 pub(super) async fn info(
     State(state): State<ApiState>,
     caller: Caller,
-    Path(id): Path<String>,
+    segments: Segments,
 ) -> Result<Answer<KeyDto>> {
-    Ok(Answer::ok(state.platform.key(&caller.user.name, &id).await?.into()))
+    Ok(Answer::ok(state.platform.key(&caller.user.name, id(&segments)).await?.into()))
 }
 
 /// Adds a key.
@@ -40,12 +42,10 @@ pub(super) async fn add(
     caller: Caller,
     payload: Payload,
 ) -> Result<Answer<KeyDto>> {
-    let (id, public) = (payload.required("id")?, payload.required("public")?);
-    if id.chars().count() > 128 {
-        return Err(ApiError::field("id", "Ensure this field has no more than 128 characters."));
-    }
-    let blob = public.split_whitespace().nth(1).and_then(|text| BASE64_STANDARD.decode(text).ok());
-    let blob = blob.ok_or_else(|| ApiError::field("public", "Key contains invalid base64 chars"))?;
+    let mut wrong = Wrong::default();
+    let id = wrong.take(payload.required("id").and_then(check_id))?;
+    let public = wrong.take(payload.required("public").and_then(decoded))?;
+    let (Some(id), Some((public, blob))) = (id, public) else { return Err(wrong.into()) };
     let key = SshKey {
         uuid: Uuid::new_v4(),
         id,
@@ -55,17 +55,53 @@ pub(super) async fn add(
         fingerprint_md5: md5_fingerprint(&blob),
         created: crate::clock::now(),
     };
-    state.platform.add_key(&key).await?;
-    Ok(Answer::created(key.into()))
+    match state.platform.add_key(&key).await {
+        Ok(()) => Ok(Answer::created(key.into())),
+        Err(error @ Error::AlreadyExists { .. }) => Err(taken(&state, &key, error).await?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Both the name and the material may be in use, as when somebody adds a key twice.
+async fn taken(state: &ApiState, key: &SshKey, error: Error) -> Result<ApiError> {
+    let both = state.platform.user_by_key(&key.fingerprint).await?.is_some()
+        && state.platform.key(&key.owner, &key.id).await.is_ok();
+    if !both {
+        return Ok(error.into());
+    }
+    let mut wrong = Wrong::default();
+    for what in [Kind::KeyId, Kind::Key] {
+        wrong.take::<()>(Err(Error::AlreadyExists { what, name: key.id.clone() }.into()))?;
+    }
+    Ok(wrong.into())
+}
+
+fn check_id(id: String) -> Result<String> {
+    if id.chars().count() > 128 {
+        return Err(ApiError::field("id", "Ensure this field has no more than 128 characters."));
+    }
+    Ok(id)
+}
+
+/// A public key and its material.
+fn decoded(public: String) -> Result<(String, Vec<u8>)> {
+    match public.split_whitespace().nth(1).and_then(|text| BASE64_STANDARD.decode(text).ok()) {
+        Some(blob) => Ok((public, blob)),
+        None => Err(ApiError::field("public", "Key contains invalid base64 chars")),
+    }
+}
+
+fn id(segments: &Segments) -> &str {
+    segments.get("id").unwrap_or_default()
 }
 
 /// Removes a key.
 pub(super) async fn remove(
     State(state): State<ApiState>,
     caller: Caller,
-    Path(id): Path<String>,
+    segments: Segments,
 ) -> Result<Empty> {
-    state.platform.remove_key(&caller.user.name, &id).await?;
+    state.platform.remove_key(&caller.user.name, id(&segments)).await?;
     Ok(Empty::DONE)
 }
 

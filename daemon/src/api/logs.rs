@@ -4,35 +4,26 @@ use std::convert::Infallible;
 
 use axum::{
     body::Body,
-    extract::Query,
     http::{HeaderValue, Response, StatusCode, header},
 };
 use bytes::Bytes;
 use deis_core::{AppName, LogLevel, LogLine, LogQuery, LogSource, ProcessType};
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use serde::Deserialize;
 
 use super::{
     auth::App,
     error::{ApiError, Result},
+    url::Query,
 };
 
-/// What may be asked of a log.
-#[derive(Debug, Deserialize)]
-pub(super) struct Wanted {
-    log_lines: Option<String>,
-    follow: Option<String>,
-    process: Option<String>,
-}
-
 /// The newest lines; with `follow=1` all later ones too, as they come.
-pub(super) async fn logs(App(app): App, Query(wanted): Query<Wanted>) -> Result<Response<Body>> {
-    let follow = wanted.follow.is_some_and(|f| f == "1" || f == "true");
-    let process = match wanted.process {
+pub(super) async fn logs(App(app): App, wanted: Query) -> Result<Response<Body>> {
+    let follow = matches!(wanted.get("follow"), Some("1" | "true"));
+    let process = match wanted.get("process") {
         Some(text) => Some(ProcessType::new(text).map_err(|e| ApiError::Bad(format!("process: {e}")))?),
         None => None,
     };
-    let lines = wanted.log_lines.and_then(|n| n.parse().ok()).unwrap_or(100);
+    let lines = wanted.get("log_lines").and_then(|n| n.parse().ok()).unwrap_or(100);
     let failed = || ApiError::Logs(app.name().to_string());
     let stream = app.logs(&LogQuery { lines, process, follow }).await.map_err(|_| failed())?;
     let name = app.name().clone();

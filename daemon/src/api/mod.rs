@@ -9,17 +9,18 @@ mod domains;
 mod error;
 mod headers;
 mod health;
-mod json;
 mod keys;
 mod logs;
 mod names;
 mod page;
+mod payload;
 mod plan;
 mod platform;
 mod pods;
 mod releases;
 mod respond;
 mod run;
+mod url;
 
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ pub enum Registration {
 }
 
 /// What the platform says about itself to clients.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug)]
 pub struct PlatformInfo {
     /// Domain under which apps live.
     pub domain: String,
@@ -59,11 +60,11 @@ pub struct PlatformInfo {
 }
 
 /// Ports as clients reach them.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct PlatformPorts {
     /// HTTP.
     pub http: u16,
-    /// Git over SSH; `null` without.
+    /// Git over SSH; `None` without.
     pub ssh: Option<u16>,
 }
 
@@ -88,6 +89,8 @@ pub struct ApiState {
 pub fn router(state: ApiState) -> Router {
     let mut router =
         Router::new().route("/healthz", get(health::healthz)).route("/readiness", get(health::readiness));
+    // The name of a key may hold slashes, so the rest of the path is one, and a slash at its end is none of it.
+    router = router.route("/v2/keys/{*id}", get(keys::info).delete(keys::remove));
     for (path, methods) in routes() {
         router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);
     }
@@ -110,7 +113,6 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         ("/v2/auth/cancel", delete(accounts::cancel)),
         ("/v2/users", get(accounts::users)),
         ("/v2/keys", get(keys::list).post(keys::add)),
-        ("/v2/keys/{id}", get(keys::info).delete(keys::remove)),
         ("/v2/apps", get(apps::list).post(apps::create)),
         ("/v2/apps/{app}", get(apps::info).delete(apps::destroy)),
         ("/v2/apps/{app}/config", get(config::info).post(config::set)),

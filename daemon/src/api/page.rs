@@ -1,11 +1,13 @@
 //! Lists in pages: `limit`, `offset`, and links to the pages beside this one.
 
 use axum::{
-    extract::{FromRequestParts, Query},
+    extract::FromRequestParts,
     http::{HeaderMap, request::Parts},
 };
 use deis_core::PageQuery;
-use serde::{Deserialize, Serialize};
+
+use super::url::Query;
+use crate::dto::PageDto;
 
 /// The part of a list that a request asks for, and where it was asked.
 #[derive(Clone, Debug)]
@@ -14,32 +16,17 @@ pub(super) struct Paging {
     url: String,
 }
 
-#[derive(Default, Deserialize)]
-struct Raw {
-    limit: Option<String>,
-    offset: Option<String>,
-}
-
-/// A page as sent.
-#[derive(Debug, Serialize)]
-pub(super) struct PageDto<T> {
-    count: usize,
-    next: Option<String>,
-    previous: Option<String>,
-    results: Vec<T>,
-}
-
 const USUAL: usize = 100;
 
 impl<S: Send + Sync> FromRequestParts<S> for Paging {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let raw = Query::<Raw>::from_request_parts(parts, state).await.map(|q| q.0).unwrap_or_default();
-        let number = |text: Option<String>| text.and_then(|t| t.parse::<usize>().ok());
-        let limit = number(raw.limit).filter(|n| *n > 0).unwrap_or(USUAL);
+        let query = Query::from_request_parts(parts, state).await?;
+        let number = |name: &str| query.get(name).and_then(|text| text.parse::<usize>().ok());
+        let limit = number("limit").filter(|n| *n > 0).unwrap_or(USUAL);
         let url = format!("{}{}", origin(&parts.headers), parts.uri.path());
-        Ok(Self { query: PageQuery { offset: number(raw.offset).unwrap_or(0), limit }, url })
+        Ok(Self { query: PageQuery { offset: number("offset").unwrap_or(0), limit }, url })
     }
 }
 
@@ -63,7 +50,7 @@ impl Paging {
         };
         PageDto {
             count: page.total,
-            next: (offset + limit < page.total).then(|| link(offset + limit)),
+            next: Some(offset.saturating_add(limit)).filter(|next| *next < page.total).map(link),
             previous: (offset > 0).then(|| link(offset.saturating_sub(limit))),
             results: page.items.into_iter().map(dto).collect(),
         }

@@ -1,27 +1,32 @@
 //! Dry run of a change.
 
-use deis_core::{Intent, Plan};
+use deis_core::Intent;
 use serde_json::Value;
 
 use super::{
     auth::App,
-    config::patch,
+    config::{MEMBERS, patch},
     error::{ApiError, Result},
-    json::{Answer, Payload},
+    payload::Payload,
     pods::scales,
+    respond::Answer,
 };
+use crate::dto::PlanDto;
 
 /// What a change of config or scale would do; nothing is changed.
-pub(super) async fn plan(App(app): App, payload: Payload) -> Result<Answer<Plan>> {
-    let intent = match payload.0.get("scale") {
-        Some(Value::Object(map)) => Intent::Scale(scales(&Payload(map.clone()))?),
-        Some(_) => {
+pub(super) async fn plan(App(app): App, payload: Payload) -> Result<Answer<PlanDto>> {
+    let config = MEMBERS.iter().any(|member| payload.members.contains_key(*member));
+    let intent = match (payload.members.get("scale"), config) {
+        (Some(Value::Object(map)), false) => Intent::Scale(scales(map)?),
+        (Some(_), false) => {
             return Err(ApiError::field("scale", "This field must be an object, such as {\"web\": 2}."));
         }
-        None if payload.0.is_empty() => {
-            return Err(ApiError::Bad("say what to plan: {\"values\": {…}} or {\"scale\": {…}}".to_owned()));
+        (None, true) => Intent::Config(patch(&payload)?),
+        (Some(_), true) | (None, false) => {
+            let text = "say what to plan, one of both: {\"values\": {…}} (or another member of the config) or \
+                        {\"scale\": {…}}";
+            return Err(ApiError::Bad(text.to_owned()));
         }
-        None => Intent::Config(patch(&payload)?),
     };
-    Ok(Answer::ok(app.plan(&intent).await?))
+    Ok(Answer::ok(app.plan(&intent).await?.into()))
 }

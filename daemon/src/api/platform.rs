@@ -3,7 +3,8 @@
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::{ApiState, PlatformInfo, auth::Caller, json::Answer};
+use super::{ApiState, auth::Caller, respond::Answer};
+use crate::dto::PlatformDto;
 
 /// Tells a client that this is a controller: 401 without a token, `{}` with one.
 pub(super) async fn root(_: Caller) -> Answer<Value> {
@@ -11,6 +12,6 @@ pub(super) async fn root(_: Caller) -> Answer<Value> {
 }
 
 /// Domain, schemes and ports. Without a token, since nothing in it is secret and git needs it before a log-in.
-pub(super) async fn info(State(state): State<ApiState>) -> Answer<PlatformInfo> {
-    Answer::ok(PlatformInfo::clone(&state.info))
+pub(super) async fn info(State(state): State<ApiState>) -> Answer<PlatformDto> {
+    Answer::ok((&*state.info).into())
 }

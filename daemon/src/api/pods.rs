@@ -2,29 +2,29 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use axum::{extract::Path, http::StatusCode};
 use deis_core::{AppHandle, Instance, InstanceName, ProcessType, RestartScope, Settled};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     auth::App,
     error::{ApiError, Result},
-    json::{Answer, Empty, Payload},
+    payload::Payload,
+    respond::{Answer, Empty},
+    url::Segments,
 };
 use crate::dto::PodDto;
 
-type Params = Path<BTreeMap<String, String>>;
-
-/// The processes of the live release: all, of a type, or one.
-pub(super) async fn list(App(app): App, Path(path): Params) -> Result<Answer<Value>> {
+/// The processes of the newest release that did not fail: all, of a type, or one. While it is rolled out these are the
+/// new ones, so that people see them come.
+pub(super) async fn list(App(app): App, path: Segments) -> Result<Answer<Value>> {
     let pods: Vec<PodDto> = matching(&app, &path).await?.into_iter().map(PodDto::from).collect();
     Ok(Answer::ok(json!({"count": pods.len(), "results": pods})))
 }
 
-async fn matching(app: &AppHandle, path: &BTreeMap<String, String>) -> Result<Vec<Instance>> {
-    let live = app.info().await?.live;
+async fn matching(app: &AppHandle, path: &Segments) -> Result<Vec<Instance>> {
+    let current = app.info().await?.current;
     let mut all = app.instances().await?;
-    all.retain(|i| !i.is_draining() && live.is_none_or(|v| i.release == v));
+    all.retain(|i| !i.is_draining() && i.release == current);
     all.retain(|i| path.get("type").is_none_or(|t| i.process.as_str() == t));
     all.retain(|i| path.get("name").is_none_or(|n| is_named(app, i, n)));
     Ok(all)
@@ -38,7 +38,7 @@ fn is_named(app: &AppHandle, instance: &Instance, name: &str) -> bool {
 
 /// Sets how many processes of each type run; answers when they do.
 pub(super) async fn scale(App(app): App, payload: Payload) -> Result<Empty> {
-    let change = app.scale(scales(&payload)?).await?;
+    let change = app.scale(scales(&payload.members)?).await?;
     match app.wait(&change).await? {
         Settled::Done => Ok(Empty::DONE),
         Settled::Failed(cause) => Err(ApiError::Unavailable(format!("(scale): {cause}\n{}", cause.hint()))),
@@ -46,9 +46,9 @@ pub(super) async fn scale(App(app): App, payload: Payload) -> Result<Empty> {
 }
 
 /// The wanted numbers in a request.
-pub(super) fn scales(payload: &Payload) -> Result<BTreeMap<ProcessType, u32>> {
+pub(super) fn scales(wanted: &Map<String, Value>) -> Result<BTreeMap<ProcessType, u32>> {
     let mut scales = BTreeMap::new();
-    for (process, value) in &payload.0 {
+    for (process, value) in wanted {
         let literal = |text: &str| {
             ApiError::Bad(format!("Invalid scaling format: invalid literal for int() with base 10: '{text}'"))
         };
@@ -77,27 +77,25 @@ fn truncate(number: f64) -> i64 {
     number.trunc() as i64
 }
 
-/// Replaces processes, each new one ready before an old one leaves; answers with the new ones.
-pub(super) async fn restart(App(app): App, Path(path): Params) -> Result<Answer<Vec<PodDto>>> {
+/// Replaces processes, each new one ready before an old one leaves; answers with the new ones that are there in the end.
+/// Why there are fewer than there were is in the app's log.
+pub(super) async fn restart(App(app): App, path: Segments) -> Result<Answer<Vec<PodDto>>> {
     let old = matching(&app, &path).await?;
     if old.is_empty() {
-        return Ok(Answer(StatusCode::OK, Vec::new()));
+        return Ok(Answer::ok(Vec::new()));
     }
     let names: Vec<InstanceName> = old.into_iter().map(|i| i.name).collect();
-    let mut wider = path.clone();
-    wider.remove("name");
+    let wider = path.without("name");
     let before: Vec<InstanceName> = matching(&app, &wider).await?.into_iter().map(|i| i.name).collect();
-    if path.contains_key("name") {
+    if path.get("name").is_some() {
         for name in &names {
             app.restart(RestartScope::Instance(name.clone())).await?;
         }
         replaced(&app, &wider, &names, before.len()).await?;
     } else {
-        let process = path.get("type").and_then(|t| ProcessType::new(t.as_str()).ok());
+        let process = path.get("type").and_then(|t| ProcessType::new(t).ok());
         let change = app.restart(process.map_or(RestartScope::All, RestartScope::Type)).await?;
-        if let Settled::Failed(cause) = app.wait(&change).await? {
-            return Err(ApiError::Unavailable(format!("(restart): {cause}\n{}", cause.hint())));
-        }
+        app.wait(&change).await?;
     }
     let fresh = matching(&app, &wider).await?.into_iter().filter(|i| !before.contains(&i.name));
     Ok(Answer::ok(fresh.map(PodDto::from).collect()))
@@ -107,12 +105,7 @@ pub(super) async fn restart(App(app): App, Path(path): Params) -> Result<Answer<
 const RESTART_WAIT: Duration = Duration::from_secs(300);
 
 /// Waits until the evicted are gone and as many are up as before. Evictions leave no record to wait for.
-async fn replaced(
-    app: &AppHandle,
-    path: &BTreeMap<String, String>,
-    evicted: &[InstanceName],
-    wanted: usize,
-) -> Result<()> {
+async fn replaced(app: &AppHandle, path: &Segments, evicted: &[InstanceName], wanted: usize) -> Result<()> {
     let began = tokio::time::Instant::now();
     while began.elapsed() < RESTART_WAIT {
         let now = matching(app, path).await?;

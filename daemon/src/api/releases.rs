@@ -1,16 +1,17 @@
 //! Releases.
 
-use axum::extract::Path;
-use deis_core::{AppHandle, Change, ReleaseVersion, Settled};
+use deis_core::{AppHandle, Change, Kind, ReleaseVersion, Settled};
 use serde_json::{Value, json};
 
 use super::{
     auth::App,
     error::{ApiError, Result},
-    json::{Answer, Payload},
-    page::{PageDto, Paging},
+    page::Paging,
+    payload::Payload,
+    respond::Answer,
+    url::Segments,
 };
-use crate::dto::ReleaseDto;
+use crate::dto::{PageDto, ReleaseDto};
 
 /// The app's releases, newest first.
 pub(super) async fn list(App(app): App, paging: Paging) -> Result<Answer<PageDto<ReleaseDto>>> {
@@ -19,12 +20,10 @@ pub(super) async fn list(App(app): App, paging: Paging) -> Result<Answer<PageDto
 }
 
 /// One release.
-pub(super) async fn info(
-    App(app): App,
-    Path((_, text)): Path<(String, String)>,
-) -> Result<Answer<ReleaseDto>> {
-    let digits = text.strip_prefix('v').filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
-    let version = digits.and_then(|d| d.parse().ok()).ok_or(ApiError::NoMatch("Release"))?;
+pub(super) async fn info(App(app): App, segments: Segments) -> Result<Answer<ReleaseDto>> {
+    let digits = segments.get("version").and_then(|text| text.strip_prefix('v'));
+    let digits = digits.filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
+    let version = digits.and_then(|d| d.parse().ok()).ok_or(ApiError::NoMatch(Kind::Release))?;
     Ok(Answer::ok(ReleaseDto::new(app.name(), app.release(ReleaseVersion(version)).await?)))
 }
 
@@ -36,7 +35,7 @@ pub(super) async fn rollback(App(app): App, payload: Payload) -> Result<Answer<V
 }
 
 fn wanted(payload: &Payload) -> Result<Option<ReleaseVersion>> {
-    let number = match payload.0.get("version") {
+    let number = match payload.members.get("version") {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Number(n)) => n.as_i64(),
         Some(Value::String(text)) => text.trim().parse().ok(),

@@ -3,6 +3,7 @@
 use axum::{
     body::Body,
     http::{HeaderValue, Response, StatusCode, header},
+    response::IntoResponse,
 };
 use serde::Serialize;
 
@@ -19,4 +20,42 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body>
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// An answer with a status.
+#[derive(Debug)]
+pub(super) struct Answer<T>(pub(super) StatusCode, pub(super) T);
+
+impl<T: Serialize> Answer<T> {
+    /// 200.
+    pub(super) fn ok(value: T) -> Self {
+        Self(StatusCode::OK, value)
+    }
+
+    /// 201.
+    pub(super) fn created(value: T) -> Self {
+        Self(StatusCode::CREATED, value)
+    }
+}
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response<Body> {
+        json(self.0, &self.1)
+    }
+}
+
+/// 204, or another success without a body.
+pub(super) struct Empty(pub(super) StatusCode);
+
+impl Empty {
+    /// 204.
+    pub(super) const DONE: Self = Self(StatusCode::NO_CONTENT);
+}
+
+impl IntoResponse for Empty {
+    fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.0;
+        response
+    }
 }

@@ -1,12 +1,17 @@
 //! One-off commands.
 
-use deis_core::{Exit, port::output_channel};
+use deis_core::{
+    Exit,
+    port::{OutputLine, output_channel},
+};
 use serde_json::{Value, json};
+use tokio::sync::mpsc::Receiver;
 
 use super::{
     auth::App,
     error::{ApiError, Result},
-    json::{Answer, Payload},
+    payload::Payload,
+    respond::Answer,
 };
 
 /// Most bytes of output that are sent back.
@@ -15,20 +20,10 @@ const MOST_OUTPUT: usize = 8 << 20;
 /// Runs a command with the live release and answers with its output and exit code.
 pub(super) async fn run(App(app): App, payload: Payload) -> Result<Answer<Value>> {
     let missing = || ApiError::Bad("command is a required field".to_owned());
-    let command = payload.0.get("command").and_then(Value::as_str).filter(|c| !c.trim().is_empty());
+    let command = payload.members.get("command").and_then(Value::as_str).filter(|c| !c.trim().is_empty());
     let command = command.ok_or_else(missing)?;
-    let (sender, mut lines) = output_channel();
-    let collect = async {
-        let mut output = String::new();
-        while let Some(line) = lines.recv().await {
-            if output.len() + line.text.len() < MOST_OUTPUT {
-                output.push_str(&line.text);
-                output.push('\n');
-            }
-        }
-        output
-    };
-    let (exit, output) = tokio::join!(app.run(command, sender), collect);
+    let (sender, lines) = output_channel();
+    let (exit, output) = tokio::join!(app.run(command, sender), collect(lines, MOST_OUTPUT));
     let code = match exit {
         Ok(Exit::Code(code)) => code,
         Ok(Exit::Signal(signal)) => 128 + signal,
@@ -43,4 +38,35 @@ pub(super) async fn run(App(app): App, payload: Payload) -> Result<Answer<Value>
         Err(error) => return Err(error.into()),
     };
     Ok(Answer::ok(json!({"exit_code": code, "output": output})))
+}
+
+/// The lines up to the first that does not fit; the others are read all the same, for the command waits for that.
+async fn collect(mut lines: Receiver<OutputLine>, most: usize) -> String {
+    let mut output = String::new();
+    let mut cut = false;
+    while let Some(line) = lines.recv().await {
+        if cut {
+            continue;
+        }
+        cut = output.len() + line.text.len() >= most;
+        output.push_str(if cut { "[the output is longer than this server sends back]" } else { &line.text });
+        output.push('\n');
+    }
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn output_ends_where_it_stops_to_fit() {
+        let (sender, lines) = output_channel();
+        for text in ["one", "two", "a line that is too long", "three"] {
+            sender.send(OutputLine { stderr: false, text: text.to_owned() }).await.unwrap();
+        }
+        drop(sender);
+        let output = collect(lines, 12).await;
+        assert_eq!(output, "one\ntwo\n[the output is longer than this server sends back]\n");
+    }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use deis_core::{AppName, Config, EnvKey, HealthChecks};
+use deis_core::{AppName, Config, EnvKey};
 use serde::Serialize;
+
+use super::HealthChecksDto;
 
 type Map = BTreeMap<String, String>;
 
@@ -20,7 +22,7 @@ pub(crate) struct ConfigDto {
     cpu: Map,
     tags: Map,
     registry: Map,
-    healthcheck: BTreeMap<String, HealthChecks>,
+    healthcheck: BTreeMap<String, HealthChecksDto>,
     termination_grace_period: Map,
     created: String,
     updated: String,
@@ -40,7 +42,7 @@ impl ConfigDto {
             cpu: data.cpu,
             tags: data.tags,
             registry: data.registry,
-            healthcheck: data.healthcheck,
+            healthcheck: data.healthcheck.into_iter().map(|(key, checks)| (key, checks.into())).collect(),
             termination_grace_period: data.termination_grace_period,
             created: config.created.to_rfc3339(),
             updated: config.created.to_rfc3339(),

@@ -2,10 +2,18 @@
 
 mod app;
 mod config;
+mod page;
+mod plan;
+mod platform;
+mod probe;
 mod release;
 mod user;
 
 pub(crate) use app::{AppDto, DomainDto, PodDto};
 pub(crate) use config::ConfigDto;
+pub(crate) use page::PageDto;
+pub(crate) use plan::PlanDto;
+pub(crate) use platform::PlatformDto;
+pub(crate) use probe::{HealthChecksDto, ProbeDto};
 pub(crate) use release::{BuildDto, ReleaseDto};
 pub(crate) use user::{KeyDto, UserDto};

@@ -251,13 +251,13 @@ impl App {
     }
 }
 
-/// `<app>-<type>-<release>-<5 characters>`.
+/// `<app>-<type>-<release in 8 digits>-<5 characters>`: clients know a process by that shape.
 fn new_name(app: &AppRef, process: &ProcessType, template: &Template) -> InstanceName {
     const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let random = uuid::Uuid::new_v4();
     let suffix: String =
         random.as_bytes()[..5].iter().map(|b| char::from(LETTERS[usize::from(*b) % LETTERS.len()])).collect();
-    let name = format!("{}-{process}-{}-{suffix}", app.name, template.release.0);
+    let name = format!("{}-{process}-{:08}-{suffix}", app.name, template.release.0);
     InstanceName::new(name).expect("made of names, digits and hyphens within the length")
 }
 

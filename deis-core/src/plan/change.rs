@@ -1,6 +1,9 @@
 //! What a change would do, in words: the answer of a dry run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
 
 use crate::model::{ConfigData, Difference, Formation, Plan, PlanStep, ProcessGroup, ProcessType};
 
@@ -58,34 +61,100 @@ pub fn describe(
     steps
 }
 
-/// What differs between two configs. Values of variables are secrets and are not repeated.
+/// What differs between two configs. Values of variables and of a registry are secrets and are not repeated, and
+/// hooks and health checks are too long to be.
 pub fn config_difference(old: &ConfigData, new: &ConfigData) -> Vec<Difference> {
-    let keys: BTreeSet<_> = old.values.keys().chain(new.values.keys()).collect();
+    let mut found = hidden("config", &old.values, &new.values);
+    for (member, old, new) in [
+        ("memory", &old.memory, &new.memory),
+        ("cpu", &old.cpu, &new.cpu),
+        ("tags", &old.tags, &new.tags),
+        ("termination_grace_period", &old.termination_grace_period, &new.termination_grace_period),
+    ] {
+        found.extend(differences(member, old, new, Clone::clone, Clone::clone));
+    }
+    for (member, old, new) in [
+        ("registry", &old.registry, &new.registry),
+        ("lifecycle_post_start", &old.lifecycle_post_start, &new.lifecycle_post_start),
+        ("lifecycle_pre_stop", &old.lifecycle_pre_stop, &new.lifecycle_pre_stop),
+    ] {
+        found.extend(hidden(member, old, new));
+    }
+    found.extend(hidden("healthcheck", &old.healthcheck, &new.healthcheck));
+    found
+}
+
+fn hidden<K: Ord + Display, V: PartialEq>(
+    member: &str,
+    old: &BTreeMap<K, V>,
+    new: &BTreeMap<K, V>,
+) -> Vec<Difference> {
+    differences(member, old, new, |_| "(set)".to_owned(), |_| "(set anew)".to_owned())
+}
+
+fn differences<K: Ord + Display, V: PartialEq>(
+    member: &str,
+    old: &BTreeMap<K, V>,
+    new: &BTreeMap<K, V>,
+    before: impl Fn(&V) -> String,
+    after: impl Fn(&V) -> String,
+) -> Vec<Difference> {
+    let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();
     keys.into_iter()
-        .filter(|key| old.values.get(*key) != new.values.get(*key))
+        .filter(|key| old.get(*key) != new.get(*key))
         .map(|key| Difference {
-            path: format!("config.{key}"),
-            before: old.values.get(key).map(|_| "(set)".to_owned()),
-            after: new.values.get(key).map(|_| "(set anew)".to_owned()),
+            path: format!("{member}.{key}"),
+            before: old.get(key).map(&before),
+            after: new.get(key).map(&after),
         })
         .collect()
 }
 
 /// What differs between two formations.
 pub fn scale_difference(old: &Formation, new: &Formation) -> Vec<Difference> {
-    let types: BTreeSet<_> = old.scales.keys().chain(new.scales.keys()).collect();
-    types
-        .into_iter()
-        .filter(|process| old.scales.get(*process) != new.scales.get(*process))
-        .map(|process| Difference {
-            path: format!("scale.{process}"),
-            before: old.scales.get(process).map(u32::to_string),
-            after: new.scales.get(process).map(u32::to_string),
-        })
-        .collect()
+    differences("scale", &old.scales, &new.scales, u32::to_string, u32::to_string)
 }
 
 /// A plan of these steps and differences.
 pub fn plan(steps: Vec<PlanStep>, diff: Vec<Difference>) -> Plan {
     Plan { steps, diff }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{EnvKey, HealthChecks};
+
+    #[test]
+    fn every_member_of_a_config_has_its_differences_and_secrets_stay_secret() {
+        let text =
+            |key: &str, value: &str| -> BTreeMap<String, String> { [(key.into(), value.into())].into() };
+        let new = ConfigData {
+            values: [(EnvKey::new("A").unwrap(), "secret".to_owned())].into(),
+            memory: text("web", "1G"),
+            cpu: text("web", "2"),
+            tags: text("zone", "west"),
+            registry: text("password", "secret"),
+            lifecycle_post_start: text("web", "x"),
+            lifecycle_pre_stop: text("web", "x"),
+            termination_grace_period: text("web", "5"),
+            healthcheck: [("web".to_owned(), HealthChecks::default())].into(),
+        };
+        let found = config_difference(&ConfigData::default(), &new);
+        let paths: Vec<&str> = found.iter().map(|d| d.path.as_str()).collect();
+        let expected = [
+            "config.A",
+            "memory.web",
+            "cpu.web",
+            "tags.zone",
+            "termination_grace_period.web",
+            "registry.password",
+            "lifecycle_post_start.web",
+            "lifecycle_pre_stop.web",
+            "healthcheck.web",
+        ];
+        assert_eq!(paths, expected);
+        assert_eq!((&found[1].before, found[1].after.as_deref()), (&None, Some("1G")));
+        assert!(!format!("{found:?}").contains("secret"));
+    }
 }

@@ -29,6 +29,9 @@ pub enum ConfigError {
         /// The rule.
         reason: String,
     },
+    /// A private registry says nothing of the port that its images listen on.
+    #[error("PORT needs to be set in the application config when using a private registry")]
+    NeedsPort,
     /// The config would be what it is.
     #[error("nothing changes")]
     Unchanged,
@@ -52,6 +55,9 @@ pub fn merge(base: &ConfigData, patch: &ConfigPatch) -> Result<ConfigData, Confi
     )?;
     merge_health(&mut data.healthcheck, &patch.healthcheck)?;
     lift_legacy_health(&mut data)?;
+    if !data.registry.is_empty() && !data.values.keys().any(|key| key.as_str() == "PORT") {
+        return Err(ConfigError::NeedsPort);
+    }
     let size: usize = data.values.iter().map(|(key, value)| key.as_str().len() + value.len() + 2).sum();
     if size > MOST_ENV {
         return Err(invalid(
@@ -135,6 +141,7 @@ fn lift_legacy_health(data: &mut ConfigData) -> Result<(), ConfigError> {
         success_threshold: number("HEALTHCHECK_SUCCESS_THRESHOLD", 1)?,
         failure_threshold: number("HEALTHCHECK_FAILURE_THRESHOLD", 3)?,
     };
+    check_times(&probe)?;
     let mut liveness = probe.clone();
     liveness.success_threshold = 1;
     let checks = HealthChecks { liveness: Some(liveness), readiness: Some(probe) };
@@ -167,6 +174,12 @@ fn check(patch: &ConfigPatch) -> Result<(), ConfigError> {
             return Err(invalid("termination_grace_period", "a grace period is a number of seconds"));
         }
     }
+    for (member, hooks) in [
+        ("lifecycle_post_start", &patch.lifecycle_post_start),
+        ("lifecycle_pre_stop", &patch.lifecycle_pre_stop),
+    ] {
+        set_values(hooks).try_for_each(|(process, _)| check_type(member, process))?;
+    }
     for (key, value) in set_values(&patch.tags) {
         check_tag(key, value)?;
     }
@@ -185,6 +198,13 @@ fn check(patch: &ConfigPatch) -> Result<(), ConfigError> {
 fn set_values<K, V>(patch: &MapPatch<K, V>) -> impl Iterator<Item = (&K, &V)> {
     patch.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)))
 }
+
+/// Variables that a scheduler reads as numbers, so that a wrong one is told when it is set and not by each rollout.
+const TUNABLES: [&str; 3] = [
+    "DEIS_DEPLOY_BATCHES",
+    "KUBERNETES_DEPLOYMENTS_REVISION_HISTORY_LIMIT",
+    "KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS",
+];
 
 fn check_value(key: &EnvKey, value: &str) -> Result<(), ConfigError> {
     if value.contains('\0') {
@@ -212,8 +232,8 @@ fn check_value(key: &EnvKey, value: &str) -> Result<(), ConfigError> {
         return Err(invalid("values", format!("{name} can only be a numeric value")));
     } else if name == "DEIS_DEPLOY_TIMEOUT" && !value.parse::<u32>().is_ok_and(|n| n > 0) {
         return Err(invalid("values", "DEIS_DEPLOY_TIMEOUT must be a number of seconds above 0"));
-    } else if name == "KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS" && value.parse::<u32>().is_err() {
-        return Err(invalid("values", format!("{name} must be a number of seconds")));
+    } else if TUNABLES.contains(&name) && (!is_digits(value) || value.parse::<u32>().is_err()) {
+        return Err(invalid("values", format!("{name} must be a whole number")));
     }
     Ok(())
 }
@@ -254,10 +274,21 @@ fn check_probe((probe, is_liveness): (&Probe, bool)) -> Result<(), ConfigError> 
     if is_liveness && probe.success_threshold != 1 {
         return Err(invalid("healthcheck", "livenessProbe successThreshold must be 1"));
     }
-    if probe.period_seconds == 0 || probe.timeout_seconds == 0 || probe.failure_threshold == 0 {
+    if probe.http_get.as_ref().is_some_and(|http| http.port == 0)
+        || probe.tcp_socket.as_ref().is_some_and(|tcp| tcp.port == 0)
+    {
+        return Err(invalid("healthcheck", "a port is a number from 1 to 65535"));
+    }
+    check_times(probe)
+}
+
+fn check_times(probe: &Probe) -> Result<(), ConfigError> {
+    let numbers =
+        [probe.period_seconds, probe.timeout_seconds, probe.success_threshold, probe.failure_threshold];
+    if numbers.contains(&0) {
         return Err(invalid(
             "healthcheck",
-            "periodSeconds, timeoutSeconds and failureThreshold must be above 0",
+            "periodSeconds, timeoutSeconds, successThreshold and failureThreshold must be above 0",
         ));
     }
     Ok(())
@@ -309,6 +340,56 @@ mod tests {
         assert!(data.values.is_empty());
         assert_eq!(data.healthcheck["web/cmd"].readiness.as_ref().unwrap().timeout_seconds, 7);
         assert!(merge(&ConfigData::default(), &set(&[("HEALTHCHECK_URL", "http://x/")])).is_err());
+        for number in ["PERIOD_SECONDS", "TIMEOUT", "SUCCESS_THRESHOLD", "FAILURE_THRESHOLD"] {
+            let zero = (&*format!("HEALTHCHECK_{number}"), "0");
+            let patch = set(&[("HEALTHCHECK_URL", "/"), zero]);
+            assert!(merge(&ConfigData::default(), &patch).is_err(), "{number}");
+        }
+    }
+
+    #[test]
+    fn probes_have_ports_and_numbers_above_zero() {
+        let probe = |text: &str| {
+            let probe: Probe = serde_json::from_str(text).unwrap();
+            let change = HealthCheckPatch { readiness: Some(Some(probe)), ..HealthCheckPatch::default() };
+            let healthcheck = [("web".to_owned(), Some(change))].into();
+            merge(&ConfigData::default(), &ConfigPatch { healthcheck, ..ConfigPatch::default() })
+        };
+        assert!(probe(r#"{"tcpSocket":{"port":80}}"#).is_ok());
+        for bad in [
+            r#"{"tcpSocket":{"port":0}}"#,
+            r#"{"httpGet":{"path":"/"}}"#,
+            r#"{"tcpSocket":{"port":80},"successThreshold":0}"#,
+            r#"{"tcpSocket":{"port":80},"periodSeconds":0}"#,
+        ] {
+            assert!(probe(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_private_registry_needs_a_port() {
+        let registry = [("username".to_owned(), Some("bob".to_owned()))].into();
+        let patch = ConfigPatch { registry, ..ConfigPatch::default() };
+        assert_eq!(merge(&ConfigData::default(), &patch), Err(ConfigError::NeedsPort));
+        let base = merge(&ConfigData::default(), &set(&[("PORT", "80")])).unwrap();
+        let base = merge(&base, &patch).unwrap();
+        let unset = ConfigPatch::default().unset(key("PORT"));
+        assert_eq!(merge(&base, &unset), Err(ConfigError::NeedsPort));
+    }
+
+    #[test]
+    fn numbers_and_types_are_checked_when_they_are_set() {
+        for name in TUNABLES {
+            assert!(merge(&ConfigData::default(), &set(&[(name, "abc")])).is_err(), "{name}");
+            assert!(merge(&ConfigData::default(), &set(&[(name, "5")])).is_ok(), "{name}");
+        }
+        let hooks = |process: &str| [(process.to_owned(), Some("true".to_owned()))].into();
+        let post = |process| ConfigPatch { lifecycle_post_start: hooks(process), ..ConfigPatch::default() };
+        let pre = |process| ConfigPatch { lifecycle_pre_stop: hooks(process), ..ConfigPatch::default() };
+        for patch in [post("Web"), pre("we_b")] {
+            assert!(merge(&ConfigData::default(), &patch).is_err(), "{patch:?}");
+        }
+        assert!(merge(&ConfigData::default(), &post("web")).is_ok());
     }
 
     #[test]

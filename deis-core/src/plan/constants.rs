@@ -30,6 +30,8 @@ pub const GRACE_SECONDS: u32 = 30;
 pub const IDLE_UPSTREAM: Duration = Duration::from_millis(1500);
 /// How often spent time is saved while a rollout waits.
 pub const SAVE_SPENT: Duration = Duration::from_secs(10);
+/// `PORT` of a one-off command whose config has none.
+pub const TASK_PORT: u16 = 5000;
 /// Longest value of an environment variable: what `exec` takes.
 pub const MOST_ENV_VALUE: usize = 128 * 1024 - 1;
 /// Most bytes of an app's whole environment.

@@ -81,6 +81,10 @@ pub fn scaled(
     for (process, scale) in wanted {
         let known = types.contains_key(process)
             || (*process == ProcessType::cmd() && build.kind != BuildKind::Buildpack);
+        // `cmd` is a type of every app; one that no build runs is at 0 already.
+        if !known && *process == ProcessType::cmd() && *scale == 0 {
+            continue;
+        }
         if !known {
             return Err(ScaleError::UnknownType(process.clone()));
         }
@@ -119,6 +123,9 @@ mod tests {
             scaled(&for_build(&Formation::default(), &both), &both, &[(worker.clone(), 2)].into()).unwrap();
         assert_eq!(for_build(&formation, &slug(&["web"])).scales[&worker], 0);
         assert!(scaled(&formation, &slug(&["web"]), &[(worker, 1)].into()).is_err());
+        let cmd = ProcessType::cmd();
+        assert_eq!(scaled(&formation, &both, &[(cmd.clone(), 0)].into()).unwrap(), formation);
+        assert!(scaled(&formation, &both, &[(cmd, 1)].into()).is_err());
         let release = ProcessType::new("release").unwrap();
         assert!(scaled(&formation, &slug(&["web", "release"]), &[(release, 1)].into()).is_err());
     }

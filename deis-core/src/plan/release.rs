@@ -132,7 +132,8 @@ pub enum RollbackError {
     NoBuild(ReleaseVersion),
 }
 
-/// Which version a rollback means: the one asked for, or the one before the present.
+/// Which version a rollback means: the one asked for or found good; without either the one before the present, which
+/// then says why it is no good.
 pub fn rollback_target(
     wanted: Option<ReleaseVersion>,
     current: ReleaseVersion,

@@ -10,7 +10,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     model::{
         App, AppName, AppState as Life, AppUid, Attempt, Config, ConfigData, ConfigId, Domain, DomainName,
         Event, EventKind, Formation, Generation, Grant, Head, Outcome, ProcessType, Release, ReleaseVersion,
@@ -35,6 +35,8 @@ pub struct AppInfo {
     pub formation: Formation,
     /// Commands by process type, of the newest release that did not fail.
     pub processes: BTreeMap<ProcessType, String>,
+    /// The newest release that did not fail, be it still on its way.
+    pub current: ReleaseVersion,
     /// The release that serves.
     pub live: Option<ReleaseVersion>,
 }
@@ -140,7 +142,7 @@ impl Session {
                 Ok(app)
             }
             Err(StoreError::Conflict { .. }) => {
-                Err(Error::AlreadyExists { what: "App", name: name.to_string() })
+                Err(Error::AlreadyExists { what: Kind::App, name: name.to_string() })
             }
             Err(error) => Err(error.into()),
         }
@@ -167,12 +169,14 @@ impl AppHandle {
     /// The app with what is wanted of it.
     pub async fn info(&self) -> Result<AppInfo> {
         let state = self.state().await?;
-        let base = load_release(self.platform.store(), self.name(), state.base()).await?;
+        let current = state.base();
+        let base = load_release(self.platform.store(), self.name(), current).await?;
         let processes = base.and_then(|b| b.build).map(|b| b.spec.processes).unwrap_or_default();
         Ok(AppInfo {
             app: state.app.value,
             formation: state.formation.value,
             processes,
+            current,
             live: state.head.value.live,
         })
     }

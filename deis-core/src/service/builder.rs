@@ -8,6 +8,11 @@ use crate::{
     port::{LogStore, Router, Scheduler, Store, TaskRunner, Unpacker, Wake},
 };
 
+/// Names that apps cannot have unless an operator says otherwise: the platform answers to them itself, or did in the
+/// original.
+pub const RESERVED_NAMES: [&str; 6] =
+    ["deis", "deis-builder", "deis-workflow-manager", "grafana", "platform", "localhost"];
+
 /// Numbers and names that an operator may change.
 #[derive(Clone, Debug)]
 pub struct PlatformOptions {
@@ -25,12 +30,11 @@ pub struct PlatformOptions {
 
 impl Default for PlatformOptions {
     fn default() -> Self {
-        let reserved = ["deis", "deis-builder", "deis-workflow-manager", "grafana", "platform", "localhost"];
         Self {
             deploy_deadline: constants::DEPLOY_DEADLINE,
             release_command_limit: constants::RELEASE_COMMAND_LIMIT,
             run_limit: Duration::from_secs(20 * 60),
-            reserved_names: reserved.map(str::to_owned).into(),
+            reserved_names: RESERVED_NAMES.map(str::to_owned).into(),
             tick: Duration::from_secs(10),
         }
     }

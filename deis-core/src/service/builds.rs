@@ -7,7 +7,7 @@ use super::{
     page::{Page, PageQuery},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     model::{Build, BuildId, BuildSpec, EventKind, Push},
     plan::{formation, release},
     state::{
@@ -27,7 +27,7 @@ impl AppHandle {
     /// One build.
     pub async fn build(&self, id: BuildId) -> Result<Build> {
         let found = build_by_id(self.platform.store(), self.name(), id).await?;
-        found.ok_or_else(|| Error::NotFound { what: "Build", name: id.to_string() })
+        found.ok_or_else(|| Error::NotFound { what: Kind::Build, name: id.to_string() })
     }
 
     /// Records a build and its release and begins its rollout. Returns once accepted; see [`AppHandle::wait`].
@@ -77,7 +77,7 @@ impl AppHandle {
     async fn plan_build(&self, state: &mut AppState, edits: &mut Edits, spec: &BuildSpec) -> Result<Change> {
         let base = load_release(self.platform.store(), self.name(), state.base()).await?;
         let Some(base) = base else {
-            return Err(Error::NotFound { what: "Release", name: state.base().to_string() });
+            return Err(Error::NotFound { what: Kind::Release, name: state.base().to_string() });
         };
         state.head.value.builds += 1;
         let build = Build {

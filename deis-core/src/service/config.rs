@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::handle::{AppHandle, Change, change};
 use crate::{
-    error::{Error, Result},
-    model::{Config, ConfigData, ConfigId, ConfigPatch, EventKind},
+    error::{Error, Kind, Result},
+    model::{Config, ConfigData, ConfigId, ConfigPatch, EventKind, ReleaseVersion},
     plan::{
         config::{ConfigError, merge},
         release::configured,
@@ -23,10 +23,18 @@ impl AppHandle {
         Ok(self.base(&state).await?.config)
     }
 
+    /// The config of a release.
+    pub async fn config_of(&self, version: ReleaseVersion) -> Result<Config> {
+        let found = load_release(self.platform.store(), self.name(), version).await?;
+        let missing = || Error::NotFound { what: Kind::Release, name: version.to_string() };
+        Ok(found.ok_or_else(missing)?.config)
+    }
+
     /// Changes the config; makes a release, and rolls it out if there is a build.
     ///
     /// [`Error::Conflict`] if nothing would change, [`Error::NotSet`] for the removal of what is not there,
-    /// [`Error::Invalid`] with the member that is wrong. Nothing is recorded then.
+    /// [`Error::Invalid`] with the member that is wrong, [`Error::Refused`] if members do not fit together. Nothing is
+    /// recorded then.
     ///
     /// ```
     /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
@@ -68,13 +76,14 @@ impl AppHandle {
     pub(super) async fn base(&self, state: &AppState) -> Result<Loaded> {
         let version = state.base();
         let found = load_release(self.platform.store(), self.name(), version).await?;
-        found.ok_or_else(|| Error::NotFound { what: "Release", name: version.to_string() })
+        found.ok_or_else(|| Error::NotFound { what: Kind::Release, name: version.to_string() })
     }
 
     pub(super) fn merged(&self, base: &ConfigData, patch: &ConfigPatch) -> Result<ConfigData> {
         merge(base, patch).map_err(|error| match error {
             ConfigError::NotSet { .. } => Error::NotSet { reason: error.to_string() },
             ConfigError::Invalid { member, reason } => Error::Invalid { field: member, reason },
+            ConfigError::NeedsPort => Error::refused(error.to_string()),
             ConfigError::Unchanged => {
                 Error::Conflict { reason: format!("{} changed nothing - release stopped", self.actor.name()) }
             }

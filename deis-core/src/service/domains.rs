@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::handle::{AppHandle, change};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     model::{AppName, Domain, DomainName, EventKind},
     state::{
         apps::domains,
@@ -31,7 +31,7 @@ impl AppHandle {
         self.must_be_free_for_apps(&name)?;
         change!(self, |state, edits| {
             let store = self.platform.store();
-            let taken = || Error::AlreadyExists { what: "Domain", name: name.to_string() };
+            let taken = || Error::AlreadyExists { what: Kind::Domain, name: name.to_string() };
             if store.get(&keys::domain(&name)).await?.is_some() {
                 return Err(taken());
             }
@@ -68,7 +68,7 @@ impl AppHandle {
             let own: Option<Stored<Domain>> = get(store, &keys::app_domain(self.name(), name)).await?;
             let global: Option<Stored<Domain>> = get(store, &keys::domain(name)).await?;
             let (Some(own), Some(global)) = (own, global) else {
-                return Err(Error::NotFound { what: "Domain", name: name.to_string() });
+                return Err(Error::NotFound { what: Kind::Domain, name: name.to_string() });
             };
             edits.delete(keys::app_domain(self.name(), name), own.revision);
             edits.delete(keys::domain(name), global.revision);
@@ -98,7 +98,8 @@ impl AppHandle {
             return Err(Error::invalid("domain", format!("{name} is a reserved name.")));
         }
         if lower.strip_prefix("*.").is_some_and(|parent| !parent.contains('.')) {
-            let reason = format!("{name} is too wide: a wildcard needs at least two labels, as in *.example.com");
+            let reason =
+                format!("{name} is too wide: a wildcard needs at least two labels, as in *.example.com");
             return Err(Error::invalid("domain", reason));
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::handle::{AppHandle, Change, change};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     model::{Build, EventKind, Formation, Instance, InstanceName, Observation, ProcessType},
     plan::formation::{ScaleError, runnable, scaled},
     state::{
@@ -138,8 +138,8 @@ pub(super) fn must_build(base: &Loaded) -> Result<&Build> {
 pub(super) fn scale_error(error: ScaleError) -> Error {
     match error {
         ScaleError::UnknownType(process) => {
-            Error::NotFound { what: "Process type", name: process.to_string() }
+            Error::NotFound { what: Kind::ProcessType, name: process.to_string() }
         }
-        ScaleError::TooMany { .. } => Error::invalid("scale", error.to_string()),
+        ScaleError::TooMany { .. } => Error::refused(error.to_string()),
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::platform::Platform;
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     model::{
         Actor, App, AppName, AppState as Life, Generation, LogLevel, LogLine, LogSource, ReleaseVersion, Role,
     },
@@ -81,7 +81,7 @@ impl AppHandle {
     pub(super) async fn state(&self) -> Result<AppState> {
         let state = AppState::load(self.platform.store(), self.name()).await?;
         let alive = state.filter(|s| s.head.value.uid == self.app.uid && s.head.value.state == Life::Active);
-        alive.ok_or_else(|| Error::NotFound { what: "App", name: self.name().to_string() })
+        alive.ok_or_else(|| Error::NotFound { what: Kind::App, name: self.name().to_string() })
     }
 
     /// Commits a planned change. `false`: somebody else was faster, plan it anew.

@@ -2,7 +2,7 @@
 
 use super::{platform::Platform, users::remove_key};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     model::{Digest, SshKey, User, Username},
     port::{Scan, StoreError},
     state::{
@@ -13,7 +13,7 @@ use crate::{
 
 impl Platform {
     /// Adds a key. Its name and its material are unique on the platform: [`Error::AlreadyExists`] says
-    /// `Key` for the material and `Key id` for the name.
+    /// [`Kind::Key`] for the material and [`Kind::KeyId`] for the name.
     pub async fn add_key(&self, key: &SshKey) -> Result<()> {
         let mut edits = Edits::new();
         edits.create(keys::ssh_key(&key.fingerprint), key);
@@ -22,7 +22,7 @@ impl Platform {
         match edits.commit(self.store()).await {
             Ok(_) => Ok(()),
             Err(StoreError::Conflict { key: taken }) => {
-                let what = if taken == keys::ssh_key(&key.fingerprint) { "Key" } else { "Key id" };
+                let what = if taken == keys::ssh_key(&key.fingerprint) { Kind::Key } else { Kind::KeyId };
                 Err(Error::AlreadyExists { what, name: key.id.clone() })
             }
             Err(error) => Err(error.into()),
@@ -40,7 +40,7 @@ impl Platform {
     /// One of a user's keys.
     pub async fn key(&self, owner: &Username, id: &str) -> Result<SshKey> {
         let found = get::<SshKey>(self.store(), &keys::user_key(owner, id)).await?;
-        found.map(|k| k.value).ok_or_else(|| Error::NotFound { what: "Key", name: id.to_owned() })
+        found.map(|k| k.value).ok_or_else(|| Error::NotFound { what: Kind::Key, name: id.to_owned() })
     }
 
     /// Removes one of a user's keys.
@@ -50,7 +50,7 @@ impl Platform {
         remove_key(&mut edits, &key);
         match edits.commit(self.store()).await {
             Ok(_) => Ok(()),
-            Err(StoreError::Conflict { .. }) => Err(Error::NotFound { what: "Key", name: id.to_owned() }),
+            Err(StoreError::Conflict { .. }) => Err(Error::NotFound { what: Kind::Key, name: id.to_owned() }),
             Err(error) => Err(error.into()),
         }
     }

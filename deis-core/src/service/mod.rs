@@ -26,7 +26,7 @@ mod wait;
 pub use apps::AppInfo;
 #[cfg(feature = "conformance")]
 pub use bug::Bug;
-pub use builder::{BuildError, PlatformBuilder, PlatformOptions};
+pub use builder::{BuildError, PlatformBuilder, PlatformOptions, RESERVED_NAMES};
 pub use events::EventStream;
 pub use formation::RestartScope;
 pub use handle::{AppHandle, Change};

@@ -7,13 +7,13 @@ use super::{
     handle::AppHandle,
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     model::{ConfigPatch, Formation, Plan, ProcessGroup, ProcessType, Release, ReleaseVersion},
     plan::{
         change::{config_difference, describe, scale_difference},
         formation::{for_build, is_release_phase, scaled},
         lower::{Source, groups},
-        release::{configured, rollback_target, rolled_back},
+        release::{configured, rolled_back},
     },
     state::apps::{AppState, Loaded},
 };
@@ -51,10 +51,8 @@ impl AppHandle {
                 Ok(Plan { steps, diff: scale_difference(&formation, &after) })
             }
             Intent::Rollback(to) => {
-                let target = rollback_target(*to, state.base())
-                    .map_err(|e| Error::invalid("version", e.to_string()))?;
-                let next = self.rollback_source(&state, target).await?;
-                let summary = rolled_back(self.actor.name(), target, &base.release.owner).text;
+                let next = self.rollback_source(&state, *to).await?;
+                let summary = rolled_back(self.actor.name(), next.release.version, &base.release.owner).text;
                 let after =
                     next.build.as_ref().map_or_else(|| formation.clone(), |b| for_build(&formation, &b.spec));
                 let mut diff = config_difference(&base.config.data, &next.config.data);

@@ -7,7 +7,7 @@ use super::{
     page::{Page, PageQuery},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     model::{Build, Config, EventKind, Formation, Outcome, Phase, Release, ReleaseVersion},
     plan::{
         digest, formation,
@@ -46,14 +46,15 @@ impl AppHandle {
     /// One release.
     pub async fn release(&self, version: ReleaseVersion) -> Result<ReleaseInfo> {
         let found = load_release(self.platform.store(), self.name(), version).await?;
-        let missing = || Error::NotFound { what: "Release", name: version.to_string() };
+        let missing = || Error::NotFound { what: Kind::Release, name: version.to_string() };
         let release = found.ok_or_else(missing)?.release;
         Ok(ReleaseInfo { release, outcome: outcome(self.platform.store(), self.name(), version).await? })
     }
 
-    /// Makes a release with the build and the config of an earlier one; `None` means the one before the present.
+    /// Makes a release with the build and the config of an earlier one; `None` means the newest one before the present
+    /// that succeeded and has a build.
     ///
-    /// [`Error::Invalid`] for the first release, a failed one, one without a build and one that is not there.
+    /// [`Error::Refused`] for the first release, a failed one, one without a build and one that is not there.
     ///
     /// ```
     /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
@@ -80,8 +81,8 @@ impl AppHandle {
     pub async fn rollback(&self, to: Option<ReleaseVersion>) -> Result<Change> {
         change!(self, |state, edits| {
             let current = state.base();
-            let target = rollback_target(to, current).map_err(refused)?;
-            let loaded = self.rollback_source(&state, target).await?;
+            let loaded = self.rollback_source(&state, to).await?;
+            let target = loaded.release.version;
             let before = load_release(self.platform.store(), self.name(), current).await?;
             let owner = before.map_or_else(|| self.actor.name().clone(), |b| b.release.owner);
             let summary = rolled_back(self.actor.name(), target, &owner);
@@ -94,14 +95,35 @@ impl AppHandle {
         })
     }
 
-    pub(super) async fn rollback_source(&self, _state: &AppState, target: ReleaseVersion) -> Result<Loaded> {
+    /// The release that a rollback to `to` takes build and config from.
+    pub(super) async fn rollback_source(
+        &self,
+        state: &AppState,
+        to: Option<ReleaseVersion>,
+    ) -> Result<Loaded> {
         let store = self.platform.store();
+        let current = state.base();
+        let default = if to.is_none() { self.good_before(current).await? } else { None };
+        let target = rollback_target(to.or(default), current).map_err(refused)?;
         let Some(loaded) = load_release(store, self.name(), target).await? else {
             return Err(refused(RollbackError::Unknown(target)));
         };
         let ended = outcome(store, self.name(), target).await?;
         check_rollback(&loaded.release, ended.as_ref()).map_err(refused)?;
         Ok(loaded)
+    }
+
+    /// The newest release before `current` that can be gone back to.
+    async fn good_before(&self, current: ReleaseVersion) -> Result<Option<ReleaseVersion>> {
+        let store = self.platform.store();
+        let all = newest::<Release>(store, "release", self.name(), usize::MAX).await?;
+        for release in all.into_iter().filter(|r| r.version < current && r.build.is_some()) {
+            let ended = outcome(store, self.name(), release.version).await?;
+            if matches!(ended, Some(Outcome::Succeeded { .. })) {
+                return Ok(Some(release.version));
+            }
+        }
+        Ok(None)
     }
 
     /// The formation that a new release starts from: what a failure in progress will restore, else the present one.
@@ -168,5 +190,5 @@ impl AppHandle {
 }
 
 fn refused(error: RollbackError) -> Error {
-    Error::invalid("version", error.to_string())
+    Error::refused(error.to_string())
 }

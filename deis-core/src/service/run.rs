@@ -9,23 +9,33 @@ use super::{formation::must_build, handle::AppHandle};
 use crate::{
     error::{Error, Result},
     model::{Attempt, Exit, LogLevel, Program, Task, TaskKind, TaskName, TaskState},
-    plan::lower::{Source, environment},
+    plan::{
+        constants::TASK_PORT,
+        lower::{Source, environment},
+    },
     port::OutputSender,
 };
 
 impl AppHandle {
-    /// Runs a command with build and config of the live release and waits for its end.
+    /// Runs a command with build and config of the live release and waits for its end. Its `PORT` is the config's, or
+    /// [`TASK_PORT`].
     ///
     /// Output goes to `output` line by line. The future can be dropped: the command goes on to its limit.
     pub async fn run(&self, command: &str, output: OutputSender) -> Result<Exit> {
-        if command.trim().is_empty() || command.contains('\0') {
-            return Err(Error::invalid("command", "command is a required field"));
+        if command.trim().is_empty() {
+            return Err(Error::refused("command is a required field"));
+        }
+        if command.contains('\0') {
+            return Err(Error::refused("command contains a NUL byte, which no command line can hold"));
         }
         let state = self.state().await?;
         let base = self.base(&state).await?;
         let build = must_build(&base)?;
         let app = self.app.reference();
         let source = Source { app: &app, release: &base.release, build, config: &base.config };
+        let mut env = environment(source);
+        // Programs that serve read it while they load, also where nobody will ask them: consoles, migrations.
+        env.entry("PORT".to_owned()).or_insert_with(|| TASK_PORT.to_string());
         let id: String = Uuid::new_v4().simple().to_string().chars().take(8).collect();
         let name = TaskName::new(format!("run-{id}")).map_err(|e| Error::Internal(Box::new(e)))?;
         let task = Task {
@@ -35,7 +45,7 @@ impl AppHandle {
             attempt: Attempt(0),
             release: Some(base.release.version),
             program: Program::Launch { artifact: build.spec.artifact.clone(), command: command.to_owned() },
-            env: environment(source),
+            env,
             limit: self.platform.0.options.run_limit,
         };
         // A log that cannot be written is no reason to refuse the command.

@@ -2,7 +2,7 @@
 
 use super::{handle::AppHandle, platform::Platform};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     model::{Actor, App, AppName, Grant, Role},
     state::{keys, record},
 };
@@ -29,7 +29,7 @@ impl Session {
         let store = self.platform.store();
         let found = record::get::<App>(store, &keys::app(name)).await?;
         let Some(app) = found else {
-            return Err(Error::NotFound { what: "App", name: name.to_string() });
+            return Err(Error::NotFound { what: Kind::App, name: name.to_string() });
         };
         let role = if self.actor.is_superuser() {
             Some(Role::Owner)

@@ -2,7 +2,7 @@
 
 use super::platform::Platform;
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     model::{Digest, Event, EventKind, Grant, Role, SshKey, User, UserId, Username},
     port::{Scan, StoreError},
     state::{
@@ -68,7 +68,7 @@ impl Platform {
             match edits.commit(self.store()).await {
                 Ok(_) => return Ok(user),
                 Err(StoreError::Conflict { key }) if key == keys::user(&user.name) => {
-                    return Err(Error::AlreadyExists { what: "User", name: user.name.to_string() });
+                    return Err(Error::AlreadyExists { what: Kind::User, name: user.name.to_string() });
                 }
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -156,7 +156,7 @@ impl Platform {
 
     async fn stored_user(&self, name: &Username) -> Result<Stored<User>> {
         let found = get::<User>(self.store(), &keys::user(name)).await?;
-        found.ok_or_else(|| Error::NotFound { what: "User", name: name.to_string() })
+        found.ok_or_else(|| Error::NotFound { what: Kind::User, name: name.to_string() })
     }
 
     async fn commit_user(&self, edits: Edits) -> Result<()> {

@@ -9,7 +9,7 @@ use super::{
     platform::Platform,
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     model::{AppName, Cause, Outcome, Phase},
     state::apps::{AppState, outcome},
 };
@@ -70,7 +70,7 @@ impl AppHandle {
             });
         }
         let Some(generation) = change.generation else { return Ok(Some(Settled::Done)) };
-        let gone = || Error::NotFound { what: "App", name: self.name().to_string() };
+        let gone = || Error::NotFound { what: Kind::App, name: self.name().to_string() };
         let state = AppState::load(store, self.name()).await?.ok_or_else(gone)?;
         let Some(rollout) = state.rollout.map(|r| r.value).filter(|r| r.generation >= generation) else {
             return Ok(Some(Settled::Done));

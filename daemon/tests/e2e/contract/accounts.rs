@@ -30,7 +30,18 @@ fn the_first_user_rules_and_registers_the_others() {
                 400,
                 "Enter a valid username. This value may contain only letters, numbers and @/./+/-/_ characters.",
             ),
-            (r#"{"username":"","password":""}"#, 400, "This field may not be blank."),
+            (
+                r#"{"username":"","password":""}"#,
+                400,
+                r#"{"password":["This field may not be blank."],"username":["This field may not be blank."]}"#,
+            ),
+            (
+                r#"{"username":"x","password":[],"email":5,"first_name":["x"]}"#,
+                400,
+                r#""email":["Enter a valid email address."],"first_name":["Not a valid string."],"password":["Not a"#,
+            ),
+            (r#"{"username":"blank","password":"   "}"#, 201, "blank"),
+            (r#"{"username":"number","password":12345}"#, 201, "number"),
             ("{}", 400, "This field is required."),
             (r#"{"username":"x","password":"x","email":"no"}"#, 400, "Enter a valid email address."),
             (r#"{"username":"x","password":"x","email":null}"#, 201, "date_joined"),
@@ -38,7 +49,9 @@ fn the_first_user_rules_and_registers_the_others() {
             ("{", 400, "JSON parse error"),
         ],
     );
-    assert_eq!(ann.get("/v2/users/").1["count"], 3);
+    Caller::login(&rig, "blank", "   ");
+    Caller::login(&rig, "number", "12345");
+    assert_eq!(ann.get("/v2/users/").1["count"], 5);
     assert_eq!(bob.get("/v2/users/").0, 403);
 }
 
@@ -150,4 +163,24 @@ fn a_body_that_is_too_large_is_refused_unread() {
     let headers = [("Content-Type", "application/json"), ("Content-Length", "9000000000")];
     let answer = ask(rig.http, "POST", "/v2/auth/login/", &headers, None);
     assert_eq!((answer.status, answer.body.as_str()), (413, r#"{"detail":"The request is too large."}"#));
+}
+
+#[test]
+fn forms_and_media_types() {
+    let rig = Rig::new();
+    let send = |headers: &[(&str, &str)], body: &str| {
+        let answer = ask(rig.http, "POST", "/v2/auth/login/", headers, Some(body));
+        (answer.status, answer.body)
+    };
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    let (status, body) = send(&[form], "username=ann&password=secret");
+    assert!(status == 200 && body.contains("token"), "{status} {body}");
+    let (status, body) = send(&[form], "username=&password=");
+    assert!(status == 400 && body.contains("username") && body.contains("password"), "{status} {body}");
+    assert_eq!(send(&[("Content-Type", "text/xml")], "<a/>").0, 415);
+    let json = r#"{"username":"ann","password":"secret"}"#;
+    for accept in ["", "APPLICATION/JSON", "text/html, */*;q=0.1"] {
+        assert_eq!(send(&[("Accept", accept)], json).0, 200, "{accept:?}");
+    }
+    assert_eq!(send(&[("Accept", "text/html")], json).0, 406);
 }

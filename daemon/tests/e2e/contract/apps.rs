@@ -88,8 +88,51 @@ fn pages_link_to_each_other() {
     );
     let (_, second) = ann.get("/v2/apps/?limit=1&offset=1");
     assert_eq!((&second["next"], &second["previous"]), (&json!(null), &json!(format!("{base}?limit=1"))));
+    let (_, last) = ann.get("/v2/apps/?limit=18446744073709551615&offset=1");
+    assert_eq!((last["results"].as_array().unwrap().len(), &last["next"]), (1, &json!(null)));
+    let (_, twice) = ann.get("/v2/apps/?limit=2&limit=1");
+    assert_eq!(twice["results"].as_array().unwrap().len(), 1, "the last one counts");
     for query in ["limit=abc", "limit=0", "limit=-1", "offset=-4", "page=2"] {
         let (status, page) = ann.get(&format!("/v2/apps/?{query}"));
         assert_eq!((status, page["results"].as_array().unwrap().len()), (200, 2), "{query}");
     }
+}
+
+#[test]
+fn paths_that_are_no_text_name_nothing() {
+    let rig = Rig::new();
+    let ann = Caller::ann(&rig);
+    ann.post("/v2/apps/", r#"{"id":"web1"}"#);
+    for (path, model) in [
+        ("%ff/", "App"),
+        ("web1/releases/%ff/", "Release"),
+        ("web1/builds/%ff/", "Build"),
+        ("web1/builds/x/", "Build"),
+    ] {
+        let expected = json!(format!("No {model} matches the given query."));
+        assert_eq!(ann.get(&format!("/v2/apps/{path}")), (404, expected), "{path}");
+    }
+    let gone = (404, json!("No Domain matches the given query."));
+    assert_eq!(ann.delete("/v2/apps/web1/domains/%ff"), gone);
+    assert_eq!(ann.get("/v2/keys/%ff"), (404, json!("No Key matches the given query.")));
+    assert_eq!(ann.get("/v2/apps/web1/pods/%ff/"), (200, json!({"count": 0, "results": []})));
+    assert!(matches!(ann.get("/v2/apps/web1/logs?log_lines=1&log_lines=2&process=web").0, 200 | 204));
+}
+
+#[test]
+fn a_dry_run_is_of_one_thing() {
+    let rig = Rig::new();
+    let ann = Caller::ann(&rig);
+    ann.post("/v2/apps/", r#"{"id":"web1"}"#);
+    ann.posts(
+        "/v2/apps/web1/plan/",
+        &[
+            ("{}", 400, "say what to plan"),
+            (r#"{"foo":1}"#, 400, "say what to plan"),
+            (r#"{"values":{"A":"1"},"scale":{"web":1}}"#, 400, "say what to plan"),
+            (r#"{"scale":5}"#, 400, "scale"),
+            (r#"{"memory":{"web":"1G"}}"#, 200, r#"{"after":"1G","before":null,"path":"memory.web"}"#),
+            (r#"{"values":{"A":"1"}}"#, 200, "v2: ann added A"),
+        ],
+    );
 }

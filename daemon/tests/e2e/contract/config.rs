@@ -21,12 +21,18 @@ fn values_are_merged_key_by_key() {
             (r#"{"values":{"N":1,"F":1.5,"E":"","FOO":"bar"}}"#, 201, r#""F":"1.5""#),
             (r#"{"values":{"N":"1"}}"#, 409, "changed nothing"),
             (r#"{"values":{"NOPE":null}}"#, 422, "NOPE does not exist under values"),
+            (r#"{"values":{"no-pe":null}}"#, 422, "no-pe does not exist under values"),
         ],
     );
     assert_eq!(ann.post(CONFIG, r#"{"values":{"FOO":null,"NEW":"x"}}"#).0, 201);
     assert_eq!(summary(), "ann added NEW, deleted FOO");
     assert_eq!(ann.post(CONFIG, r#"{"values":{"N":"2","NEW2":"y","E":null}}"#).0, 201);
     assert_eq!(summary(), "ann added NEW2, changed N, deleted E");
+    let big = r#"{"values":{"BIG":123456789012345678901234567890,"LIST":[1, 2]}}"#;
+    let (_, config) = ann.post(CONFIG, big);
+    assert_eq!(config["values"]["BIG"], "123456789012345678901234567890");
+    assert_eq!(config["values"]["LIST"], "[1, 2]");
+    assert_eq!(ann.post(CONFIG, r#"{"values":{"BIG":null,"LIST":null}}"#).0, 201);
     // A member may be a string that holds the object.
     assert_eq!(ann.post(CONFIG, r#"{"values":"{\"S\":\"ü \\n\"}"}"#).0, 201);
     let (_, config) = ann.get(CONFIG);
@@ -95,4 +101,29 @@ fn limits_and_health_checks() {
     }
     let (status, answer) = ann.post(CONFIG, r#"{"healthcheck":{"worker":null}}"#);
     assert_eq!((status, &answer["detail"]), (422, &json!("worker does not exist under healthcheck")));
+}
+
+#[test]
+fn members_that_need_each_other_and_numbers_that_are_read_later() {
+    let rig = Rig::new();
+    let ann = Caller::ann(&rig);
+    ann.post("/v2/apps/", r#"{"id":"web1"}"#);
+    let port = "PORT needs to be set in the application config when using a private registry";
+    ann.posts(
+        CONFIG,
+        &[
+            (r#"{"registry":{"username":"bob"}}"#, 400, &format!(r#"{{"detail":"{port}"}}"#)),
+            (r#"{"registry":{"username":"bob"},"values":{"PORT":"80"}}"#, 201, "bob"),
+            (r#"{"values":{"PORT":null}}"#, 400, port),
+            (r#"{"values":{"DEIS_DEPLOY_BATCHES":"x"}}"#, 400, "DEIS_DEPLOY_BATCHES"),
+            (r#"{"values":{"KUBERNETES_DEPLOYMENTS_REVISION_HISTORY_LIMIT":"abc"}}"#, 400, "values"),
+            (r#"{"lifecycle_post_start":{"Web":"true"}}"#, 400, "lifecycle_post_start"),
+            (r#"{"healthcheck":{"web":{"readinessProbe":{"tcpSocket":{"port":0}}}}}"#, 400, "healthcheck"),
+            (r#"{"values":{"HEALTHCHECK_URL":"/","HEALTHCHECK_PERIOD_SECONDS":"0"}}"#, 400, "healthcheck"),
+        ],
+    );
+    let (status, config) = ann.post(CONFIG, r#"{"values":{"HEALTHCHECK_URL":"/up"}}"#);
+    let get = &config["healthcheck"]["web/cmd"]["livenessProbe"]["httpGet"];
+    assert_eq!((status, get), (201, &json!({"path": "/up"})), "no port is made up");
+    assert_eq!(config, ann.get(CONFIG).1);
 }

@@ -67,7 +67,8 @@ fn nobody_takes_the_names_of_others() {
     let ann = Caller::ann(&rig);
     ann.post("/v2/apps/", r#"{"id":"web1"}"#);
     ann.post("/v2/apps/", r#"{"id":"web2"}"#);
-    for bad in ["*.com", "*.localhost", "*.LOCALHOST", "localhost", "deis", "Deis-builder", "deis.localhost"] {
+    for bad in ["*.com", "*.localhost", "*.LOCALHOST", "localhost", "deis", "Deis-builder", "deis.localhost"]
+    {
         let (status, answer) = ann.post(DOMAINS, &json!({"domain": bad}).to_string());
         assert!(status == 400 && answer["domain"].is_array(), "{bad}: {status} {answer}");
     }
@@ -86,7 +87,11 @@ fn nobody_takes_the_names_of_others() {
             (r#"{"domain":"shop.org"}"#, 201, "shop.org"),
         ],
     );
-    assert_eq!(ann.post(DOMAINS, r#"{"domain":"*.b.example.com"}"#).0, 201, "its own names are in nobody's way");
+    assert_eq!(
+        ann.post(DOMAINS, r#"{"domain":"*.b.example.com"}"#).0,
+        201,
+        "its own names are in nobody's way"
+    );
     assert_eq!(ann.delete("/v2/apps/web1/domains/*.shop.org").0, 204);
     assert_eq!(ann.post(other, r#"{"domain":"a.b.shop.org"}"#).0, 201);
     assert_eq!(ann.delete("/v2/apps/web1/").0, 204);

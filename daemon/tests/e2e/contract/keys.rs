@@ -19,12 +19,23 @@ fn keys_are_kept_by_id_and_fingerprint() {
             (r#"{"id":"a/b.c","public":"foo BBBB bar"}"#, 400, "SSH Key with this id already exists."),
             (r#"{"id":"x","public":"nothing"}"#, 400, "Key contains invalid base64 chars"),
             (r#"{"id":"x","public":"ssh-rsa !!!!"}"#, 400, "Key contains invalid base64 chars"),
-            (r#"{"id":"","public":""}"#, 400, "This field may not be blank."),
-            ("{}", 400, "This field is required."),
+            (
+                r#"{"id":"","public":"nothing"}"#,
+                400,
+                r#"{"id":["This field may not be blank."],"public":["Key contains invalid base64 chars"]}"#,
+            ),
+            ("{}", 400, r#"{"id":["This field is required."],"public":["This field is required."]}"#),
+            (
+                r#"{"id":"a/b.c","public":"foo AAAA bar"}"#,
+                400,
+                r#"{"id":["SSH Key with this id already exists."],"public":["Public Key is already in use"]}"#,
+            ),
             (r#"{"id":"me@box ed","public":"foo CCCC"}"#, 201, "me@box ed"),
         ],
     );
-    assert_eq!(ann.get("/v2/keys/a%2Fb.c").1["id"], "a/b.c");
+    for path in ["a%2Fb.c", "a/b.c", "a/b.c/"] {
+        assert_eq!(ann.get(&format!("/v2/keys/{path}")).1["id"], "a/b.c", "{path}");
+    }
     assert_eq!(ann.get("/v2/keys/me%40box%20ed").1["id"], "me@box ed");
     let bob = ann.registers("bob");
     assert_eq!(bob.get("/v2/keys/").1["count"], 0);

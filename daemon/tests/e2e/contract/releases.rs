@@ -72,6 +72,9 @@ fn a_failed_release_is_a_number_and_no_way_back() {
     assert_eq!((status, answer), (400, json!({"detail": "Cannot roll back to failed release."})));
     assert_eq!(ann.get("/v2/apps/web1/releases/").1["count"], before);
     assert_eq!(ann.post("/v2/apps/web1/config/", r#"{"values":{"FINE":"1"}}"#).0, 201);
+    let (status, answer) = ann.post("/v2/apps/web1/releases/rollback/", "");
+    assert_eq!((status, answer), (201, json!({"version": 5})));
+    assert_eq!(ann.get("/v2/apps/web1/releases/v5/").1["summary"], "ann rolled back to v2", "v3 is no good");
     let (_, next) = ann.get("/v2/apps/web1/releases/v4/");
     assert_eq!((&next["failed"], &next["exception"]), (&json!(false), &json!(null)));
 }

@@ -1,0 +1,230 @@
+//! What a request says in its body, with the leniency that existing clients rely on.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::{
+    body::{Body, Bytes, HttpBody as _},
+    extract::{FromRequest, Request},
+    http::header,
+};
+use http_body_util::LengthLimitError;
+use serde_json::{Map, Value, value::RawValue};
+
+use super::error::{ApiError, Result};
+
+/// Largest body of an API request.
+const MOST: usize = 8 << 20;
+/// Longest wait for all of it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The members of a body: of a JSON object, or of a form. An empty body has none.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Payload {
+    pub(super) members: Map<String, Value>,
+    json: Bytes,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Payload {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        let kind = kind.map(|k| k.split(';').next().unwrap_or(k).trim().to_ascii_lowercase());
+        let body = read(request.into_body(), PATIENCE).await?;
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self::default());
+        }
+        match kind.as_deref() {
+            None | Some("application/json") => Self::from_json(body),
+            Some("application/x-www-form-urlencoded") => Ok(Self::from_form(&body)),
+            Some(other) => Err(ApiError::MediaType(other.to_owned())),
+        }
+    }
+}
+
+impl Payload {
+    fn from_json(json: Bytes) -> Result<Self> {
+        match serde_json::from_slice(&json) {
+            Ok(Value::Object(members)) => Ok(Self { members, json }),
+            Ok(other) => {
+                let text = format!("Invalid data. Expected a dictionary, but got {}.", python_type(&other));
+                Err(ApiError::field("non_field_errors", text))
+            }
+            Err(error) => Err(ApiError::Bad(format!("JSON parse error - {error}"))),
+        }
+    }
+
+    fn from_form(form: &[u8]) -> Self {
+        let pairs = form_urlencoded::parse(form);
+        let members = pairs.map(|(key, value)| (key.into_owned(), Value::String(value.into_owned())));
+        Self { members: members.collect(), json: Bytes::new() }
+    }
+
+    /// A member of a JSON body as it was written: numbers keep all their digits.
+    pub(super) fn as_written(&self, member: &str) -> Option<String> {
+        let members: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&self.json).ok()?;
+        members.get(member).map(|raw| raw.get().to_owned())
+    }
+
+    /// A text that must be there.
+    pub(super) fn required(&self, field: &str) -> Result<String> {
+        self.optional(field)?.ok_or_else(|| ApiError::field(field, "This field is required."))
+    }
+
+    /// A text that may be missing, but not null or blank. White space around it goes.
+    pub(super) fn optional(&self, field: &str) -> Result<Option<String>> {
+        let Some(value) = self.members.get(field) else { return Ok(None) };
+        let text = text(field, value)?.trim().to_owned();
+        if text.is_empty() {
+            return Err(ApiError::field(field, "This field may not be blank."));
+        }
+        Ok(Some(text))
+    }
+
+    /// A password: taken as it is, white space too.
+    pub(super) fn password(&self, field: &str) -> Result<String> {
+        let value =
+            self.members.get(field).ok_or_else(|| ApiError::field(field, "This field is required."))?;
+        let text = text(field, value)?;
+        if text.is_empty() {
+            return Err(ApiError::field(field, "This field may not be blank."));
+        }
+        if text.chars().count() > 128 {
+            return Err(ApiError::field(field, "Ensure this field has no more than 128 characters."));
+        }
+        Ok(text)
+    }
+
+    /// A text that may be missing, null or empty.
+    pub(super) fn lenient(&self, field: &str) -> Result<String> {
+        match self.members.get(field) {
+            None | Some(Value::Null) => Ok(String::new()),
+            Some(value) => Ok(text(field, value)?.trim().to_owned()),
+        }
+    }
+}
+
+/// A text, or a number as one.
+fn text(field: &str, value: &Value) -> Result<String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Null => Err(ApiError::field(field, "This field may not be null.")),
+        _ => Err(ApiError::field(field, "Not a valid string.")),
+    }
+}
+
+/// What is wrong with the fields of a request: all of it, so that a form is mended in one go.
+#[derive(Debug, Default)]
+pub(super) struct Wrong(BTreeMap<String, Vec<String>>);
+
+impl Wrong {
+    /// A field's value; `None` where the field is wrong, which is remembered.
+    pub(super) fn take<T>(&mut self, checked: Result<T>) -> Result<Option<T>> {
+        match checked {
+            Ok(value) => Ok(Some(value)),
+            Err(ApiError::Fields(texts)) => {
+                for (field, texts) in texts {
+                    self.0.entry(field).or_default().extend(texts);
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl From<Wrong> for ApiError {
+    fn from(wrong: Wrong) -> Self {
+        Self::Fields(wrong.0)
+    }
+}
+
+/// The whole body. One that says that it is too large is refused unread, and one that does not come in time is given
+/// up: each would hold a connection for nothing.
+async fn read(body: Body, patience: Duration) -> Result<Bytes> {
+    if body.size_hint().lower() > MOST as u64 {
+        return Err(ApiError::TooLarge);
+    }
+    match tokio::time::timeout(patience, axum::body::to_bytes(body, MOST)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if std::error::Error::source(&error).is_some_and(|e| e.is::<LengthLimitError>()) => {
+            Err(ApiError::TooLarge)
+        }
+        Ok(Err(_)) => Err(ApiError::Bad("the request broke off".to_owned())),
+        Err(_) => Err(ApiError::Slow),
+    }
+}
+
+fn python_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Number(n) if n.is_f64() => "float",
+        Value::Number(_) => "int",
+        Value::String(_) => "str",
+        Value::Array(_) => "list",
+        Value::Object(_) => "dict",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use futures_util::{StreamExt as _, stream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bodies_have_limits_of_size_and_time() {
+        let large = || Body::from_stream(stream::repeat_with(|| Ok::<_, io::Error>(vec![b' '; 1 << 20])));
+        assert!(matches!(read(large(), PATIENCE).await, Err(ApiError::TooLarge)));
+        let announced = Body::from(vec![b' '; MOST + 1]);
+        assert!(matches!(read(announced, PATIENCE).await, Err(ApiError::TooLarge)));
+        let stalled = Body::from_stream(stream::iter([Ok::<_, io::Error>("{")]).chain(stream::pending()));
+        assert!(matches!(read(stalled, Duration::from_millis(1)).await, Err(ApiError::Slow)));
+        let broken = Body::from_stream(stream::iter([Ok("{"), Err(io::Error::other("gone"))]));
+        assert!(matches!(read(broken, PATIENCE).await, Err(ApiError::Bad(_))));
+        assert_eq!(read(Body::from("{}"), PATIENCE).await.unwrap(), "{}");
+    }
+
+    fn payload(json: &str) -> Payload {
+        Payload::from_json(Bytes::copy_from_slice(json.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn texts_are_taken_as_the_contract_has_them() {
+        let given = payload(r#"{"n":12345,"b":"  ","list":[1],"null":null,"text":" x ","empty":""}"#);
+        assert_eq!(given.required("n").unwrap(), "12345");
+        assert_eq!(given.required("text").unwrap(), "x");
+        assert_eq!(given.password("n").unwrap(), "12345");
+        assert_eq!(given.password("b").unwrap(), "  ", "a password is not trimmed");
+        assert_eq!(given.lenient("null").unwrap(), "");
+        assert_eq!(given.lenient("missing").unwrap(), "");
+        for (checked, text) in [
+            (given.required("b"), "This field may not be blank."),
+            (given.required("missing"), "This field is required."),
+            (given.required("null"), "This field may not be null."),
+            (given.required("list"), "Not a valid string."),
+            (given.password("empty"), "This field may not be blank."),
+            (given.lenient("list"), "Not a valid string."),
+        ] {
+            assert!(matches!(checked, Err(ApiError::Fields(f)) if f.values().eq([&[text]])), "{text}");
+        }
+    }
+
+    #[test]
+    fn forms_are_as_good_as_json() {
+        let form = Payload::from_form(b"username=ann&password=a+b%21&username=bob");
+        assert_eq!(form.required("username").unwrap(), "bob", "the last one wins");
+        assert_eq!(form.required("password").unwrap(), "a b!");
+    }
+
+    #[test]
+    fn members_keep_their_digits() {
+        let given = payload(r#"{"values": {"N":123456789012345678901234567890}}"#);
+        assert_eq!(given.as_written("values").unwrap(), r#"{"N":123456789012345678901234567890}"#);
+        assert_eq!(given.as_written("other"), None);
+    }
+}
