@@ -50,8 +50,8 @@ impl Bootstrap {
     }
 
     /// Removes the file: the token has done its work, and whoever finds it shall not wonder what it opens.
-    pub fn spent(&self) {
-        if let Err(error) = fs::remove_file(&self.file) {
+    pub async fn spent(&self) {
+        if let Err(error) = tokio::fs::remove_file(&self.file).await {
             tracing::warn!(%error, file = %self.file.display(), "the spent one-time token could not be removed");
         }
     }
@@ -61,15 +61,15 @@ impl Bootstrap {
 mod tests {
     use super::*;
 
-    #[test]
-    fn it_is_good_for_an_hour() {
+    #[tokio::test]
+    async fn it_is_good_for_an_hour() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("t");
         let (bootstrap, text) = Bootstrap::create(&file, Timestamp(0)).unwrap();
         assert_eq!(bootstrap.check(&text, Timestamp(LIFE - 1)), Ok(()));
         assert_eq!(bootstrap.check(&text, Timestamp(LIFE)), Err(Refused::Expired));
         assert_eq!(bootstrap.check("guess", Timestamp(0)), Err(Refused::Wrong));
-        bootstrap.spent();
+        bootstrap.spent().await;
         assert!(!file.exists());
     }
 }

@@ -64,7 +64,7 @@ pub(super) async fn register(
         other => other?,
     };
     if let Some(bootstrap) = bootstrap {
-        bootstrap.spent();
+        bootstrap.spent().await;
     }
     Ok(Answer::created(user.into()))
 }

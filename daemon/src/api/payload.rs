@@ -148,7 +148,10 @@ async fn read(body: Body, patience: Duration) -> Result<Bytes> {
     }
     match tokio::time::timeout(patience, axum::body::to_bytes(body, MOST)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if std::error::Error::source(&error).is_some_and(|e| e.is::<LengthLimitError>()) => {
+        Ok(Err(error))
+            if std::error::Error::source(&error)
+                .is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) =>
+        {
             Err(ApiError::TooLarge)
         }
         Ok(Err(_)) => Err(ApiError::Bad("the request broke off".to_owned())),
