@@ -104,7 +104,7 @@ impl Platform {
         let wanted = RouteFence { routes: state.head.value.routes, generation: Generation(0) };
         match self.0.router.published(&empty.app).await {
             Ok(Some(fence)) if fence >= wanted => Ok(Progress::Resting),
-            Ok(_) => self.publish(state, &empty).await,
+            Ok(_) => self.publish(state, &empty, Generation(0)).await,
             Err(RouterError::Stale { .. } | RouterError::Unavailable(_)) => Ok(Progress::Blind),
         }
     }

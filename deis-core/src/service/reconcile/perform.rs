@@ -96,22 +96,28 @@ impl Platform {
         }
         let empty;
         let workload = match which {
-            Which::Target => &loaded.workloads.target,
-            Which::Settled => &loaded.workloads.settled,
+            // Retiring groups get no requests any more: they leave with the next generation.
+            Which::Target | Which::Settled => &loaded.workloads.settled,
             Which::Fallback => &loaded.workloads.fallback,
             Which::Live => {
                 empty = Workload::empty(loaded.state.reference(), loaded.rollout.value.live_generation);
                 loaded.live.as_ref().unwrap_or(&empty)
             }
         };
-        self.publish(&loaded.state, workload).await
+        self.publish(&loaded.state, workload, which.generation(&loaded.rollout.value)).await
     }
 
     /// Gives the router the routes to a workload.
-    pub(super) async fn publish(&self, state: &AppState, workload: &Workload) -> Result<Progress> {
+    pub(super) async fn publish(
+        &self,
+        state: &AppState,
+        workload: &Workload,
+        generation: Generation,
+    ) -> Result<Progress> {
         let names = domains(self.store(), state.name()).await?;
         let names = names.into_iter().map(|d| d.value.name).collect();
-        let wanted = routes::routes(workload, state.head.value.routes, names);
+        let fence = RouteFence { routes: state.head.value.routes, generation };
+        let wanted = routes::routes(workload, fence, names);
         match self.0.router.publish(&wanted).await {
             Ok(refused) => {
                 if !refused.is_empty() {
