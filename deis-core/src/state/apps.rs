@@ -120,6 +120,15 @@ pub async fn outcome(
     Ok(get::<Outcome>(store, &keys::outcome(app, version)).await?.map(|s| s.value))
 }
 
+/// Which build a release runs.
+pub async fn build_of(
+    store: &dyn Store,
+    app: &AppName,
+    version: ReleaseVersion,
+) -> Result<Option<BuildId>, StoreError> {
+    Ok(get::<Release>(store, &keys::release(app, version)).await?.and_then(|r| r.value.build))
+}
+
 /// Reads a workload.
 pub async fn workload(
     store: &dyn Store,

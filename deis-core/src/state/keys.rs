@@ -65,6 +65,11 @@ pub fn rollout(app: &AppName) -> Key {
     Key::new(format!("rollout/{app}"))
 }
 
+/// `ended/<app>/<generation>`: how the rollout of that generation ended.
+pub fn ended(app: &AppName, generation: Generation) -> Key {
+    Key::new(format!("ended/{app}/{:020}", generation.0))
+}
+
 /// `push/<app>`.
 pub fn push(app: &AppName) -> Key {
     Key::new(format!("push/{app}"))
@@ -136,4 +141,5 @@ pub fn below(kind: &str, app: &AppName) -> String {
 }
 
 /// Kinds of record that stand below an app and go with it, `head`, `app` and the domains last.
-pub const APP_KINDS: [&str; 7] = ["release", "outcome", "config", "build", "build-id", "workload", "event"];
+pub const APP_KINDS: [&str; 8] =
+    ["release", "outcome", "config", "build", "build-id", "workload", "ended", "event"];
