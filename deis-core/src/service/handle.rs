@@ -6,10 +6,15 @@ use super::platform::Platform;
 use crate::{
     error::{Error, Result},
     model::{
-        Actor, App, AppName, AppState as Life, Generation, LogLevel, LogLine, LogSource, ReleaseVersion, Role,
+        Actor, App, AppName, AppState as Life, Generation, Head, LogLevel, LogLine, LogSource,
+        ReleaseVersion, Role,
     },
     port::StoreError,
-    state::{apps::AppState, record::Edits},
+    state::{
+        apps::AppState,
+        keys,
+        record::{Edits, get},
+    },
 };
 
 /// An app, an actor and the permission that was checked.
@@ -97,6 +102,18 @@ impl AppHandle {
             Err(StoreError::Conflict { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The head of this very life of the app.
+    pub(super) async fn head(&self) -> Result<Head> {
+        let head = get::<Head>(self.platform.store(), &keys::head(self.name())).await?;
+        let own = head.map(|h| h.value).filter(|h| h.uid == self.app.uid);
+        own.ok_or_else(|| Error::NotFound { what: "App", name: self.name().to_string() })
+    }
+
+    /// The turn to change this app.
+    pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
+        self.platform.0.turns.take(keys::head(self.name())).await
     }
 
     /// Where a planted fault makes the next rollout take the generation of the one before.

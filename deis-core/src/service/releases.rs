@@ -1,5 +1,7 @@
 //! Releases: list, make, go back.
 
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 use super::{
@@ -13,6 +15,7 @@ use crate::{
         digest, formation,
         release::{RollbackError, Summary, check_rollback, rollback_target, rolled_back},
     },
+    port::Key,
     state::{
         apps::{AppState, Loaded, attempt, load_release, newest, outcome},
         keys,
@@ -33,14 +36,20 @@ pub struct ReleaseInfo {
 impl AppHandle {
     /// The app's releases, newest first, failed ones included.
     pub async fn releases(&self, page: PageQuery) -> Result<Page<ReleaseInfo>> {
-        let all = newest::<Release>(self.platform.store(), "release", self.name(), usize::MAX).await?;
-        let part = page.cut(all);
-        let mut items = Vec::with_capacity(part.items.len());
-        for release in part.items {
-            let outcome = outcome(self.platform.store(), self.name(), release.version).await?;
-            items.push(ReleaseInfo { release, outcome });
-        }
-        Ok(Page { items, total: part.total })
+        let (store, app) = (self.platform.store(), self.name());
+        let latest = self.head().await?.latest;
+        let first = ReleaseVersion(page.below(latest.0));
+        let releases =
+            newest::<Release>(store, "release", app, keys::release(app, first), page.limit).await?;
+        // At most one for each release, so those of these releases are among as many.
+        let outcomes =
+            newest::<Outcome>(store, "outcome", app, keys::outcome(app, first), releases.len()).await?;
+        let mut outcomes: BTreeMap<Key, Outcome> = outcomes.into_iter().collect();
+        let items = releases.into_iter().map(|(_, release)| {
+            let outcome = outcomes.remove(&keys::outcome(app, release.version));
+            ReleaseInfo { release, outcome }
+        });
+        Ok(Page { items: items.collect(), total: usize::try_from(latest.0).unwrap_or(usize::MAX) })
     }
 
     /// One release.

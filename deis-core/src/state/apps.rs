@@ -12,7 +12,7 @@ use crate::{
         Generation, Head, Outcome, Push, Release, ReleaseVersion, Rollout, Timestamp, Username, Workload,
     },
     plan::lower::Workloads,
-    port::{Order, Scan, Store, StoreError},
+    port::{Key, Order, Scan, Store, StoreError},
 };
 
 /// What every change of an app reads first.
@@ -174,14 +174,16 @@ pub async fn newest<T: serde::de::DeserializeOwned>(
     kind: &str,
     app: &AppName,
     limit: usize,
-) -> Result<Vec<T>, StoreError> {
-    let wanted = Scan::prefix(keys::below(kind, app)).order(Order::KeyDesc { after: None }).limit(limit);
-    Ok(scan::<T>(store, &wanted).await?.into_iter().map(|(_, s)| s.value).collect())
+) -> Result<Vec<(Key, T)>, StoreError> {
+    let order = Order::KeyDesc { after: Some(before) };
+    let found = scan::<T>(store, &Scan::prefix(keys::below(kind, app)).order(order).limit(limit)).await?;
+    Ok(found.into_iter().map(|(key, stored)| (key, stored.value)).collect())
 }
 
 /// The domains of an app, by name.
 pub async fn domains(store: &dyn Store, app: &AppName) -> Result<Vec<Stored<Domain>>, StoreError> {
     let found = scan::<Domain>(store, &Scan::prefix(keys::below("app-domain", app))).await?;
+    before: Key,
     Ok(found.into_iter().map(|(_, stored)| stored).collect())
 }
 
