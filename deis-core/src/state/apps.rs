@@ -15,6 +15,9 @@ use crate::{
     port::{Key, Order, Scan, Store, StoreError},
 };
 
+/// How often an app that is replaced by another of its name while it is read is read again.
+const RELOADS: usize = 3;
+
 /// What every change of an app reads first.
 #[derive(Clone, Debug)]
 pub struct AppState {
@@ -31,14 +34,20 @@ pub struct AppState {
 impl AppState {
     /// Reads it; `None` if there is no such app.
     pub async fn load(store: &dyn Store, app: &AppName) -> Result<Option<Self>, StoreError> {
-        let Some(head) = get(store, &keys::head(app)).await? else { return Ok(None) };
-        let (Some(record), Some(formation)) =
-            (get(store, &keys::app(app)).await?, get(store, &keys::formation(app)).await?)
-        else {
-            return Ok(None);
-        };
-        let rollout = get(store, &keys::rollout(app)).await?;
-        Ok(Some(Self { app: record, head, formation, rollout }))
+        for _ in 0..RELOADS {
+            let Some(head) = get::<Head>(store, &keys::head(app)).await? else { return Ok(None) };
+            let (Some(record), Some(formation)) =
+                (get::<App>(store, &keys::app(app)).await?, get(store, &keys::formation(app)).await?)
+            else {
+                return Ok(None);
+            };
+            // The app went, and one of its name came, between the reads: the two lives must never be mixed.
+            if head.value.uid == record.value.uid {
+                let rollout = get(store, &keys::rollout(app)).await?;
+                return Ok(Some(Self { app: record, head, formation, rollout }));
+            }
+        }
+        Err(StoreError::Corrupt { key: keys::head(app), source: "it is of another app than its name".into() })
     }
 
     /// Name of the app.

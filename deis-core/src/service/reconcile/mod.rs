@@ -14,6 +14,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     model::{Digest, Generation},
     port::ArtifactFolder,
+    plan::rollout::Budget,
 };
 
 pub use workers::Workers;
@@ -42,10 +43,16 @@ pub(in crate::service) struct Volatile {
     generation: Generation,
     /// Artifact that is known to be ready, held so that it stays.
     artifact: Option<(Digest, ArtifactFolder)>,
+    /// What the clock counts for.
+    budget: Budget,
     /// Why the artifact will never be ready.
     artifact_failed: Option<String>,
     clock: ActiveTime,
 }
+    /// Generation that the scheduler refuses, until it is asked again.
+    refused: Option<Generation>,
+    /// The same, once people were told.
+    refusal_told: Option<Generation>,
 
 /// Time that a rollout has been driven; it stands still while a back end is away or nobody drives.
 #[derive(Debug, Default)]
