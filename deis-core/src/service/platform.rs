@@ -12,6 +12,7 @@ use super::{
     builder::{PlatformBuilder, PlatformOptions},
     reconcile::Volatile,
     session::Session,
+    turns::Turns,
 };
 use crate::{
     error::Result,
@@ -51,6 +52,8 @@ pub(super) struct Inner {
     pub(super) process: Uuid,
     /// Rises with every commit and every change of progress: whoever waits reads anew.
     pub(super) changed: watch::Sender<u64>,
+    pub(super) turns: Turns,
+    pub(super) outputs: Outputs,
     volatile: Mutex<BTreeMap<AppName, Volatile>>,
 }
 
@@ -69,7 +72,14 @@ impl Platform {
 
     pub(super) fn new(parts: Parts) -> Self {
         let (changed, _) = watch::channel(0);
-        Self(Arc::new(Inner { parts, process: Uuid::new_v4(), changed, volatile: Mutex::default() }))
+        Self(Arc::new(Inner {
+            parts,
+            process: Uuid::new_v4(),
+            changed,
+            turns: Turns::default(),
+            outputs: Outputs::default(),
+            volatile: Mutex::default(),
+        }))
     }
 
     /// The platform as `actor` sees it.

@@ -120,15 +120,6 @@ pub async fn build_by_id(store: &dyn Store, app: &AppName, id: BuildId) -> Resul
     Ok(get::<Build>(store, &keys::build(app, seq.value)).await?.map(|s| s.value))
 }
 
-/// Reads a release's outcome.
-pub async fn outcome(
-    store: &dyn Store,
-    app: &AppName,
-    version: ReleaseVersion,
-) -> Result<Option<Outcome>, StoreError> {
-    Ok(get::<Outcome>(store, &keys::outcome(app, version)).await?.map(|s| s.value))
-}
-
 /// Which build a release runs.
 pub async fn build_of(
     store: &dyn Store,
@@ -136,6 +127,15 @@ pub async fn build_of(
     version: ReleaseVersion,
 ) -> Result<Option<BuildId>, StoreError> {
     Ok(get::<Release>(store, &keys::release(app, version)).await?.and_then(|r| r.value.build))
+}
+
+/// Reads a release's outcome.
+pub async fn outcome(
+    store: &dyn Store,
+    app: &AppName,
+    version: ReleaseVersion,
+) -> Result<Option<Outcome>, StoreError> {
+    Ok(get::<Outcome>(store, &keys::outcome(app, version)).await?.map(|s| s.value))
 }
 
 /// Reads a workload.
@@ -182,6 +182,7 @@ pub async fn newest<T: serde::de::DeserializeOwned>(
     store: &dyn Store,
     kind: &str,
     app: &AppName,
+    before: Key,
     limit: usize,
 ) -> Result<Vec<(Key, T)>, StoreError> {
     let order = Order::KeyDesc { after: Some(before) };
@@ -192,7 +193,6 @@ pub async fn newest<T: serde::de::DeserializeOwned>(
 /// The domains of an app, by name.
 pub async fn domains(store: &dyn Store, app: &AppName) -> Result<Vec<Stored<Domain>>, StoreError> {
     let found = scan::<Domain>(store, &Scan::prefix(keys::below("app-domain", app))).await?;
-    before: Key,
     Ok(found.into_iter().map(|(_, stored)| stored).collect())
 }
 

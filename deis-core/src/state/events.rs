@@ -24,7 +24,7 @@ pub struct Cursor {
 /// Adds an event to a batch, after those that are in it.
 pub fn append(edits: &mut Edits, event: &Event) {
     let place = edits.len();
-    edits.create(keys::event(event.app.as_ref(), place, Uuid::new_v4()), event);
+    edits.create_unique(keys::event(event.app.as_ref(), place, Uuid::new_v4()), event);
 }
 
 /// Events that were read, and how far.
