@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     builder::{PlatformBuilder, PlatformOptions},
-    reconcile::Volatile,
+    reconcile::{Outputs, Volatile},
     session::Session,
     turns::Turns,
 };
@@ -132,6 +132,14 @@ impl Platform {
         work(all.entry(app.clone()).or_default())
     }
 
+    /// Lets the clock of an app stand still, if it has one.
+    pub(super) fn stand_still(&self, app: &AppName) {
+        let mut all = self.0.volatile.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(volatile) = all.get_mut(app) {
+            volatile.stand_still();
+        }
+    }
+
     /// Forgets an app that is gone.
     pub(super) fn forget(&self, app: &AppName) {
         self.0.volatile.lock().unwrap_or_else(PoisonError::into_inner).remove(app);
@@ -142,14 +150,6 @@ impl Platform {
     pub(super) fn has_bug(&self, bug: crate::service::Bug) -> bool {
         self.0.parts.bug == bug
     }
-    /// Lets the clock of an app stand still, if it has one.
-    pub(super) fn stand_still(&self, app: &AppName) {
-        let mut all = self.0.volatile.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(volatile) = all.get_mut(app) {
-            volatile.stand_still();
-        }
-    }
-
 }
 
 impl std::fmt::Debug for Platform {

@@ -135,6 +135,11 @@ pub fn admins() -> Key {
     Key::new("admins")
 }
 
+/// `announced`: how far events were written into the logs of apps.
+pub fn announced() -> Key {
+    Key::new("announced")
+}
+
 /// Below it: one kind of record of an app (`release/blog/`).
 pub fn below(kind: &str, app: &AppName) -> String {
     format!("{kind}/{app}/")

@@ -3,6 +3,7 @@
 mod announce;
 mod destroy;
 mod orphans;
+mod output;
 mod pass;
 mod perform;
 mod workers;
@@ -13,10 +14,11 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     model::{Digest, Generation},
-    port::ArtifactFolder,
     plan::rollout::Budget,
+    port::ArtifactFolder,
 };
 
+pub(in crate::service) use output::Outputs;
 pub use workers::Workers;
 
 /// What a pass did.
@@ -41,18 +43,18 @@ pub(in crate::service) struct Volatile {
     pub(in crate::service) progress: String,
     /// The rollout that the rest is about.
     generation: Generation,
-    /// Artifact that is known to be ready, held so that it stays.
-    artifact: Option<(Digest, ArtifactFolder)>,
     /// What the clock counts for.
     budget: Budget,
+    /// Artifact that is known to be ready, held so that it stays.
+    artifact: Option<(Digest, ArtifactFolder)>,
     /// Why the artifact will never be ready.
     artifact_failed: Option<String>,
-    clock: ActiveTime,
-}
     /// Generation that the scheduler refuses, until it is asked again.
     refused: Option<Generation>,
     /// The same, once people were told.
     refusal_told: Option<Generation>,
+    clock: ActiveTime,
+}
 
 /// Time that a rollout has been driven; it stands still while a back end is away or nobody drives.
 #[derive(Debug, Default)]
