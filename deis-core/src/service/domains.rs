@@ -24,6 +24,24 @@ impl AppHandle {
     }
 
     /// Adds a domain, which no app may have. It is live at once, also in the middle of a rollout.
+    ///
+    /// ```
+    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let world = World::new();
+    /// # let platform = platform(&world);
+    /// # let session = platform.session(Actor::System { name: Username::new("ann")? });
+    /// # let app = session.app(&session.create_app(AppName::new("blog")?).await?.name).await?;
+    /// use deis_core::{DomainName, Error};
+    ///
+    /// let name = DomainName::new("www.example.com")?;
+    /// app.domain_add(name.clone()).await?;
+    /// assert_eq!(app.domains().await?.len(), 2);
+    /// assert!(matches!(app.domain_add(name).await, Err(Error::AlreadyExists { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn domain_add(&self, name: DomainName) -> Result<Domain> {
         change!(self, |state, edits| {
             let store = self.platform.store();
