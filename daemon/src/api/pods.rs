@@ -40,7 +40,7 @@ fn is_named(app: &AppHandle, instance: &Instance, name: &str) -> bool {
 pub(super) async fn scale(App(app): App, payload: Payload) -> Result<Empty> {
     let change = app.scale(scales(&payload.members)?).await?;
     match app.wait(&change).await? {
-        Settled::Done => Ok(Empty::DONE),
+        Settled::Done | Settled::Superseded { .. } => Ok(Empty::DONE),
         Settled::Failed(cause) => Err(ApiError::Unavailable(format!("(scale): {cause}\n{}", cause.hint()))),
     }
 }

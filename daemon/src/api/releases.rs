@@ -53,7 +53,8 @@ fn wanted(payload: &Payload) -> Result<Option<ReleaseVersion>> {
 /// The change goes on when the client goes away: waiting is all that ends.
 pub(super) async fn settle(app: &AppHandle, change: &Change) -> Result<()> {
     match app.wait(change).await? {
-        Settled::Done => Ok(()),
+        // Overtaken, its place in history is kept: for the caller it is as if the newer one had come right after it.
+        Settled::Done | Settled::Superseded { .. } => Ok(()),
         Settled::Failed(cause) => {
             let info = app.info().await?;
             // A live release without a build is nothing to go back to.

@@ -6,7 +6,7 @@ use deis_build::{
     BuildError, BuildRequest,
     git::{Oid, Received, Repository},
 };
-use deis_core::{AppHandle, BuildSpec, Change, Error, RefUpdate, Settled};
+use deis_core::{AppHandle, BuildSpec, Change, Error, RefUpdate, ReleaseVersion, Settled};
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
@@ -95,6 +95,11 @@ impl Pushes {
                 lines.say(&format!("Done, {}:{version} deployed to Workflow", app.name())).await;
                 Ok(version)
             }
+            Settled::Superseded { by } => {
+                let reason = superseded(&version, by);
+                lines.say(&format!(" !     {reason}")).await;
+                Err(reason)
+            }
             Settled::Failed(cause) => {
                 lines.say("The controller returned an error when publishing the release:").await;
                 for line in cause.to_string().lines() {
@@ -154,6 +159,11 @@ async fn build_failed(error: &BuildError, lines: &Lines) -> String {
     }
     lines.say(&format!("Build pod exited with code {}, stopping build", error.exit_code())).await;
     "the build failed".to_owned()
+}
+
+/// Why the refs of a push stay where they are although its build is good.
+pub(super) fn superseded(version: &str, by: ReleaseVersion) -> String {
+    format!("{version} was superseded by {by}, which runs another build")
 }
 
 fn describe(commit: &Oid, version: &str) -> String {

@@ -2,7 +2,7 @@
 
 use deis_core::{Actor, AppHandle, Change, Error, Push, Settled};
 
-use super::{Pushes, blocking};
+use super::{Pushes, blocking, deploy::superseded};
 
 impl Pushes {
     /// Closes what a killed daemon left open. A push without a release ends as interrupted, at once, so that the same
@@ -50,6 +50,10 @@ impl Pushes {
                     tracing::warn!(app = %app.name(), name = refused.name, reason = refused.reason, "a ref did not move");
                 }
                 format!("the push by {} was finished after a restart", push.by)
+            }
+            Settled::Superseded { by } => {
+                let version = change.release.map(|v| v.to_string()).unwrap_or_default();
+                format!("the push by {} failed: {}", push.by, superseded(&version, by))
             }
             Settled::Failed(cause) => format!("the push by {} failed: {cause}", push.by),
         };

@@ -139,6 +139,30 @@ fn a_client_that_goes_away_does_not_end_the_build() {
     assert_eq!(rig.releases("alone").len(), 2);
 }
 
+#[test]
+fn a_push_that_gives_way_to_a_rollback_fails_and_moves_no_ref() {
+    let rig = Rig::new();
+    let work = rig.app("loser", PYTHON);
+    work.git(&["push", "deis", "main"]);
+    let before = work.git(&["ls-remote", "deis", "main"]);
+    // A process that takes its time to listen.
+    work.commit(&[("Procfile", "web: sleep 600\n")]);
+    let mut push = work.git_command(&["push", "deis", "main"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(push.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("web 0 of 1 ready") {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "the push ended before its rollout began");
+    }
+    rig.deis(&["rollback", "v2", "-a", "loser"]);
+    let rest: Vec<String> = said.lines().map(Result::unwrap).collect();
+    let rest = rest.join("\n");
+    assert!(!push.wait().unwrap().success(), "{rest}");
+    assert!(rest.contains("v3 was superseded by v4, which runs another build"), "{rest}");
+    assert_eq!(work.git(&["ls-remote", "deis", "main"]), before);
+    assert_eq!(rig.get("loser.localhost").0, 200);
+}
+
 /// A build step that waits for a file to appear.
 fn held_by(gate: &Path) -> String {
     format!("#!/bin/sh\necho at-work\nwhile [ ! -e {} ]; do sleep 0.05; done\n", gate.display())

@@ -72,11 +72,6 @@ pub enum Cause {
         /// What was still missing, for people.
         detail: String,
     },
-    /// A newer change came while this one was going back.
-    Interrupted {
-        /// What interrupted it.
-        reason: String,
-    },
 }
 
 /// How a process ended.
@@ -136,7 +131,6 @@ impl fmt::Display for Cause {
             Self::Timeout { step, seconds, detail } => {
                 write!(f, "{step} took longer than {seconds} s: {detail}")
             }
-            Self::Interrupted { reason } => write!(f, "interrupted: {reason}"),
         }
     }
 }
@@ -179,12 +173,6 @@ impl Cause {
                 "fix the command of the `release` process type and deploy again".to_owned()
             }
             Self::Timeout { .. } => "run `deis logs` and `deis ps` to see what it waits for".to_owned(),
-            Self::Interrupted { .. } => "deploy again".to_owned(),
         }
-    }
-
-    /// Whether waiting longer cannot help, so a rollout gives up before its deadline.
-    pub fn is_definitive(&self) -> bool {
-        !matches!(self, Self::Timeout { .. })
     }
 }

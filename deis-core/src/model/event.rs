@@ -87,6 +87,11 @@ pub enum EventKind {
         /// Process types or instances.
         what: String,
     },
+    /// The scheduler refuses what is to be held.
+    WorkloadRefused {
+        /// What it said.
+        reason: String,
+    },
     /// A domain was added.
     DomainAdded {
         /// The domain.

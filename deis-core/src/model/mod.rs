@@ -43,7 +43,7 @@ pub use observation::{Instance, InstanceState, Observation};
 pub use procfile::{ProcfileError, parse_procfile};
 pub use push::{Push, RefUpdate};
 pub use release::{Outcome, Release};
-pub use rollout::{Phase, ReleaseCommand, Rollout};
+pub use rollout::{Phase, ReleaseCommand, Rollout, RolloutEnd};
 pub use route::{AppRoutes, RouteFence, RouteMode};
 pub use task::{Program, Task, TaskKind, TaskObservation, TaskState};
 pub use workload::{Launch, Limits, ProcessGroup, Template, Workload};

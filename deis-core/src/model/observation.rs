@@ -49,7 +49,7 @@ pub enum InstanceState {
     Draining,
     /// Down, and the scheduler waits before it starts it again, or has evidence that it will not work.
     Failing {
-        /// The evidence. Not every failing instance is beyond hope: see [`Cause::is_definitive`].
+        /// The evidence.
         cause: Cause,
     },
 }

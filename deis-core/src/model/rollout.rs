@@ -81,6 +81,19 @@ impl Phase {
     }
 }
 
+/// How a rollout ended, and with it every change that it carried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "end")]
+pub enum RolloutEnd {
+    /// All of them are in force.
+    Succeeded,
+    /// All of them were undone.
+    Failed {
+        /// Why.
+        cause: Cause,
+    },
+}
+
 /// What is known of a release command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "command")]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    constants::{PREPARE_LIMIT, RELEASE_COMMAND_LIMIT, REVERT_DEADLINE},
+    constants::{PREPARE_LIMIT, REVERT_DEADLINE},
     convergence::{broken, is_settled, overdue},
     lower::Workloads,
 };
@@ -33,8 +33,41 @@ pub struct View<'a> {
     pub artifact: ArtifactState<'a>,
     /// Which platform process asks.
     pub process: uuid::Uuid,
-    /// Active time spent.
+    /// Active time spent of the present [`Budget`].
     pub spent: Duration,
+    /// Longest run of a release command.
+    pub command_limit: Duration,
+    /// Generation that the scheduler has just refused for good: asking again at once is no use.
+    pub refused: Option<Generation>,
+}
+
+/// What the clock of a rollout counts for: it starts at 0 with each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Budget {
+    /// Making the artifact ready.
+    #[default]
+    Preparing,
+    /// The release command.
+    Command,
+    /// New instances and routes.
+    Rolling,
+    /// Going back.
+    Reverting,
+    /// Nothing: the rollout has ended.
+    Ended,
+}
+
+impl Budget {
+    /// Whose turn it is.
+    pub fn of(rollout: &Rollout) -> Self {
+        match (&rollout.phase, rollout.command) {
+            (Phase::Staging, ReleaseCommand::Started { .. }) => Self::Command,
+            (Phase::Staging, _) => Self::Preparing,
+            (Phase::Rolling | Phase::Routing, _) => Self::Rolling,
+            (Phase::Reverting { .. }, _) => Self::Reverting,
+            (Phase::Succeeded | Phase::Failed { .. }, _) => Self::Ended,
+        }
+    }
 }
 
 /// Whether an artifact is ready.
@@ -119,9 +152,15 @@ pub fn next_step(view: &View<'_>) -> Step {
         return Step::Ahead;
     }
     let behind = |which: Which| published.is_none_or(|f| f < fence(which.generation(rollout)));
+    let lacks = |which: Which| {
+        let generation = which.generation(rollout);
+        seen.generation < generation && view.refused != Some(generation)
+    };
     match &rollout.phase {
         Phase::Staging | Phase::Rolling if behind(Which::Live) => Step::Publish(Which::Live),
-        Phase::Staging => staging(view, seen),
+        // The scheduler forgot. One that refuses what was live must not stop what shall take its place.
+        Phase::Staging if view.live.is_some() && lacks(Which::Live) => Step::Apply(Which::Live),
+        Phase::Staging => staging(view),
         Phase::Rolling => rolling(view, seen),
         Phase::Routing => routing(view, seen, behind(Which::Target)),
         Phase::Reverting { cause } => reverting(view, seen, cause, behind(Which::Fallback)),
@@ -129,7 +168,7 @@ pub fn next_step(view: &View<'_>) -> Step {
             let held = Which::held(rollout);
             // After a success the routes keep the target's generation, also when types have retired since.
             let routed = if rollout.phase == Phase::Succeeded { Which::Target } else { held };
-            if seen.generation < held.generation(rollout) {
+            if lacks(held) {
                 Step::Apply(held)
             } else if behind(routed) {
                 Step::Publish(routed)
@@ -140,54 +179,57 @@ pub fn next_step(view: &View<'_>) -> Step {
     }
 }
 
-fn staging(view: &View<'_>, seen: &Observation) -> Step {
+fn staging(view: &View<'_>) -> Step {
     let rollout = view.rollout;
-    if view.live.is_some() && seen.generation < rollout.live_generation {
-        return Step::Apply(Which::Live);
-    }
     let Some(task) = view.task else { return Step::Blind };
-    if task.fence < rollout.attempt || task.older_running {
-        return if task.older_running && task.fence >= rollout.attempt {
-            Step::Wait
-        } else {
-            Step::StopTasks(rollout.attempt)
-        };
+    if task.fence < rollout.attempt {
+        return Step::StopTasks(rollout.attempt);
     }
+    if task.older_running {
+        return Step::Wait;
+    }
+    // A command that was started had its build: what became of it comes before fetching that once more.
+    match rollout.command {
+        ReleaseCommand::Started { by } => release_command(view, task, by),
+        ReleaseCommand::Declared => prepare(view, PREPARE_LIMIT, Step::RecordStart),
+        ReleaseCommand::None => prepare(view, PREPARE_LIMIT, Step::Enter(Phase::Rolling)),
+    }
+}
+
+/// Makes the artifact ready, then does `next`.
+fn prepare(view: &View<'_>, limit: Duration, next: Step) -> Step {
     match view.artifact {
-        ArtifactState::Failed(reason) => {
-            return Step::Enter(Phase::Reverting { cause: Cause::Artifact { reason: reason.to_owned() } });
-        }
-        ArtifactState::Unknown if view.spent >= PREPARE_LIMIT => {
-            return Step::Enter(Phase::Reverting { cause: timeout("fetching the build", PREPARE_LIMIT) });
-        }
-        ArtifactState::Unknown => return Step::Prepare,
-        ArtifactState::Ready => {}
+        ArtifactState::Ready => next,
+        ArtifactState::Failed(reason) => revert(Cause::Artifact { reason: reason.to_owned() }),
+        ArtifactState::Unknown if view.spent >= limit => revert(timeout("fetching the build", PREPARE_LIMIT)),
+        ArtifactState::Unknown => Step::Prepare,
     }
-    let failed = |exit, last_lines| {
-        Step::Enter(Phase::Reverting { cause: Cause::ReleaseCommand { exit, last_lines } })
-    };
-    match (rollout.command, &task.state) {
-        (ReleaseCommand::None, _) => Step::Enter(Phase::Rolling),
-        (ReleaseCommand::Declared, _) => Step::RecordStart,
-        (ReleaseCommand::Started { .. }, TaskState::Running) if view.spent >= RELEASE_COMMAND_LIMIT * 2 => {
-            failed(Some(Exit::TimedOut), Vec::new())
+}
+
+fn release_command(view: &View<'_>, task: &TaskObservation, by: uuid::Uuid) -> Step {
+    // The runner keeps the limit, and may need time to fetch the build before; this is for one that does not end.
+    let limit = view.command_limit.saturating_add(PREPARE_LIMIT);
+    let overdue = view.spent >= limit;
+    let beyond = Attempt(view.rollout.attempt.0.saturating_add(1));
+    let given_up = task.fence >= beyond;
+    let failed = |exit, last_lines| revert(Cause::ReleaseCommand { exit, last_lines });
+    match &task.state {
+        TaskState::Running if overdue && !given_up => Step::StopTasks(beyond),
+        TaskState::Running => Step::Wait,
+        TaskState::Ended { exit: Exit::Code(0), .. } => {
+            prepare(view, limit.saturating_add(PREPARE_LIMIT), Step::Enter(Phase::Rolling))
         }
-        (ReleaseCommand::Started { .. }, TaskState::Running) => Step::Wait,
-        (ReleaseCommand::Started { .. }, TaskState::Ended { exit: Exit::Code(0), .. }) => {
-            Step::Enter(Phase::Rolling)
+        TaskState::Ended { last_lines, .. } if overdue && given_up => {
+            failed(Some(Exit::TimedOut), last_lines.clone())
         }
-        (ReleaseCommand::Started { .. }, TaskState::Ended { exit: Exit::Lost, last_lines }) => {
-            failed(None, last_lines.clone())
-        }
-        (ReleaseCommand::Started { .. }, TaskState::Ended { exit, last_lines }) => {
-            failed(Some(*exit), last_lines.clone())
-        }
-        (ReleaseCommand::Started { by }, TaskState::Unknown) if by == view.process => Step::StartCommand,
+        TaskState::Ended { exit: Exit::Lost, last_lines } => failed(None, last_lines.clone()),
+        TaskState::Ended { exit, last_lines } => failed(Some(*exit), last_lines.clone()),
+        TaskState::Unknown if given_up && overdue => failed(Some(Exit::TimedOut), Vec::new()),
+        // Stopped before it was started: it will never run.
+        TaskState::Unknown if given_up => failed(None, Vec::new()),
+        TaskState::Unknown if by == view.process => Step::StartCommand,
         // Another process started it and nobody knows how it went: it is never run twice.
-        (ReleaseCommand::Started { .. }, TaskState::Unknown) => {
-            let fence = Attempt(rollout.attempt.0 + 1);
-            if task.fence < fence { Step::StopTasks(fence) } else { failed(None, Vec::new()) }
-        }
+        TaskState::Unknown => Step::StopTasks(beyond),
     }
 }
 
@@ -201,11 +243,10 @@ fn rolling(view: &View<'_>, seen: &Observation) -> Step {
         return Step::Enter(Phase::Routing);
     }
     if let Some(cause) = broken(target, seen) {
-        return Step::Enter(Phase::Reverting { cause });
+        return revert(cause);
     }
     if view.spent >= deadline(rollout) {
-        let cause = overdue(target, seen, "rolling", deadline(rollout).as_secs());
-        return Step::Enter(Phase::Reverting { cause });
+        return revert(overdue(target, seen, "rolling", deadline(rollout).as_secs()));
     }
     Step::Wait
 }
@@ -219,7 +260,7 @@ fn routing(view: &View<'_>, seen: &Observation, behind: bool) -> Step {
         return Step::Enter(Phase::Succeeded);
     }
     if view.spent >= deadline(rollout) {
-        return Step::Enter(Phase::Reverting { cause: timeout("routing", deadline(rollout)) });
+        return revert(timeout("routing", deadline(rollout)));
     }
     Step::Publish(Which::Target)
 }
@@ -237,6 +278,10 @@ fn reverting(view: &View<'_>, seen: &Observation, cause: &Cause, behind: bool) -
         return failed(false);
     }
     if view.spent >= REVERT_DEADLINE { failed(true) } else { Step::Wait }
+}
+
+fn revert(cause: Cause) -> Step {
+    Step::Enter(Phase::Reverting { cause })
 }
 
 fn deadline(rollout: &Rollout) -> Duration {

@@ -2,12 +2,12 @@
 
 use crate::model::{AppRoutes, DomainName, ProcessType, RouteFence, RouteMode, Workload};
 
-/// Routes of an app to `workload`, under the fence (`routes`, its generation).
-pub fn routes(workload: &Workload, routes: u64, mut domains: Vec<DomainName>) -> AppRoutes {
+/// Routes of an app to the types of `workload`.
+pub fn routes(workload: &Workload, fence: RouteFence, mut domains: Vec<DomainName>) -> AppRoutes {
     domains.sort();
     AppRoutes {
         app: workload.app.clone(),
-        fence: RouteFence { routes, generation: workload.generation },
+        fence,
         process: routed_type(workload),
         domains,
         mode: RouteMode::Serve,

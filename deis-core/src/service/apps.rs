@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    handle::{AppHandle, change},
+    handle::{AppHandle, TRIES, back_off, change},
     page::{Page, PageQuery},
     session::Session,
+    users::keep_user,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -64,6 +65,27 @@ impl Session {
         if self.platform.0.options.reserved_names.contains(name.as_str()) {
             return Err(Error::invalid("id", format!("{name} is a reserved name.")));
         }
+        let _turn = self.platform.user_turn(self.actor.name()).await;
+        for lost in 0..TRIES {
+            back_off(lost).await;
+            let (app, edits) = self.plan_app(&name).await?;
+            match edits.commit(self.platform.store()).await {
+                Ok(_) => {
+                    self.platform.touched(&name);
+                    return Ok(app);
+                }
+                Err(StoreError::Conflict { key }) if key == keys::app(&name) => {
+                    return Err(Error::AlreadyExists { what: Kind::App, name: name.to_string() });
+                }
+                // The domain was taken, or the owner changed, meanwhile.
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Busy { reason: "too much is being changed right now; try again".to_owned() })
+    }
+
+    async fn plan_app(&self, name: &AppName) -> Result<(App, Edits)> {
         let store = self.platform.store();
         let now = self.platform.now();
         let owner = self.actor.name().clone();
@@ -103,13 +125,13 @@ impl Session {
             state: Life::Active,
         };
         let mut edits = Edits::new();
-        edits.create(keys::app(&name), &app);
-        edits.create(keys::head(&name), &head);
-        edits.create(keys::formation(&name), &Formation::default());
-        edits.create(keys::config(&name, config.id), &config);
-        edits.create(keys::release(&name, first.version), &first);
-        edits.create(keys::outcome(&name, first.version), &Outcome::Succeeded { at: now });
-        edits.create(keys::user_app(&owner, &name), &Grant { app: name.clone(), role: Role::Owner });
+        edits.create(keys::app(name), &app);
+        edits.create(keys::head(name), &head);
+        edits.create(keys::formation(name), &Formation::default());
+        edits.create(keys::config(name, config.id), &config);
+        edits.create(keys::release(name, first.version), &first);
+        edits.create(keys::outcome(name, first.version), &Outcome::Succeeded { at: now });
+        edits.create(keys::user_app(&owner, name), &Grant { app: name.clone(), role: Role::Owner });
         let version = first.version;
         let mut event = |kind| {
             events::append(
@@ -134,18 +156,10 @@ impl Session {
             let record =
                 Domain { name: domain.clone(), app: name.clone(), owner: owner.clone(), created: now };
             edits.create(keys::domain(&domain), &record);
-            edits.create(keys::app_domain(&name, &domain), &record);
+            edits.create(keys::app_domain(name, &domain), &record);
         }
-        match edits.commit(store).await {
-            Ok(_) => {
-                self.platform.touched(&name);
-                Ok(app)
-            }
-            Err(StoreError::Conflict { .. }) => {
-                Err(Error::AlreadyExists { what: Kind::App, name: name.to_string() })
-            }
-            Err(error) => Err(error.into()),
-        }
+        keep_user(store, &mut edits, &owner).await?;
+        Ok((app, edits))
     }
 
     /// The apps that the actor may use, by name; administrators see all.

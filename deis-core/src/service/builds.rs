@@ -20,8 +20,12 @@ use crate::{
 impl AppHandle {
     /// The app's builds, newest first, those of failed releases included.
     pub async fn builds(&self, page: PageQuery) -> Result<Page<Build>> {
-        let all = newest::<Build>(self.platform.store(), "build", self.name(), usize::MAX).await?;
-        Ok(page.cut(all))
+        let (store, app) = (self.platform.store(), self.name());
+        let total = self.head().await?.builds;
+        let first = keys::build(app, page.below(total));
+        let found = newest::<Build>(store, "build", app, first, page.limit).await?;
+        let items = found.into_iter().map(|(_, build)| build).collect();
+        Ok(Page { items, total: usize::try_from(total).unwrap_or(usize::MAX) })
     }
 
     /// One build.

@@ -27,6 +27,24 @@ impl AppHandle {
     ///
     /// [`Error::AlreadyExists`] if another app has it, or has a wildcard that matches it, or a name that it matches;
     /// [`Error::Invalid`] for a reserved name and for a wildcard of a whole top-level domain.
+    ///
+    /// ```
+    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let world = World::new();
+    /// # let platform = platform(&world);
+    /// # let session = platform.session(Actor::System { name: Username::new("ann")? });
+    /// # let app = session.app(&session.create_app(AppName::new("blog")?).await?.name).await?;
+    /// use deis_core::{DomainName, Error};
+    ///
+    /// let name = DomainName::new("www.example.com")?;
+    /// app.domain_add(name.clone()).await?;
+    /// assert_eq!(app.domains().await?.len(), 2);
+    /// assert!(matches!(app.domain_add(name).await, Err(Error::AlreadyExists { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn domain_add(&self, name: DomainName) -> Result<Domain> {
         self.must_be_free_for_apps(&name)?;
         change!(self, |state, edits| {

@@ -57,13 +57,15 @@ fn follow(platform: Platform, app: Option<AppName>, cursor: Option<Cursor>) -> E
         |(platform, app, mut cursor, mut changed, mut waiting)| async move {
             loop {
                 if let Some((place, event)) = waiting.pop_front() {
-                    cursor = Some(Cursor::clone(&place));
                     let rest = (platform, app, cursor, changed, waiting);
                     return Ok(Some(((place, event), rest)));
                 }
                 changed.mark_unchanged();
-                waiting.extend(read(platform.store(), app.as_ref(), cursor.as_ref(), CHUNK).await?);
-                if waiting.is_empty() {
+                let part = read(platform.store(), app.as_ref(), cursor.as_ref(), CHUNK).await?;
+                waiting.extend(part.events);
+                if let Some(seen) = part.seen {
+                    cursor = Some(seen);
+                } else {
                     // Other processes commit too, and tell nobody here.
                     let _ = tokio::time::timeout(Duration::from_secs(2), changed.changed()).await;
                 }

@@ -67,6 +67,29 @@ impl AppHandle {
     }
 
     /// Replaces processes, each new one ready before an old one leaves. Unknown types and names: nothing happens.
+    ///
+    /// ```
+    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let world = World::new();
+    /// # let platform = platform(&world);
+    /// # let session = platform.session(Actor::System { name: Username::new("ann")? });
+    /// # let app = session.app(&session.create_app(AppName::new("blog")?).await?.name).await?;
+    /// # let name = app.name().clone();
+    /// use deis_core::{BuildSpec, Digest, ProcessType, RestartScope};
+    ///
+    /// let web = ProcessType::web();
+    /// app.deploy(BuildSpec::slug(Digest::of(b"the slug"), [(web.clone(), "./serve".to_owned())].into())).await?;
+    /// # settle(&platform, &world, &name).await?;
+    /// let before = app.instances().await?;
+    /// let change = app.restart(RestartScope::Type(web)).await?;
+    /// # settle(&platform, &world, &name).await?;
+    /// app.wait(&change).await?;
+    /// assert_ne!(app.instances().await?[0].name, before[0].name);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn restart(&self, scope: RestartScope) -> Result<Change> {
         if let RestartScope::Instance(name) = &scope {
             self.state().await?;

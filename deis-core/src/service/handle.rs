@@ -1,15 +1,23 @@
 //! An app that an actor may use; the topic files beside this one add what can be done with it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedMutexGuard;
 
 use super::platform::Platform;
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        Actor, App, AppName, AppState as Life, Generation, LogLevel, LogLine, LogSource, ReleaseVersion, Role,
+        Actor, App, AppName, AppState as Life, Generation, Head, LogLevel, LogLine, LogSource,
+        ReleaseVersion, Role,
     },
     port::StoreError,
-    state::{apps::AppState, record::Edits},
+    state::{
+        apps::AppState,
+        keys,
+        record::{Edits, get},
+    },
 };
 
 /// An app, an actor and the permission that was checked.
@@ -30,13 +38,18 @@ pub struct Change {
     pub generation: Option<Generation>,
 }
 
-/// How often a change is planned anew because somebody else was faster.
-pub(super) const TRIES: usize = 20;
+/// How often a change is planned anew because another process, or the reconciler, was faster.
+pub(super) const TRIES: u32 = 20;
+/// By how much longer each time such a change waits before it is planned anew.
+const BACKOFF: Duration = Duration::from_millis(2);
 
-/// Reads the state, plans in `$body` and commits, until nobody came between. `$body` gives the answer.
+/// Waits for its turn, reads the state, plans in `$body` and commits, until nobody came between. `$body` gives the
+/// answer and must not begin another change.
 macro_rules! change {
     ($handle:expr, |$state:ident, $edits:ident| $body:block) => {{
-        for _ in 0..$crate::service::handle::TRIES {
+        let _turn = $handle.turn().await;
+        for lost in 0..$crate::service::handle::TRIES {
+            $crate::service::handle::back_off(lost).await;
             #[allow(unused_mut)]
             let mut $state = $handle.state().await?;
             let mut $edits = $crate::state::record::Edits::new();
@@ -49,6 +62,13 @@ macro_rules! change {
     }};
 }
 pub(super) use change;
+
+/// Waits the longer, the more races were lost.
+pub(super) async fn back_off(lost: u32) {
+    if lost > 0 {
+        tokio::time::sleep(BACKOFF * lost).await;
+    }
+}
 
 impl AppHandle {
     pub(super) fn new(platform: Platform, actor: Actor, app: App, role: Role) -> Self {
@@ -84,6 +104,18 @@ impl AppHandle {
         alive.ok_or_else(|| Error::NotFound { what: Kind::App, name: self.name().to_string() })
     }
 
+    /// The head of this very life of the app.
+    pub(super) async fn head(&self) -> Result<Head> {
+        let head = get::<Head>(self.platform.store(), &keys::head(self.name())).await?;
+        let own = head.map(|h| h.value).filter(|h| h.uid == self.app.uid);
+        own.ok_or_else(|| Error::NotFound { what: Kind::App, name: self.name().to_string() })
+    }
+
+    /// The turn to change this app.
+    pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
+        self.platform.0.turns.take(keys::head(self.name())).await
+    }
+
     /// Commits a planned change. `false`: somebody else was faster, plan it anew.
     pub(super) async fn commit(&self, edits: Edits) -> Result<bool> {
         if edits.is_empty() {
@@ -95,7 +127,11 @@ impl AppHandle {
                 Ok(true)
             }
             Err(StoreError::Conflict { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                // It may have been applied all the same.
+                self.platform.touched(self.name());
+                Err(error.into())
+            }
         }
     }
 

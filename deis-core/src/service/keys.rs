@@ -1,6 +1,10 @@
 //! SSH keys: add, list, remove, and whose a fingerprint is.
 
-use super::{platform::Platform, users::remove_key};
+use super::{
+    handle::{TRIES, back_off},
+    platform::Platform,
+    users::remove_key,
+};
 use crate::{
     error::{Error, Kind, Result},
     model::{Digest, SshKey, User, Username},
@@ -12,21 +16,30 @@ use crate::{
 };
 
 impl Platform {
-    /// Adds a key. Its name and its material are unique on the platform: [`Error::AlreadyExists`] says
+    /// Adds a key to a user. Its name and its material are unique on the platform: [`Error::AlreadyExists`] says
     /// [`Kind::Key`] for the material and [`Kind::KeyId`] for the name.
     pub async fn add_key(&self, key: &SshKey) -> Result<()> {
-        let mut edits = Edits::new();
-        edits.create(keys::ssh_key(&key.fingerprint), key);
-        edits.create(keys::ssh_key_id(&key.id), &key.fingerprint);
-        edits.create(keys::user_key(&key.owner, &key.id), key);
-        match edits.commit(self.store()).await {
-            Ok(_) => Ok(()),
-            Err(StoreError::Conflict { key: taken }) => {
-                let what = if taken == keys::ssh_key(&key.fingerprint) { Kind::Key } else { Kind::KeyId };
-                Err(Error::AlreadyExists { what, name: key.id.clone() })
+        let _turn = self.user_turn(&key.owner).await;
+        for lost in 0..TRIES {
+            back_off(lost).await;
+            // Written as it is, so that whoever removes the user meanwhile notices.
+            let mut edits = Edits::new();
+            edits.create(keys::ssh_key(&key.fingerprint), key);
+            edits.create(keys::ssh_key_id(&key.id), &key.fingerprint);
+            edits.create(keys::user_key(&key.owner, &key.id), key);
+            let owner = self.stored_user(&key.owner).await?;
+            edits.replace(keys::user(&key.owner), owner.revision, &owner.value);
+            match edits.commit(self.store()).await {
+                Ok(_) => return Ok(()),
+                Err(StoreError::Conflict { key: changed }) if changed == keys::user(&key.owner) => {}
+                Err(StoreError::Conflict { key: taken }) => {
+                    let what = if taken == keys::ssh_key(&key.fingerprint) { Kind::Key } else { Kind::KeyId };
+                    return Err(Error::AlreadyExists { what, name: key.id.clone() });
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => Err(error.into()),
         }
+        Err(Error::Busy { reason: "the account is being changed by others right now; try again".to_owned() })
     }
 
     /// A user's keys, by their text.

@@ -20,6 +20,7 @@ mod reconcile;
 mod releases;
 mod run;
 mod session;
+mod turns;
 mod users;
 mod wait;
 

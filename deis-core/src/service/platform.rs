@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::{
     builder::{PlatformBuilder, PlatformOptions},
-    reconcile::Volatile,
+    reconcile::{Outputs, Volatile},
     session::Session,
+    turns::Turns,
 };
 use crate::{
     error::Result,
@@ -51,6 +52,8 @@ pub(super) struct Inner {
     pub(super) process: Uuid,
     /// Rises with every commit and every change of progress: whoever waits reads anew.
     pub(super) changed: watch::Sender<u64>,
+    pub(super) turns: Turns,
+    pub(super) outputs: Outputs,
     volatile: Mutex<BTreeMap<AppName, Volatile>>,
 }
 
@@ -69,7 +72,14 @@ impl Platform {
 
     pub(super) fn new(parts: Parts) -> Self {
         let (changed, _) = watch::channel(0);
-        Self(Arc::new(Inner { parts, process: Uuid::new_v4(), changed, volatile: Mutex::default() }))
+        Self(Arc::new(Inner {
+            parts,
+            process: Uuid::new_v4(),
+            changed,
+            turns: Turns::default(),
+            outputs: Outputs::default(),
+            volatile: Mutex::default(),
+        }))
     }
 
     /// The platform as `actor` sees it.
@@ -120,6 +130,14 @@ impl Platform {
     pub(super) fn remember<T>(&self, app: &AppName, work: impl FnOnce(&mut Volatile) -> T) -> T {
         let mut all = self.0.volatile.lock().unwrap_or_else(PoisonError::into_inner);
         work(all.entry(app.clone()).or_default())
+    }
+
+    /// Lets the clock of an app stand still, if it has one.
+    pub(super) fn stand_still(&self, app: &AppName) {
+        let mut all = self.0.volatile.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(volatile) = all.get_mut(app) {
+            volatile.stand_still();
+        }
     }
 
     /// Forgets an app that is gone.

@@ -1,5 +1,7 @@
 //! Releases: list, make, go back.
 
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 use super::{
@@ -13,11 +15,12 @@ use crate::{
         digest, formation,
         release::{RollbackError, Summary, check_rollback, rollback_target, rolled_back},
     },
+    port::Key,
     state::{
         apps::{AppState, Loaded, attempt, load_release, newest, outcome},
         keys,
         ledger::{Desired, abandon_reverting, live_at_once, next_generation, start_rollout, write_head},
-        record::Edits,
+        record::{Edits, get},
     },
 };
 
@@ -33,14 +36,20 @@ pub struct ReleaseInfo {
 impl AppHandle {
     /// The app's releases, newest first, failed ones included.
     pub async fn releases(&self, page: PageQuery) -> Result<Page<ReleaseInfo>> {
-        let all = newest::<Release>(self.platform.store(), "release", self.name(), usize::MAX).await?;
-        let part = page.cut(all);
-        let mut items = Vec::with_capacity(part.items.len());
-        for release in part.items {
-            let outcome = outcome(self.platform.store(), self.name(), release.version).await?;
-            items.push(ReleaseInfo { release, outcome });
-        }
-        Ok(Page { items, total: part.total })
+        let (store, app) = (self.platform.store(), self.name());
+        let latest = self.head().await?.latest;
+        let first = ReleaseVersion(page.below(latest.0));
+        let releases =
+            newest::<Release>(store, "release", app, keys::release(app, first), page.limit).await?;
+        // At most one for each release, so those of these releases are among as many.
+        let outcomes =
+            newest::<Outcome>(store, "outcome", app, keys::outcome(app, first), releases.len()).await?;
+        let mut outcomes: BTreeMap<Key, Outcome> = outcomes.into_iter().collect();
+        let items = releases.into_iter().map(|(_, release)| {
+            let outcome = outcomes.remove(&keys::outcome(app, release.version));
+            ReleaseInfo { release, outcome }
+        });
+        Ok(Page { items: items.collect(), total: usize::try_from(latest.0).unwrap_or(usize::MAX) })
     }
 
     /// One release.
@@ -116,11 +125,14 @@ impl AppHandle {
     /// The newest release before `current` that can be gone back to.
     async fn good_before(&self, current: ReleaseVersion) -> Result<Option<ReleaseVersion>> {
         let store = self.platform.store();
-        let all = newest::<Release>(store, "release", self.name(), usize::MAX).await?;
-        for release in all.into_iter().filter(|r| r.version < current && r.build.is_some()) {
-            let ended = outcome(store, self.name(), release.version).await?;
+        for version in (2..current.0).rev().map(ReleaseVersion) {
+            let release = get::<Release>(store, &keys::release(self.name(), version)).await?;
+            if release.is_none_or(|r| r.value.build.is_none()) {
+                continue;
+            }
+            let ended = outcome(store, self.name(), version).await?;
             if matches!(ended, Some(Outcome::Succeeded { .. })) {
-                return Ok(Some(release.version));
+                return Ok(Some(version));
             }
         }
         Ok(None)

@@ -14,11 +14,12 @@ use crate::{
         lower::{Source, environment},
     },
     port::OutputSender,
+    state::apps::{AppState, Loaded, load_release},
 };
 
 impl AppHandle {
-    /// Runs a command with build and config of the live release and waits for its end. Its `PORT` is the config's, or
-    /// [`TASK_PORT`].
+    /// Runs a command with build and config of the live release and waits for its end; before a release with a
+    /// build is live, with those of the one that is to become it. Its `PORT` is the config's, or [`TASK_PORT`].
     ///
     /// Output goes to `output` line by line. The future can be dropped: the command goes on to its limit.
     pub async fn run(&self, command: &str, output: OutputSender) -> Result<Exit> {
@@ -29,7 +30,7 @@ impl AppHandle {
             return Err(Error::refused("command contains a NUL byte, which no command line can hold"));
         }
         let state = self.state().await?;
-        let base = self.base(&state).await?;
+        let base = self.live_or_base(&state).await?;
         let build = must_build(&base)?;
         let app = self.app.reference();
         let source = Source { app: &app, release: &base.release, build, config: &base.config };
@@ -64,5 +65,15 @@ impl AppHandle {
                 TaskState::Running => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
+    }
+
+    async fn live_or_base(&self, state: &AppState) -> Result<Loaded> {
+        if let Some(live) = state.head.value.live
+            && let Some(loaded) = load_release(self.platform.store(), self.name(), live).await?
+            && loaded.build.is_some()
+        {
+            return Ok(loaded);
+        }
+        self.base(state).await
     }
 }

@@ -1,10 +1,12 @@
 //! Users: register, look up, change, remove. Passwords and tokens arrive as hashes.
 
+use tokio::sync::OwnedMutexGuard;
+
 use super::platform::Platform;
 use crate::{
     error::{Error, Kind, Result},
     model::{Digest, Event, EventKind, Grant, Role, SshKey, User, UserId, Username},
-    port::{Scan, StoreError},
+    port::{Scan, Store, StoreError},
     state::{
         events, keys,
         record::{Edits, Stored, get, scan},
@@ -104,6 +106,7 @@ impl Platform {
 
     /// Replaces the hash of a password.
     pub async fn set_password(&self, name: &Username, password_hash: String) -> Result<()> {
+        let _turn = self.user_turn(name).await;
         let read = self.stored_user(name).await?;
         let mut edits = Edits::new();
         edits.replace(keys::user(name), read.revision, &User { password_hash, ..read.value });
@@ -112,6 +115,7 @@ impl Platform {
 
     /// Replaces a token; the old one is dead at once.
     pub async fn set_token(&self, name: &Username, counter: u64, hash: Digest) -> Result<User> {
+        let _turn = self.user_turn(name).await;
         let read = self.stored_user(name).await?;
         let user = User { token_counter: counter, token_hash: hash, ..read.value.clone() };
         let mut edits = Edits::new();
@@ -125,6 +129,7 @@ impl Platform {
     /// Removes a user with keys and token; [`Error::Conflict`] while the user owns apps, and for the last
     /// administrator: without one nobody could ever register or be helped again.
     pub async fn cancel_user(&self, name: &Username) -> Result<()> {
+        let _turn = self.user_turn(name).await;
         let read = self.stored_user(name).await?;
         let grants = scan::<Grant>(self.store(), &Scan::prefix(keys::user_apps(name))).await?;
         if grants.iter().any(|(_, grant)| grant.value.role == Role::Owner) {
@@ -154,7 +159,12 @@ impl Platform {
         self.commit_user(edits).await
     }
 
-    async fn stored_user(&self, name: &Username) -> Result<Stored<User>> {
+    /// The turn to change this user, or what a user owns.
+    pub(super) async fn user_turn(&self, name: &Username) -> OwnedMutexGuard<()> {
+        self.0.turns.take(keys::user(name)).await
+    }
+
+    pub(super) async fn stored_user(&self, name: &Username) -> Result<Stored<User>> {
         let found = get::<User>(self.store(), &keys::user(name)).await?;
         found.ok_or_else(|| Error::NotFound { what: Kind::User, name: name.to_string() })
     }
@@ -168,6 +178,18 @@ impl Platform {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Sees to it that whoever removes this user meanwhile, having found nothing that the user owns, is refused.
+///
+/// The record is written as it is: a mere guard would not be noticed by the one who removes it. An owner without a
+/// record is an embedder's.
+pub(super) async fn keep_user(store: &dyn Store, edits: &mut Edits, name: &Username) -> Result<()> {
+    match get::<User>(store, &keys::user(name)).await? {
+        Some(read) => edits.replace(keys::user(name), read.revision, &read.value),
+        None => edits.guard_absent(keys::user(name)),
+    }
+    Ok(())
 }
 
 /// Puts the removal of a key into a batch.

@@ -9,16 +9,24 @@ use super::{
     platform::Platform,
 };
 use crate::{
-    error::{Error, Kind, Result},
-    model::{AppName, Cause, Outcome, Phase},
-    state::apps::{AppState, outcome},
+    error::Result,
+    model::{AppName, Cause, Outcome, ReleaseVersion, RolloutEnd},
+    state::{
+        apps::{build_of, outcome},
+        ledger::end_of,
+    },
 };
 
 /// How a change ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// It is in force, or a newer change that includes it is.
+    /// It is in force, or a newer change that runs the same build is.
     Done,
+    /// It never took effect: a newer release, which runs another build, took its place and is live.
+    Superseded {
+        /// The newer release.
+        by: ReleaseVersion,
+    },
     /// It failed and was undone.
     Failed(Cause),
 }
@@ -62,24 +70,27 @@ impl AppHandle {
         if let Some(version) = change.release {
             return Ok(match outcome(store, self.name(), version).await? {
                 Some(Outcome::Failed { cause, .. }) => Some(Settled::Failed(cause)),
-                Some(_) => Some(Settled::Done),
-                None => {
-                    self.state().await?;
-                    None
+                Some(Outcome::Succeeded { .. }) => Some(Settled::Done),
+                Some(Outcome::Superseded { by, .. }) => {
+                    let own = build_of(store, self.name(), version).await?;
+                    let same = own == build_of(store, self.name(), by).await?;
+                    Some(if same { Settled::Done } else { Settled::Superseded { by } })
                 }
+                None => self.still_there().await?,
             });
         }
         let Some(generation) = change.generation else { return Ok(Some(Settled::Done)) };
-        let gone = || Error::NotFound { what: Kind::App, name: self.name().to_string() };
-        let state = AppState::load(store, self.name()).await?.ok_or_else(gone)?;
-        let Some(rollout) = state.rollout.map(|r| r.value).filter(|r| r.generation >= generation) else {
-            return Ok(Some(Settled::Done));
-        };
-        Ok(match rollout.phase {
-            Phase::Succeeded => Some(Settled::Done),
-            Phase::Failed { cause, .. } => Some(Settled::Failed(cause)),
-            _ => None,
+        Ok(match end_of(store, self.name(), generation).await? {
+            Some(RolloutEnd::Succeeded) => Some(Settled::Done),
+            Some(RolloutEnd::Failed { cause }) => Some(Settled::Failed(cause)),
+            None => self.still_there().await?,
         })
+    }
+
+    /// Nothing is known of the end yet; that it will come is certain only while the app is there.
+    async fn still_there(&self) -> Result<Option<Settled>> {
+        self.state().await?;
+        Ok(None)
     }
 }
 

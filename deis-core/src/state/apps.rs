@@ -12,8 +12,11 @@ use crate::{
         Generation, Head, Outcome, Push, Release, ReleaseVersion, Rollout, Timestamp, Username, Workload,
     },
     plan::lower::Workloads,
-    port::{Order, Scan, Store, StoreError},
+    port::{Key, Order, Scan, Store, StoreError},
 };
+
+/// How often an app that is replaced by another of its name while it is read is read again.
+const RELOADS: usize = 3;
 
 /// What every change of an app reads first.
 #[derive(Clone, Debug)]
@@ -31,14 +34,20 @@ pub struct AppState {
 impl AppState {
     /// Reads it; `None` if there is no such app.
     pub async fn load(store: &dyn Store, app: &AppName) -> Result<Option<Self>, StoreError> {
-        let Some(head) = get(store, &keys::head(app)).await? else { return Ok(None) };
-        let (Some(record), Some(formation)) =
-            (get(store, &keys::app(app)).await?, get(store, &keys::formation(app)).await?)
-        else {
-            return Ok(None);
-        };
-        let rollout = get(store, &keys::rollout(app)).await?;
-        Ok(Some(Self { app: record, head, formation, rollout }))
+        for _ in 0..RELOADS {
+            let Some(head) = get::<Head>(store, &keys::head(app)).await? else { return Ok(None) };
+            let (Some(record), Some(formation)) =
+                (get::<App>(store, &keys::app(app)).await?, get(store, &keys::formation(app)).await?)
+            else {
+                return Ok(None);
+            };
+            // The app went, and one of its name came, between the reads: the two lives must never be mixed.
+            if head.value.uid == record.value.uid {
+                let rollout = get(store, &keys::rollout(app)).await?;
+                return Ok(Some(Self { app: record, head, formation, rollout }));
+            }
+        }
+        Err(StoreError::Corrupt { key: keys::head(app), source: "it is of another app than its name".into() })
     }
 
     /// Name of the app.
@@ -111,6 +120,15 @@ pub async fn build_by_id(store: &dyn Store, app: &AppName, id: BuildId) -> Resul
     Ok(get::<Build>(store, &keys::build(app, seq.value)).await?.map(|s| s.value))
 }
 
+/// Which build a release runs.
+pub async fn build_of(
+    store: &dyn Store,
+    app: &AppName,
+    version: ReleaseVersion,
+) -> Result<Option<BuildId>, StoreError> {
+    Ok(get::<Release>(store, &keys::release(app, version)).await?.and_then(|r| r.value.build))
+}
+
 /// Reads a release's outcome.
 pub async fn outcome(
     store: &dyn Store,
@@ -164,10 +182,12 @@ pub async fn newest<T: serde::de::DeserializeOwned>(
     store: &dyn Store,
     kind: &str,
     app: &AppName,
+    before: Key,
     limit: usize,
-) -> Result<Vec<T>, StoreError> {
-    let wanted = Scan::prefix(keys::below(kind, app)).order(Order::KeyDesc { after: None }).limit(limit);
-    Ok(scan::<T>(store, &wanted).await?.into_iter().map(|(_, s)| s.value).collect())
+) -> Result<Vec<(Key, T)>, StoreError> {
+    let order = Order::KeyDesc { after: Some(before) };
+    let found = scan::<T>(store, &Scan::prefix(keys::below(kind, app)).order(order).limit(limit)).await?;
+    Ok(found.into_iter().map(|(key, stored)| (key, stored.value)).collect())
 }
 
 /// The domains of an app, by name.

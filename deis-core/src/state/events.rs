@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{AppName, Event},
-    port::{Key, Order, Revision, Scan, Store, StoreError},
+    port::{Key, Order, Record, Revision, Scan, Store, StoreError},
 };
 
 /// Where a reader of events is.
@@ -24,25 +24,33 @@ pub struct Cursor {
 /// Adds an event to a batch, after those that are in it.
 pub fn append(edits: &mut Edits, event: &Event) {
     let place = edits.len();
-    edits.create(keys::event(event.app.as_ref(), place, Uuid::new_v4()), event);
+    edits.create_unique(keys::event(event.app.as_ref(), place, Uuid::new_v4()), event);
 }
 
-/// Events after `cursor`, oldest first: those of one app, or with `None` those of the whole platform.
+/// Events that were read, and how far.
+#[derive(Debug, Default)]
+pub struct Part {
+    /// The events, each with its place.
+    pub events: Vec<(Cursor, Event)>,
+    /// The last place that was looked at, also if what is there is another app's; `None` if there was nothing new.
+    pub seen: Option<Cursor>,
+}
+
+/// Looks at up to `limit` events after `cursor`, oldest first, and returns those of one app, or with `None` all.
+///
+/// The events of all apps are looked at, so that whoever follows a quiet app moves on with the platform instead of
+/// searching everything since that app's last event each time.
 pub async fn read(
     store: &dyn Store,
     app: Option<&AppName>,
     cursor: Option<&Cursor>,
     limit: usize,
-) -> Result<Vec<(Cursor, Event)>, StoreError> {
-    let prefix = app.map_or_else(|| "event/".to_owned(), |app| keys::events(Some(app)));
+) -> Result<Part, StoreError> {
+    let wanted = app.map_or_else(|| "event/".to_owned(), |app| keys::events(Some(app)));
     let after = cursor.map(|c| (Revision(c.revision), Key::new(c.key.clone())));
-    let scan = Scan::prefix(prefix).order(Order::Revision { after }).limit(limit);
-    let records = store.scan(&scan).await?;
-    records
-        .iter()
-        .map(|record| {
-            let cursor = Cursor { revision: record.revision.0, key: record.key.as_str().to_owned() };
-            Ok((cursor, decode::<Event>(record)?.value))
-        })
-        .collect()
+    let records = store.scan(&Scan::prefix("event/").order(Order::Revision { after }).limit(limit)).await?;
+    let place = |record: &Record| Cursor { revision: record.revision.0, key: record.key.as_str().to_owned() };
+    let own = records.iter().filter(|record| record.key.as_str().starts_with(&wanted));
+    let events = own.map(|record| Ok((place(record), decode::<Event>(record)?.value)));
+    Ok(Part { events: events.collect::<Result<_, StoreError>>()?, seen: records.last().map(place) })
 }

@@ -65,6 +65,11 @@ pub fn rollout(app: &AppName) -> Key {
     Key::new(format!("rollout/{app}"))
 }
 
+/// `ended/<app>/<generation>`: how the rollout of that generation ended.
+pub fn ended(app: &AppName, generation: Generation) -> Key {
+    Key::new(format!("ended/{app}/{:020}", generation.0))
+}
+
 /// `push/<app>`.
 pub fn push(app: &AppName) -> Key {
     Key::new(format!("push/{app}"))
@@ -130,10 +135,16 @@ pub fn admins() -> Key {
     Key::new("admins")
 }
 
+/// `announced`: how far events were written into the logs of apps.
+pub fn announced() -> Key {
+    Key::new("announced")
+}
+
 /// Below it: one kind of record of an app (`release/blog/`).
 pub fn below(kind: &str, app: &AppName) -> String {
     format!("{kind}/{app}/")
 }
 
 /// Kinds of record that stand below an app and go with it, `head`, `app` and the domains last.
-pub const APP_KINDS: [&str; 7] = ["release", "outcome", "config", "build", "build-id", "workload", "event"];
+pub const APP_KINDS: [&str; 8] =
+    ["release", "outcome", "config", "build", "build-id", "workload", "ended", "event"];

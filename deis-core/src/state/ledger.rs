@@ -3,19 +3,22 @@
 use super::{
     apps::{AppState, Loaded, attempt, replace_workloads, workload},
     keys,
-    record::Edits,
+    record::{Edits, scan},
 };
 use crate::{
     model::{
         AppName, Cause, EventKind, Formation, Generation, Outcome, Phase, ReleaseCommand, ReleaseVersion,
-        Rollout, Timestamp, Username,
+        Rollout, RolloutEnd, Timestamp, Username,
     },
     plan::{
         lower::{Source, groups, workloads},
         rollout::Which,
     },
-    port::{Store, StoreError},
+    port::{Key, Order, Scan, Store, StoreError},
 };
+
+/// So many ends of rollouts are kept for whoever still waits for one.
+const ENDS_KEPT: usize = 32;
 
 /// What shall run.
 #[derive(Clone, Debug)]
@@ -89,6 +92,7 @@ pub async fn start_rollout(
         Source { app: &reference, release: &desired.target.release, build, config: &desired.target.config };
     let lowered = workloads(&reference, g, groups(source, &desired.formation), live.as_ref());
     replace_workloads(store, edits, &app, &lowered, live_generation).await?;
+    drop_old_ends(store, edits, &app).await?;
 
     let rollout = Rollout {
         generation: g,
@@ -132,6 +136,7 @@ pub fn finish(edits: &mut Edits, state: &mut AppState, rollout: &Rollout, now: T
     let app = state.name().clone();
     match &rollout.phase {
         Phase::Succeeded => {
+            edits.create(keys::ended(&app, rollout.generation), &RolloutEnd::Succeeded);
             for version in &rollout.absorbed {
                 let outcome = Outcome::Superseded { by: rollout.target, at: now };
                 edits.create(keys::outcome(&app, *version), &outcome);
@@ -158,6 +163,7 @@ pub fn finish(edits: &mut Edits, state: &mut AppState, rollout: &Rollout, now: T
 
 fn record_failed(edits: &mut Edits, state: &AppState, rollout: &Rollout, cause: &Cause, now: Timestamp) {
     let app: &AppName = state.name();
+    edits.create(keys::ended(app, rollout.generation), &RolloutEnd::Failed { cause: cause.clone() });
     let decided = rollout.absorbed.iter().copied().chain(rollout.decides.then_some(rollout.target));
     let mut none = true;
     for version in decided {
@@ -168,6 +174,29 @@ fn record_failed(edits: &mut Edits, state: &AppState, rollout: &Rollout, cause: 
     if none {
         state.event(edits, now, None, EventKind::ScaleFailed { cause: cause.clone() });
     }
+}
+
+/// What became of a change that generation `g` carries; `None` while it is under way.
+///
+/// A rollout that is overtaken while it goes forward has no end of its own: the first one that ended at `g` or later
+/// is the one that absorbed it.
+pub async fn end_of(
+    store: &dyn Store,
+    app: &AppName,
+    g: Generation,
+) -> Result<Option<RolloutEnd>, StoreError> {
+    let after = g.0.checked_sub(1).map(|before| keys::ended(app, Generation(before)));
+    let first = Scan::prefix(keys::below("ended", app)).order(Order::KeyAsc { after }).limit(1);
+    Ok(scan::<RolloutEnd>(store, &first).await?.pop().map(|(_, end)| end.value))
+}
+
+async fn drop_old_ends(store: &dyn Store, edits: &mut Edits, app: &AppName) -> Result<(), StoreError> {
+    let newest_first = Scan::prefix(keys::below("ended", app)).order(Order::KeyDesc { after: None });
+    let known: Vec<(Key, _)> = scan::<RolloutEnd>(store, &newest_first).await?;
+    for (key, end) in known.into_iter().skip(ENDS_KEPT) {
+        edits.delete(key, end.revision);
+    }
+    Ok(())
 }
 
 /// Makes a release without anything to roll out live in its own batch.

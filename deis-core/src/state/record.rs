@@ -70,6 +70,8 @@ pub async fn scan<T: DeserializeOwned>(
 pub struct Edits {
     batch: Batch,
     failed: Option<StoreError>,
+    /// A record that only this batch can have written.
+    witness: Option<Key>,
 }
 
 impl Edits {
@@ -81,6 +83,12 @@ impl Edits {
     /// Writes a record that must not exist.
     pub fn create<T: Serialize>(&mut self, key: Key, value: &T) {
         self.put(key, Expect::Absent, value);
+    }
+
+    /// Writes a record under a key that nobody else will ever choose: where it is, this batch was applied.
+    pub fn create_unique<T: Serialize>(&mut self, key: Key, value: &T) {
+        self.witness.get_or_insert_with(|| key.clone());
+        self.create(key, value);
     }
 
     /// Writes a record over the revision that was read.
@@ -123,12 +131,22 @@ impl Edits {
         self.batch.edits.is_empty()
     }
 
-    /// Commits them all, or none.
+    /// Commits them all, or none. When the answer is lost, a unique record of the batch tells what became of it;
+    /// [`StoreError::Unavailable`] is left where it cannot be read, is not there, or was not among the edits.
     pub async fn commit(self, store: &dyn Store) -> Result<Revision, StoreError> {
-        match self.failed {
-            Some(error) => Err(error),
-            None => store.commit(self.batch).await,
+        if let Some(error) = self.failed {
+            return Err(error);
         }
+        let lost = match store.commit(self.batch).await {
+            Err(StoreError::Unavailable(lost)) => lost,
+            answer => return answer,
+        };
+        if let Some(key) = self.witness
+            && let Ok(Some(record)) = store.get(&key).await
+        {
+            return Ok(record.revision);
+        }
+        Err(StoreError::Unavailable(lost))
     }
 
     fn put<T: Serialize>(&mut self, key: Key, expect: Expect, value: &T) {

@@ -22,6 +22,9 @@ use crate::port::{Batch, Expect, Key, Order, Record, Revision, Scan, Store, Stor
 const APPLICATION_ID: i32 = 0x6465_6973; // "deis"
 const SCHEMA: i32 = 1;
 const READERS: usize = 2;
+/// Most batches, and about so many bytes, that one sync serves.
+const GROUP: usize = 256;
+const GROUP_BYTES: usize = 8 << 20;
 
 /// Keeps everything in one SQLite file. What `commit` acknowledged survives power loss.
 pub struct SqliteStore {
@@ -181,8 +184,15 @@ fn prepare(connection: &Connection, path: &Path) -> Result<(), OpenError> {
 
 fn write_loop(mut connection: Connection, jobs: &mpsc::Receiver<WriteJob>) {
     while let Ok(first) = jobs.recv() {
+        let mut bytes = limits::bytes(&first.0);
         let mut waiting = vec![first];
-        waiting.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(255));
+        while bytes < GROUP_BYTES
+            && waiting.len() < GROUP
+            && let Ok(next) = jobs.try_recv()
+        {
+            bytes += limits::bytes(&next.0);
+            waiting.push(next);
+        }
         write_group(&mut connection, waiting);
     }
 }
@@ -218,7 +228,11 @@ fn write_batch(
     batch: &Batch,
 ) -> rusqlite::Result<Result<Revision, StoreError>> {
     transaction.prepare_cached("SAVEPOINT batch")?.execute([])?;
-    let result = apply(transaction, batch)?;
+    let result = match apply(transaction, batch) {
+        // As long as the transaction stands, it is this batch alone that failed.
+        Err(error) if !transaction.is_autocommit() => Err(unavailable(error)),
+        applied => applied?,
+    };
     if result.is_err() {
         transaction.prepare_cached("ROLLBACK TO batch")?.execute([])?;
     }
@@ -347,4 +361,44 @@ fn to_record(row: &rusqlite::Row<'_>) -> rusqlite::Result<Record> {
     let revision: i64 = row.get(1)?;
     let data: Vec<u8> = row.get(2)?;
     Ok(Record { key: Key::new(key), revision: Revision(revision.unsigned_abs()), data: data.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::Edit;
+
+    #[test]
+    fn a_batch_that_the_database_refuses_fails_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deis.db");
+        drop(SqliteStore::open(&path).unwrap());
+        let mut connection = connect(&path).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TRIGGER refuse BEFORE INSERT ON record WHEN new.key = 'bad'
+                 BEGIN SELECT RAISE(ABORT, 'no'); END",
+            )
+            .unwrap();
+        let (jobs, mut answers): (Vec<WriteJob>, Vec<_>) = ["good", "bad", "better"]
+            .map(|key| {
+                let put = |key: &str| Edit {
+                    key: Key::new(key),
+                    expect: Expect::Absent,
+                    write: Write::Put(b"x".to_vec().into()),
+                };
+                let (sender, receiver) = oneshot::channel();
+                ((Batch { edits: vec![put(&format!("before-{key}")), put(key)] }, sender), receiver)
+            })
+            .into_iter()
+            .unzip();
+        write_group(&mut connection, jobs);
+        let mut answer = || answers.remove(0).try_recv().unwrap();
+        let good = answer().unwrap();
+        assert!(matches!(answer(), Err(StoreError::Unavailable(_))));
+        assert!(answer().unwrap() > good);
+        let kept = read_many(&connection, &Scan::prefix("")).unwrap();
+        let kept: Vec<&str> = kept.iter().map(|record| record.key.as_str()).collect();
+        assert_eq!(kept, ["before-better", "before-good", "better", "good"]);
+    }
 }

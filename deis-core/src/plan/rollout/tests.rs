@@ -21,6 +21,7 @@ struct Case {
     task: TaskObservation,
     artifact: ArtifactState<'static>,
     spent: Duration,
+    refused: Option<Generation>,
 }
 
 fn app() -> AppRef {
@@ -74,6 +75,7 @@ fn case(phase: Phase) -> Case {
         task: TaskObservation { fence: Attempt(G), older_running: false, state: TaskState::Unknown },
         artifact: ArtifactState::Ready,
         spent: Duration::ZERO,
+        refused: None,
     }
 }
 
@@ -111,6 +113,8 @@ impl Case {
             artifact: self.artifact,
             process: uuid::Uuid::nil(),
             spent: self.spent,
+            command_limit: Duration::from_secs(3600),
+            refused: self.refused,
         })
     }
 
@@ -218,8 +222,69 @@ fn a_release_command_runs_at_most_once() {
     assert_eq!(step(other, TaskState::Unknown), Step::StopTasks(Attempt(G + 1)));
     let mut stopped = case(Phase::Staging).command(other, TaskState::Unknown);
     stopped.task.fence = Attempt(G + 1);
-    let interrupted = Cause::ReleaseCommand { exit: None, last_lines: Vec::new() };
-    assert_eq!(stopped.step(), Step::Enter(Phase::Reverting { cause: interrupted }));
+    assert_eq!(stopped.step(), command_failed(None));
+    // Whoever stopped it meanwhile, it never runs: asking for it again and again would be no use.
+    let mut stopped = case(Phase::Staging).command(mine, TaskState::Unknown);
+    stopped.task.fence = Attempt(G + 1);
+    assert_eq!(stopped.step(), command_failed(None));
+    let lost = TaskState::Ended { exit: Exit::Lost, last_lines: Vec::new() };
+    assert_eq!(step(mine, lost), command_failed(None));
+}
+
+fn command_failed(exit: Option<Exit>) -> Step {
+    Step::Enter(Phase::Reverting { cause: Cause::ReleaseCommand { exit, last_lines: Vec::new() } })
+}
+
+#[test]
+fn a_release_command_that_does_not_end_is_stopped_before_its_release_is_given_up() {
+    let mine = ReleaseCommand::Started { by: uuid::Uuid::nil() };
+    let running = |seconds| case(Phase::Staging).command(mine, TaskState::Running).after(seconds);
+    assert_eq!(running(3600 + 599).step(), Step::Wait);
+    let mut late = running(3600 + 600);
+    assert_eq!(late.step(), Step::StopTasks(Attempt(G + 1)));
+    (late.task.fence, late.task.older_running) = (Attempt(G + 1), true);
+    assert_eq!(late.step(), Step::Wait);
+    late.task.older_running = false;
+    late.task.state = TaskState::Ended { exit: Exit::Signal(9), last_lines: Vec::new() };
+    assert_eq!(late.step(), command_failed(Some(Exit::TimedOut)));
+    late.task.state = TaskState::Unknown;
+    assert_eq!(late.step(), command_failed(Some(Exit::TimedOut)));
+}
+
+#[test]
+fn fetching_the_build_has_a_limit_of_its_own() {
+    let unready = |command, state, seconds| {
+        let mut case = case(Phase::Staging).command(command, state).after(seconds);
+        case.artifact = ArtifactState::Unknown;
+        case
+    };
+    for command in [ReleaseCommand::None, ReleaseCommand::Declared] {
+        assert_eq!(unready(command, TaskState::Unknown, 599).step(), Step::Prepare);
+        let late = unready(command, TaskState::Unknown, 600).step();
+        assert!(matches!(late, Step::Enter(Phase::Reverting { cause: Cause::Timeout { .. } })), "{late:?}");
+    }
+    // After a restart of the platform it is unknown again, however long the release command took.
+    let other = ReleaseCommand::Started { by: uuid::Uuid::max() };
+    let ended = TaskState::Ended { exit: Exit::Code(0), last_lines: Vec::new() };
+    assert_eq!(unready(other, ended.clone(), 3600).step(), Step::Prepare);
+    assert_eq!(unready(other, TaskState::Running, 3600).step(), Step::Wait);
+    let late = unready(other, ended, 3600 + 1200).step();
+    assert!(matches!(late, Step::Enter(Phase::Reverting { cause: Cause::Timeout { .. } })), "{late:?}");
+}
+
+#[test]
+fn a_refusal_of_what_was_live_stops_nothing() {
+    let mut forgot = case(Phase::Staging).seeing(0, &[]);
+    forgot.refused = Some(Generation(LIVE));
+    assert_eq!(forgot.step(), Step::Enter(Phase::Rolling));
+    let mut held = case(Phase::Succeeded).seeing(0, &[]);
+    held.refused = Some(Generation(G));
+    assert_eq!(held.step(), Step::Publish(Which::Target));
+    assert_eq!(held.routed(G).step(), Step::Rest);
+    // A refusal of something else says nothing.
+    let mut other = case(Phase::Succeeded).seeing(0, &[]);
+    other.refused = Some(Generation(LIVE));
+    assert_eq!(other.step(), Step::Apply(Which::Target));
 }
 
 #[test]

@@ -1,46 +1,132 @@
 //! The reader of events that writes the platform's lines into the logs of apps.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
-use tokio::sync::{mpsc, watch};
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    model::{App, Event, EventKind, InstanceName, LogLevel, LogLine, LogSource, ReleaseVersion, Task},
-    port::{Batch, OutputLine, OutputSender},
+    error::Result,
+    model::{App, Event, EventKind, LogLevel, LogLine, LogSource},
+    port::{Batch, Revision, StoreError},
     service::platform::Platform,
-    state::{events::Cursor, keys, record::get},
+    state::{
+        events::Cursor,
+        keys,
+        record::{Edits, get},
+    },
 };
 
-/// Follows the events from now on and writes each into its app's log.
+/// Pause after the store was away.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long lines may be written before it is recorded that they are: a killed process may repeat so many.
+const KEEP_AFTER: Duration = Duration::from_secs(2);
+
+/// How far the events were written.
+struct Place {
+    cursor: Cursor,
+    /// Revision of the record of it.
+    kept: Revision,
+    /// Since when the record is behind.
+    behind: Option<Instant>,
+}
+
+/// Writes each event into its app's log, from where the process before this one ended.
 pub(super) async fn announce(platform: Platform, mut stopped: watch::Receiver<bool>) {
-    // An empty batch tells where the log of events ends.
-    let Ok(revision) = platform.store().commit(Batch::default()).await else { return };
-    let mut events = platform.events(Some(Cursor { revision: revision.0, key: String::new() }));
-    loop {
-        let next = tokio::select! {
-            () = super::stop_signal(&mut stopped) => return,
-            next = events.next() => next,
-        };
-        match next {
-            Some(Ok((_, event))) => write(&platform, &event).await,
-            Some(Err(error)) => {
-                tracing::warn!(%error, "events could not be read; log lines may be missing");
-                return;
+    let mut place = None;
+    let work = async {
+        loop {
+            if let Err(error) = follow(&platform, &mut place).await {
+                tracing::warn!(%error, "events cannot be read; log lines come late");
             }
-            None => return,
+            tokio::time::sleep(PAUSE).await;
         }
+    };
+    tokio::select! {
+        () = super::stop_signal(&mut stopped) => {}
+        () = work => {}
+    }
+    if let Some(mut place) = place
+        && let Err(error) = place.keep(&platform).await
+    {
+        tracing::debug!(%error, "the next process will repeat some log lines");
     }
 }
 
-async fn write(platform: &Platform, event: &Event) {
-    let Some(name) = &event.app else { return };
-    let Ok(Some(app)) = get::<App>(platform.store(), &keys::app(name)).await else { return };
+async fn follow(platform: &Platform, place: &mut Option<Place>) -> Result<()> {
+    let place = match place {
+        Some(place) => place,
+        none => none.insert(Place::load(platform).await?),
+    };
+    let mut events = platform.events(Some(place.cursor.clone()));
+    loop {
+        let next = match place.behind.map(|since| since + KEEP_AFTER) {
+            Some(due) if Instant::now() >= due => {
+                place.keep(platform).await?;
+                continue;
+            }
+            Some(due) => match tokio::time::timeout_at(due, events.next()).await {
+                Ok(next) => next,
+                Err(_) => continue,
+            },
+            None => events.next().await,
+        };
+        let Some((cursor, event)) = next.transpose()? else { return Ok(()) };
+        write(platform, &event).await?;
+        place.cursor = cursor;
+        place.behind.get_or_insert_with(Instant::now);
+    }
+}
+
+impl Place {
+    async fn load(platform: &Platform) -> Result<Self> {
+        if let Some(read) = get::<Cursor>(platform.store(), &keys::announced()).await? {
+            return Ok(Self { cursor: read.value, kept: read.revision, behind: None });
+        }
+        // The first process of all: an empty batch tells where the events end.
+        let now = platform.store().commit(Batch::default()).await?;
+        let cursor = Cursor { revision: now.0, key: String::new() };
+        let mut edits = Edits::new();
+        edits.create(keys::announced(), &cursor);
+        let kept = edits.commit(platform.store()).await?;
+        Ok(Self { cursor, kept, behind: None })
+    }
+
+    /// Records how far it is; whoever recorded it meanwhile is believed.
+    async fn keep(&mut self, platform: &Platform) -> Result<()> {
+        if self.behind.is_none() {
+            return Ok(());
+        }
+        let mut edits = Edits::new();
+        edits.replace(keys::announced(), self.kept, &self.cursor);
+        match edits.commit(platform.store()).await {
+            Ok(revision) => self.kept = revision,
+            Err(StoreError::Conflict { .. }) => {
+                let read = get::<Cursor>(platform.store(), &keys::announced()).await?;
+                self.kept = read.map_or(self.kept, |read| read.revision);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.behind = None;
+        Ok(())
+    }
+}
+
+async fn write(platform: &Platform, event: &Event) -> Result<()> {
+    let Some(name) = &event.app else { return Ok(()) };
+    let Some(app) = get::<App>(platform.store(), &keys::app(name)).await? else { return Ok(()) };
     let (level, text) = text_of(event, &app.value);
     let line =
         |text: &str| LogLine { at: event.at, source: LogSource::Platform { level }, text: text.to_owned() };
-    let lines = text.lines().map(line).collect();
+    let lines: Vec<LogLine> = text.lines().map(line).collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    // A log that cannot be written must not hold up those of other apps.
     if let Err(error) = platform.0.logs.append(&app.value.reference(), lines).await {
         tracing::warn!(app = %name, %error, "a log line could not be written");
     }
+    Ok(())
 }
 
 /// An event as people read it in the log.
@@ -71,6 +157,9 @@ fn text_of(event: &Event, app: &App) -> (LogLevel, String) {
             (LogLevel::Info, format!("{by} scaled pods {}", pairs.join(" ")))
         }
         EventKind::Restarted { what } => (LogLevel::Info, format!("{by} restarted {what}")),
+        EventKind::WorkloadRefused { reason } => {
+            (LogLevel::Error, format!("the processes that were live cannot be started again: {reason}"))
+        }
         EventKind::DomainAdded { domain } => (LogLevel::Info, format!("domain {domain} added")),
         EventKind::DomainRemoved { domain } => (LogLevel::Info, format!("domain {domain} removed")),
         EventKind::DomainRefused { domain, reason } => {
@@ -78,24 +167,5 @@ fn text_of(event: &Event, app: &App) -> (LogLevel, String) {
         }
         EventKind::Push { text } => (LogLevel::Info, text.clone()),
         EventKind::AppDestroying { .. } | EventKind::UserRegistered => (LogLevel::Info, String::new()),
-    }
-}
-
-impl Platform {
-    /// Where a release command's output goes: into the app's log, written by a task of its own.
-    pub(super) fn log_output(&self, task: &Task) -> OutputSender {
-        let (sender, mut lines) = mpsc::channel::<OutputLine>(256);
-        let (logs, app) = (std::sync::Arc::clone(&self.0.logs), task.app.clone());
-        let (clock, process) = (std::sync::Arc::clone(&self.0.clock), task.kind.process());
-        let release = task.release.unwrap_or(ReleaseVersion(0));
-        let Ok(instance) = InstanceName::new(format!("{}-{}", app.name, task.name)) else { return sender };
-        tokio::spawn(async move {
-            while let Some(line) = lines.recv().await {
-                let source =
-                    LogSource::Process { process: process.clone(), release, instance: instance.clone() };
-                let _ = logs.append(&app, vec![LogLine { at: clock(), source, text: line.text }]).await;
-            }
-        });
-        sender
     }
 }

@@ -1,20 +1,24 @@
 //! Destroying an app: stop, withdraw, remove, and only when nothing is left, the records in chunks.
 
+use std::collections::BTreeMap;
+
 use super::Progress;
 use crate::{
     error::Result,
-    model::{Attempt, Domain},
+    model::{AppName, Attempt, Domain},
     port::{Scan, StopScope, StoreError},
     service::{domains::split, platform::Platform},
     state::{
-        apps::{AppState, domains},
+        apps::AppState,
         keys,
-        record::{Edits, get},
+        record::{Edits, get, scan},
     },
 };
 
 /// Most records that one batch removes.
 const CHUNK: usize = 500;
+/// Most domains that one batch removes: each is two records, and may change a third.
+const DOMAINS: usize = 100;
 
 impl Platform {
     pub(super) async fn destroy_step(&self, state: AppState) -> Result<Progress> {
@@ -52,6 +56,9 @@ impl Platform {
                 break;
             }
         }
+        if edits.is_empty() {
+            self.delete_domains(app, &mut edits).await?;
+        }
         let last = edits.is_empty();
         if last {
             self.delete_last(state, &mut edits).await?;
@@ -69,17 +76,37 @@ impl Platform {
         }
     }
 
-    /// What makes the name free, in one batch: domains, grants, formation, rollout, push, app, head.
-    async fn delete_last(&self, state: &AppState, edits: &mut Edits) -> Result<()> {
-        let app = state.name();
-        for domain in domains(self.store(), app).await? {
+    /// Some of the app's domains, and their places among their neighbours.
+    async fn delete_domains(&self, app: &AppName, edits: &mut Edits) -> Result<()> {
+        let some = Scan::prefix(keys::below("app-domain", app)).limit(DOMAINS);
+        let mut zones: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (key, domain) in scan::<Domain>(self.store(), &some).await? {
             let name = &domain.value.name;
-            edits.delete(keys::app_domain(app, name), domain.revision);
+            edits.delete(key, domain.revision);
             if let Some(global) = get::<Domain>(self.store(), &keys::domain(name)).await? {
                 edits.delete(keys::domain(name), global.revision);
             }
+            if let Some((label, parent)) = split(name) {
+                zones.entry(parent).or_default().push(label);
+            }
         }
-        self.leave_zones(state, edits).await?;
+        for (parent, labels) in zones {
+            let key = keys::zone(&parent);
+            let Some(zone) = get::<BTreeMap<String, AppName>>(self.store(), &key).await? else { continue };
+            let mut rest = zone.value;
+            rest.retain(|label, _| !labels.contains(label));
+            if rest.is_empty() {
+                edits.delete(key, zone.revision);
+            } else {
+                edits.replace(key, zone.revision, &rest);
+            }
+        }
+        Ok(())
+    }
+
+    /// What makes the name free, in one batch: grants, formation, rollout, push, app, head.
+    async fn delete_last(&self, state: &AppState, edits: &mut Edits) -> Result<()> {
+        let app = state.name();
         for key in [
             keys::rollout(app),
             keys::push(app),
@@ -92,31 +119,6 @@ impl Platform {
             }
         }
         edits.delete(keys::head(app), state.head.revision);
-        Ok(())
-    }
-
-    async fn leave_zones(&self, state: &AppState, edits: &mut Edits) -> Result<()> {
-        let mut zones: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
-        for domain in domains(self.store(), state.name()).await? {
-            if let Some((label, parent)) = split(&domain.value.name) {
-                zones.entry(parent).or_default().push(label);
-            }
-        }
-        for (parent, labels) in zones {
-            let key = keys::zone(&parent);
-            let Some(zone) =
-                get::<std::collections::BTreeMap<String, crate::model::AppName>>(self.store(), &key).await?
-            else {
-                continue;
-            };
-            let mut rest = zone.value;
-            rest.retain(|label, _| !labels.contains(label));
-            if rest.is_empty() {
-                edits.delete(key, zone.revision);
-            } else {
-                edits.replace(key, zone.revision, &rest);
-            }
-        }
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 mod announce;
 mod destroy;
 mod orphans;
+mod output;
 mod pass;
 mod perform;
 mod workers;
@@ -13,9 +14,11 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     model::{Digest, Generation},
+    plan::rollout::Budget,
     port::ArtifactFolder,
 };
 
+pub(in crate::service) use output::Outputs;
 pub use workers::Workers;
 
 /// What a pass did.
@@ -40,10 +43,16 @@ pub(in crate::service) struct Volatile {
     pub(in crate::service) progress: String,
     /// The rollout that the rest is about.
     generation: Generation,
+    /// What the clock counts for.
+    budget: Budget,
     /// Artifact that is known to be ready, held so that it stays.
     artifact: Option<(Digest, ArtifactFolder)>,
     /// Why the artifact will never be ready.
     artifact_failed: Option<String>,
+    /// Generation that the scheduler refuses, until it is asked again.
+    refused: Option<Generation>,
+    /// The same, once people were told.
+    refusal_told: Option<Generation>,
     clock: ActiveTime,
 }
 

@@ -1,11 +1,37 @@
 //! What runs or is routed although the ledger knows nothing of it.
 
+use std::time::Duration;
+
+use tokio::sync::watch;
+
 use crate::{
     error::Result,
     model::{AppRef, Head},
     service::platform::Platform,
     state::{keys, record::get},
 };
+
+/// Pause between two sweeps: what a back end brings back by itself is gone soon after.
+const PAUSE: Duration = Duration::from_secs(300);
+
+/// Sweeps at the start and now and then, as long as the reconciler runs.
+pub(super) async fn sweep(platform: Platform, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let sweep = async {
+            match platform.remove_orphans().await {
+                Ok(_) => tokio::time::sleep(PAUSE).await,
+                Err(error) => {
+                    tracing::warn!(%error, "orphans could not be looked for; the next tick tries again");
+                    tokio::time::sleep(platform.0.options.tick).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = super::stop_signal(&mut stopped) => return,
+            () = sweep => {}
+        }
+    }
+}
 
 impl Platform {
     /// Removes instances and routes of apps that are gone, and of earlier lives of apps that were created anew.

@@ -13,13 +13,14 @@ use crate::{
         constants::SAVE_SPENT,
         convergence::missing,
         lower::Workloads,
-        rollout::{ArtifactState, Step, View, next_step},
+        rollout::{ArtifactState, Budget, Step, View, next_step},
     },
-    port::RouterError,
+    port::{RouterError, StoreError},
     service::platform::Platform,
     state::{
         apps::{AppState, load_release, workload, workloads},
-        record::Stored,
+        keys,
+        record::{Stored, get},
     },
 };
 
@@ -37,6 +38,14 @@ impl Platform {
     /// Takes no input but the state: it can be called at any time, by several processes at once, and be dropped at
     /// any point.
     pub async fn pass(&self, app: &AppName) -> Result<Progress> {
+        let progress = self.one_step(app).await;
+        if !matches!(progress, Ok(Progress::Stepped | Progress::Waiting)) {
+            self.stand_still(app);
+        }
+        progress
+    }
+
+    async fn one_step(&self, app: &AppName) -> Result<Progress> {
         let Some(state) = AppState::load(self.store(), app).await? else {
             self.forget(app);
             return Ok(Progress::Gone);
@@ -45,14 +54,25 @@ impl Platform {
             return self.destroy_step(state).await;
         }
         let Some(rollout) = state.rollout.clone() else { return self.idle_step(&state).await };
-        let g = rollout.value.generation;
+        let workloads = match workloads(self.store(), app, rollout.value.generation).await {
+            // Overtaken between the two reads, or damaged.
+            Err(StoreError::Corrupt { .. }) if self.is_overtaken(app, &rollout).await? => {
+                return Ok(Progress::Stepped);
+            }
+            read => read?,
+        };
         let loaded = Loaded {
-            workloads: workloads(self.store(), app, g).await?,
+            workloads,
             live: workload(self.store(), app, rollout.value.live_generation).await?,
             state,
             rollout,
         };
         self.rollout_step(loaded).await
+    }
+
+    async fn is_overtaken(&self, app: &AppName, rollout: &Stored<Rollout>) -> Result<bool> {
+        let now = get::<Rollout>(self.store(), &keys::rollout(app)).await?;
+        Ok(now.map(|r| r.revision) != Some(rollout.revision))
     }
 
     async fn rollout_step(&self, loaded: Loaded) -> Result<Progress> {
@@ -62,10 +82,10 @@ impl Platform {
         let router = self.0.router.published(&app).await.ok();
         let task = self.task_of(&loaded).await;
         let digest = self.artifact_digest(&loaded).await?;
-        let (spent, failed, ready) = self.remember(&app.name, |volatile| {
+        let (spent, failed, ready, refused) = self.remember(&app.name, |volatile| {
             volatile.follow(rollout);
             let ready = digest.is_none() || volatile.artifact.as_ref().map(|(d, _)| d) == digest.as_ref();
-            (volatile.clock.tick(), volatile.artifact_failed.clone(), ready)
+            (volatile.clock.tick(), volatile.artifact_failed.clone(), ready, volatile.refused)
         });
         let artifact = match (&failed, ready) {
             (Some(reason), _) => ArtifactState::Failed(reason),
@@ -83,19 +103,20 @@ impl Platform {
             artifact,
             process: self.0.process,
             spent,
+            command_limit: self.0.options.release_command_limit,
+            refused,
         });
         self.report(&loaded, scheduler.as_ref());
-        let app = app.name;
-        let progress = match step {
-            Step::Wait => self.wait_step(&loaded, spent).await?,
-            Step::Blind => Progress::Blind,
-            Step::Rest => Progress::Resting,
-            other => self.perform(loaded, other, scheduler.unwrap_or_default(), router.flatten()).await?,
-        };
-        if progress != Progress::Waiting && progress != Progress::Stepped {
-            self.remember(&app, |volatile| volatile.clock.stand_still());
+        match step {
+            Step::Wait => self.wait_step(&loaded, spent).await,
+            Step::Blind => Ok(Progress::Blind),
+            Step::Rest => {
+                // The next look asks a scheduler that refused once more.
+                self.remember(&app.name, |volatile| volatile.refused = None);
+                Ok(Progress::Resting)
+            }
+            other => self.perform(loaded, other, scheduler.unwrap_or_default(), router.flatten()).await,
         }
-        Ok(progress)
     }
 
     /// An app without any rollout: only its routes are held.
@@ -104,7 +125,7 @@ impl Platform {
         let wanted = RouteFence { routes: state.head.value.routes, generation: Generation(0) };
         match self.0.router.published(&empty.app).await {
             Ok(Some(fence)) if fence >= wanted => Ok(Progress::Resting),
-            Ok(_) => self.publish(state, &empty).await,
+            Ok(_) => self.publish(state, &empty, Generation(0)).await,
             Err(RouterError::Stale { .. } | RouterError::Unavailable(_)) => Ok(Progress::Blind),
         }
     }
@@ -176,13 +197,22 @@ impl Volatile {
         if self.generation != rollout.generation {
             let progress = std::mem::take(&mut self.progress);
             *self = Self { progress, generation: rollout.generation, ..Self::default() };
-            self.clock = ActiveTime::start(Duration::from_millis(rollout.spent_ms));
+        } else if self.budget == Budget::of(rollout) {
+            return;
         }
+        self.budget = Budget::of(rollout);
+        self.clock = ActiveTime::start(Duration::from_millis(rollout.spent_ms));
     }
 
-    /// The clock restarts with a phase that has a budget of its own.
-    pub(super) fn restart_clock(&mut self) {
-        self.clock = ActiveTime::start(Duration::ZERO);
+    /// The scheduler refuses this generation; whether that is news.
+    pub(super) fn refused(&mut self, generation: Generation) -> bool {
+        self.refused = Some(generation);
+        self.refusal_told.replace(generation) != Some(generation)
+    }
+
+    /// The clock does not count until the next pass.
+    pub(in crate::service) fn stand_still(&mut self) {
+        self.clock.stand_still();
     }
 
     /// What was spent is in the record now.

@@ -13,9 +13,10 @@ use crate::{
         RouteFence, Task, TaskKind, Workload,
     },
     plan::{
+        constants::PREPARE_LIMIT,
         formation::is_release_phase,
         lower::{Source, environment},
-        rollout::{Step, Which},
+        rollout::{Budget, Step, Which},
         routes,
     },
     port::{ArtifactError, RouterError, SchedulerError, StopScope, StoreError, TaskError},
@@ -56,7 +57,7 @@ impl Platform {
                 rollout.command = ReleaseCommand::Started { by: self.0.process };
                 self.record(loaded, rollout).await
             }
-            Step::StartCommand => self.start_command(&loaded).await,
+            Step::StartCommand => self.start_command(loaded).await,
             Step::Enter(phase) => self.enter(loaded, phase).await,
         }
     }
@@ -81,9 +82,25 @@ impl Platform {
                     let phase = Phase::Failed { cause: cause.clone(), fallback_unhealthy: true };
                     self.enter(loaded, phase).await
                 }
-                _ => Ok(Progress::Blind),
+                _ => self.note_refusal(&loaded, which, reason).await,
             },
         }
+    }
+
+    /// What was live before is refused: people are told once, and the rest of the table goes on.
+    async fn note_refusal(&self, loaded: &Loaded, which: Which, reason: String) -> Result<Progress> {
+        let generation = which.generation(&loaded.rollout.value);
+        if self.remember(loaded.state.name(), |volatile| volatile.refused(generation)) {
+            let mut edits = Edits::new();
+            edits.guard(keys::head(loaded.state.name()), loaded.state.head.revision);
+            loaded.state.event(&mut edits, self.now(), None, EventKind::WorkloadRefused { reason });
+            match edits.commit(self.store()).await {
+                Ok(_) => self.announce(),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Progress::Stepped)
     }
 
     async fn publish_step(&self, loaded: Loaded, which: Which) -> Result<Progress> {
@@ -96,22 +113,28 @@ impl Platform {
         }
         let empty;
         let workload = match which {
-            Which::Target => &loaded.workloads.target,
-            Which::Settled => &loaded.workloads.settled,
+            // Retiring groups get no requests any more: they leave with the next generation.
+            Which::Target | Which::Settled => &loaded.workloads.settled,
             Which::Fallback => &loaded.workloads.fallback,
             Which::Live => {
                 empty = Workload::empty(loaded.state.reference(), loaded.rollout.value.live_generation);
                 loaded.live.as_ref().unwrap_or(&empty)
             }
         };
-        self.publish(&loaded.state, workload).await
+        self.publish(&loaded.state, workload, which.generation(&loaded.rollout.value)).await
     }
 
     /// Gives the router the routes to a workload.
-    pub(super) async fn publish(&self, state: &AppState, workload: &Workload) -> Result<Progress> {
+    pub(super) async fn publish(
+        &self,
+        state: &AppState,
+        workload: &Workload,
+        generation: Generation,
+    ) -> Result<Progress> {
         let names = domains(self.store(), state.name()).await?;
         let names = names.into_iter().map(|d| d.value.name).collect();
-        let wanted = routes::routes(workload, state.head.value.routes, names);
+        let fence = RouteFence { routes: state.head.value.routes, generation };
+        let wanted = routes::routes(workload, fence, names);
         match self.0.router.publish(&wanted).await {
             Ok(refused) => {
                 if !refused.is_empty() {
@@ -148,7 +171,8 @@ impl Platform {
         let release = load_release(self.store(), loaded.state.name(), loaded.rollout.value.target).await?;
         let Some(build) = release.and_then(|r| r.build) else { return Ok(Progress::Waiting) };
         let artifact = build.spec.artifact;
-        let result = (self.0.unpacker)(artifact.clone()).await;
+        let unpacked = tokio::time::timeout(PREPARE_LIMIT, (self.0.unpacker)(artifact.clone())).await;
+        let result = unpacked.unwrap_or_else(|late| Err(ArtifactError::Unavailable(Box::new(late))));
         self.remember(loaded.state.name(), |volatile| match result {
             Ok(folder) => {
                 volatile.artifact_ready(artifact.digest().clone(), folder);
@@ -162,7 +186,7 @@ impl Platform {
         })
     }
 
-    async fn start_command(&self, loaded: &Loaded) -> Result<Progress> {
+    async fn start_command(&self, loaded: Loaded) -> Result<Progress> {
         let rollout = &loaded.rollout.value;
         let app = loaded.state.reference();
         let release = load_release(self.store(), &app.name, rollout.target).await?;
@@ -184,12 +208,12 @@ impl Platform {
             limit: self.0.options.release_command_limit,
             app,
         };
-        let output = self.log_output(&task);
+        let output = self.0.outputs.of(&task);
         match self.0.runner.start(task, output).await {
             Ok(()) | Err(TaskError::Stale { .. }) => Ok(Progress::Stepped),
             Err(TaskError::Rejected { reason }) => {
-                tracing::warn!(app = %loaded.state.name(), reason, "the release command was refused");
-                Ok(Progress::Waiting)
+                let cause = Cause::Rejected { reason: format!("the release command: {reason}") };
+                self.enter(loaded, Phase::Reverting { cause }).await
             }
             Err(TaskError::Unavailable(_)) => Ok(Progress::Blind),
         }
@@ -198,11 +222,11 @@ impl Platform {
     /// Records a phase; the last ones with everything that ends with them.
     async fn enter(&self, loaded: Loaded, phase: Phase) -> Result<Progress> {
         let mut rollout = loaded.rollout.value.clone();
-        let was_staging = rollout.phase == Phase::Staging;
-        rollout.phase = phase;
-        if was_staging || matches!(rollout.phase, Phase::Reverting { .. }) {
-            self.remember(loaded.state.name(), super::Volatile::restart_clock);
+        if rollout.phase == Phase::Staging && phase == Phase::Rolling {
+            // It is done with: whoever takes the same release through Staging again must not ask for it.
+            rollout.command = ReleaseCommand::None;
         }
+        rollout.phase = phase;
         self.record(loaded, rollout).await
     }
 
@@ -211,7 +235,9 @@ impl Platform {
         let mut state = loaded.state;
         let mut edits = Edits::new();
         let now = self.now();
-        rollout.spent_ms = self.remember(state.name(), |v| v.spent_ms());
+        // Volatile time follows the record, so that a lost commit, or another's, restarts no clock.
+        let same_budget = Budget::of(&rollout) == Budget::of(&loaded.rollout.value);
+        rollout.spent_ms = if same_budget { self.remember(state.name(), |v| v.spent_ms()) } else { 0 };
         let spent = Duration::from_millis(rollout.spent_ms);
         if rollout.phase != loaded.rollout.value.phase {
             let phase =
@@ -231,7 +257,9 @@ impl Platform {
         edits.replace(keys::rollout(state.name()), loaded.rollout.revision, &rollout);
         match edits.commit(self.store()).await {
             Ok(_) => {
-                self.remember(state.name(), |v| v.saved(spent));
+                if same_budget {
+                    self.remember(state.name(), |v| v.saved(spent));
+                }
                 self.announce();
                 Ok(Progress::Stepped)
             }
@@ -265,18 +293,20 @@ impl Platform {
     ) -> Result<Progress> {
         let app = loaded.state.name().clone();
         let Some(mut state) = AppState::load(self.store(), &app).await? else { return Ok(Progress::Gone) };
-        if state.rollout.as_ref().map(|r| r.revision) != Some(loaded.rollout.revision) {
+        let same_head = state.head.revision == loaded.state.head.revision;
+        if !same_head || state.rollout.as_ref().map(|r| r.revision) != Some(loaded.rollout.revision) {
             return Ok(Progress::Stepped);
         }
         let mut rollout = loaded.rollout.value.clone();
         let g = rollout.generation.max(seen.generation).plus(1).max(rollout.generation.plus(3));
         if g == Generation::MAX || seen.generation == Generation::MAX {
             tracing::error!(%app, "a back end refuses this app for good; destroy it and create it anew");
-            return Ok(Progress::Blind);
+            return Ok(Progress::Resting);
         }
         let mut all = loaded.workloads.clone();
         (all.target.generation, all.settled.generation, all.fallback.generation) = (g, g.plus(1), g.plus(2));
-        let routes = published.map_or(state.head.value.routes, |f| state.head.value.routes.max(f.routes + 1));
+        let routes = published
+            .map_or(state.head.value.routes, |f| state.head.value.routes.max(f.routes.saturating_add(1)));
         rollout.generation = g;
         if rollout.phase == Phase::Routing {
             rollout.phase = Phase::Rolling;

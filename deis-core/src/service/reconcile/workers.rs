@@ -9,11 +9,12 @@ use std::{
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::{JoinHandle, JoinSet},
-    time::Instant,
+    time::{Instant, MissedTickBehavior},
 };
 
 use super::Progress;
 use crate::{
+    error::Result,
     model::{AppName, Head},
     port::{Key, Scan, Wake},
     service::platform::Platform,
@@ -40,9 +41,15 @@ impl Platform {
     pub fn start(&self) -> Workers {
         let (stop, stopped) = watch::channel(false);
         let (catching_up, caught_up) = watch::channel(false);
-        let reconciler = tokio::spawn(supervise(self.clone(), stopped.clone(), catching_up));
-        let announcer = tokio::spawn(super::announce::announce(self.clone(), stopped));
-        Workers { stop, caught_up, tasks: vec![reconciler, announcer] }
+        let (lists, listed) = mpsc::channel(1);
+        let tasks = vec![
+            tokio::spawn(supervise(self.clone(), stopped.clone(), listed, catching_up)),
+            tokio::spawn(list(self.clone(), stopped.clone(), lists)),
+            tokio::spawn(super::orphans::sweep(self.clone(), stopped.clone())),
+            tokio::spawn(super::output::write_outputs(self.clone(), stopped.clone())),
+            tokio::spawn(super::announce::announce(self.clone(), stopped)),
+        ];
+        Workers { stop, caught_up, tasks }
     }
 }
 
@@ -71,52 +78,102 @@ impl Drop for Workers {
     }
 }
 
-/// Keeps the list of apps to look at, and when.
-async fn supervise(platform: Platform, mut stopped: watch::Receiver<bool>, catching_up: watch::Sender<bool>) {
+/// What a visit to an app came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Visit {
+    /// Nothing to do until something changes.
+    Over,
+    /// It waits for its processes.
+    Waits,
+    /// A back end is away.
+    Away,
+}
+
+/// Which apps are worked on, and when others are due.
+#[derive(Debug, Default)]
+struct Diary {
+    running: BTreeSet<AppName>,
+    /// Asked for while they were worked on.
+    again: BTreeSet<AppName>,
+    due: BTreeMap<AppName, Instant>,
+    /// Pause after the last visit that found a back end away.
+    pauses: BTreeMap<AppName, Duration>,
+}
+
+impl Diary {
+    fn next(&self) -> Instant {
+        self.due.values().min().copied().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
+    }
+
+    fn due(&self) -> BTreeSet<AppName> {
+        let now = Instant::now();
+        self.due.iter().filter(|(_, at)| **at <= now).map(|(app, _)| app.clone()).collect()
+    }
+
+    /// Whether a visit may begin; otherwise it follows the one that is under way.
+    fn begin(&mut self, app: &AppName) -> bool {
+        self.due.remove(app);
+        let free = self.running.insert(app.clone());
+        if !free {
+            self.again.insert(app.clone());
+        }
+        free
+    }
+
+    fn end(&mut self, app: AppName, visit: Visit) {
+        self.running.remove(&app);
+        let asked = self.again.remove(&app);
+        let pause = match visit {
+            Visit::Away => {
+                let before = self.pauses.get(&app).copied();
+                Some(before.map_or(BACKOFF.0, |pause| (pause * 2).min(BACKOFF.1)))
+            }
+            Visit::Waits | Visit::Over if asked => Some(Duration::ZERO),
+            Visit::Waits => Some(WAIT),
+            Visit::Over => None,
+        };
+        if visit == Visit::Away {
+            self.pauses.extend(pause.map(|pause| (app.clone(), pause)));
+        } else {
+            self.pauses.remove(&app);
+        }
+        if let Some(pause) = pause {
+            self.due.insert(app, Instant::now() + pause);
+        }
+    }
+}
+
+/// Sends apps to be looked at, each to one visit at a time.
+async fn supervise(
+    platform: Platform,
+    mut stopped: watch::Receiver<bool>,
+    mut listed: mpsc::Receiver<BTreeSet<AppName>>,
+    catching_up: watch::Sender<bool>,
+) {
     let wake: Wake = platform.0.wake.clone();
-    let (done, mut finished) = mpsc::unbounded_channel();
+    let (done, mut finished) = mpsc::unbounded_channel::<(AppName, Visit)>();
     let slots = Arc::new(Semaphore::new(AT_ONCE));
-    let mut running: BTreeSet<AppName> = BTreeSet::new();
-    let mut again: BTreeSet<AppName> = BTreeSet::new();
-    let mut due: BTreeMap<AppName, Instant> = BTreeMap::new();
+    let mut diary = Diary::default();
     let mut work = JoinSet::new();
-    let mut tick = tokio::time::interval(platform.0.options.tick);
-    let mut first = true;
     // Apps that were there at the start and were not looked at yet.
     let mut behind: Option<BTreeSet<AppName>> = None;
     loop {
-        let next = due.values().min().copied().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
         let mut ready: BTreeSet<AppName> = BTreeSet::new();
         tokio::select! {
             () = super::stop_signal(&mut stopped) => break,
-            apps = wake.next() => ready.extend(apps),
-            _ = tick.tick() => {
-                let apps = all_apps(&platform).await;
+            apps = wake.next() => ready = apps,
+            Some(apps) = listed.recv() => {
                 if behind.is_none() {
-                    behind.clone_from(&apps);
+                    behind = Some(apps.clone());
                 }
-                ready.extend(apps.unwrap_or_default());
-                if std::mem::take(&mut first)
-                    && let Err(error) = platform.remove_orphans().await {
-                        tracing::warn!(%error, "orphans could not be looked for; the next tick tries again");
-                        first = true;
-                    }
+                ready = apps;
             }
-            () = tokio::time::sleep_until(next) => {
-                let now = Instant::now();
-                ready.extend(due.iter().filter(|(_, at)| **at <= now).map(|(app, _)| app.clone()));
-            }
-            Some((app, pause)) = finished.recv() => {
-                let (app, pause): (AppName, Option<Duration>) = (app, pause);
-                running.remove(&app);
-                if let Some(behind) = &mut behind {
+            () = tokio::time::sleep_until(diary.next()) => ready = diary.due(),
+            Some((app, visit)) = finished.recv() => {
+                if let Some(behind) = behind.as_mut().filter(|_| visit != Visit::Away) {
                     behind.remove(&app);
                 }
-                if again.remove(&app) {
-                    ready.insert(app);
-                } else if let Some(pause) = pause {
-                    due.insert(app, Instant::now() + pause);
-                }
+                diary.end(app, visit);
             }
         }
         while work.try_join_next().is_some() {}
@@ -124,53 +181,67 @@ async fn supervise(platform: Platform, mut stopped: watch::Receiver<bool>, catch
             catching_up.send_replace(true);
         }
         for app in ready {
-            due.remove(&app);
-            if !running.insert(app.clone()) {
-                again.insert(app);
-                continue;
+            if diary.begin(&app) {
+                let (platform, done, slots) = (platform.clone(), done.clone(), Arc::clone(&slots));
+                work.spawn(async move {
+                    let _slot = slots.acquire_owned().await;
+                    let visit = drive(&platform, &app).await;
+                    let _ = done.send((app, visit));
+                });
             }
-            let (platform, done, slots) = (platform.clone(), done.clone(), Arc::clone(&slots));
-            work.spawn(async move {
-                let _slot = slots.acquire_owned().await;
-                let pause = drive(&platform, &app).await;
-                let _ = done.send((app, pause));
-            });
         }
     }
     work.shutdown().await;
 }
 
-/// Passes until there is nothing to do now; returns how long to leave the app alone.
-async fn drive(platform: &Platform, app: &AppName) -> Option<Duration> {
-    let mut backoff = BACKOFF.0;
+/// Passes until there is nothing to do now. Returns whenever it would have to wait: a slot is for work.
+async fn drive(platform: &Platform, app: &AppName) -> Visit {
     loop {
         match platform.pass(app).await {
-            Ok(Progress::Stepped) => backoff = BACKOFF.0,
-            Ok(Progress::Waiting) => return Some(WAIT),
-            Ok(Progress::Resting | Progress::Gone) => return None,
-            Ok(Progress::Blind) => {
-                tokio::time::sleep(backoff).await;
-                backoff = (backoff * 2).min(BACKOFF.1);
-            }
+            Ok(Progress::Stepped) => {}
+            Ok(Progress::Waiting) => return Visit::Waits,
+            Ok(Progress::Resting | Progress::Gone) => return Visit::Over,
+            Ok(Progress::Blind) => return Visit::Away,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                 tracing::warn!(%app, %error, cause, "a pass failed and is repeated");
-                tokio::time::sleep(backoff).await;
-                backoff = (backoff * 2).min(BACKOFF.1);
+                return Visit::Away;
             }
         }
     }
 }
 
-async fn all_apps(platform: &Platform) -> Option<BTreeSet<AppName>> {
-    match record::scan::<Head>(platform.store(), &Scan::prefix("head/")).await {
-        Ok(heads) => {
-            let name = |key: &Key| AppName::new(key.as_str().strip_prefix("head/")?).ok();
-            Some(heads.iter().filter_map(|(key, _)| name(key)).collect())
+/// Reads at each tick which apps there are.
+async fn list(
+    platform: Platform,
+    mut stopped: watch::Receiver<bool>,
+    lists: mpsc::Sender<BTreeSet<AppName>>,
+) {
+    let mut tick = tokio::time::interval(platform.0.options.tick);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let work = async {
+        loop {
+            tick.tick().await;
+            match all_apps(&platform).await {
+                Ok(apps) => {
+                    if lists.send(apps).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the list of apps could not be read; the next tick tries again");
+                }
+            }
         }
-        Err(error) => {
-            tracing::warn!(%error, "the list of apps could not be read; the next tick tries again");
-            None
-        }
+    };
+    tokio::select! {
+        () = super::stop_signal(&mut stopped) => {}
+        () = work => {}
     }
+}
+
+async fn all_apps(platform: &Platform) -> Result<BTreeSet<AppName>> {
+    let heads = record::scan::<Head>(platform.store(), &Scan::prefix("head/")).await?;
+    let name = |key: &Key| AppName::new(key.as_str().strip_prefix("head/")?).ok();
+    Ok(heads.iter().filter_map(|(key, _)| name(key)).collect())
 }

@@ -1,0 +1,284 @@
+//! One world and one store for any number of platform processes, and back ends that misbehave on demand.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use deis_core::{
+    Actor, AppHandle, AppName, AppRef, Attempt, BuildSpec, Digest, Generation, InstanceName, Observation,
+    Phase, Platform, PlatformBuilder, ProcessType, Progress, ReleaseVersion, Task, TaskKind, TaskName,
+    TaskObservation, Timestamp, Username, Workload,
+    conformance::sim::{NoLogs, World, unpacker},
+    port::{
+        Batch, Key, OutputLine, OutputSender, Record, Revision, Scan, Scheduler, SchedulerError, StopScope,
+        Store, StoreError, TaskError, TaskRunner,
+    },
+    state::apps::AppState,
+    store::MemoryStore,
+};
+use futures_util::{FutureExt as _, future::BoxFuture};
+
+/// What outlives platform processes.
+pub(super) struct Bench {
+    pub(super) store: Arc<Moody>,
+    pub(super) world: World,
+}
+
+pub(super) fn name() -> AppName {
+    AppName::new("blog").unwrap()
+}
+
+pub(super) fn ann() -> Username {
+    Username::new("ann").unwrap()
+}
+
+pub(super) fn build(tag: &str, processes: &[(&str, &str)]) -> BuildSpec {
+    let processes = processes.iter().map(|(p, c)| (ProcessType::new(*p).unwrap(), (*c).to_owned())).collect();
+    BuildSpec::slug(Digest::of(tag.as_bytes()), processes)
+}
+
+pub(super) fn web() -> ProcessType {
+    ProcessType::web()
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        Self { store: Arc::default(), world: World::new() }
+    }
+
+    pub(super) fn builder(&self) -> PlatformBuilder {
+        let world = Arc::new(self.world.clone());
+        Platform::builder()
+            .store(Arc::clone(&self.store) as _)
+            .scheduler(Arc::clone(&world) as _)
+            .router(Arc::clone(&world) as _)
+            .runner(world)
+            .logs(Arc::new(NoLogs))
+            .unpacker(unpacker())
+            .clock(Arc::new(|| Timestamp(1_000_000)))
+    }
+
+    /// A platform process that behaves.
+    pub(super) fn platform(&self) -> Platform {
+        self.builder().store(Arc::clone(&self.store.inner) as _).build().unwrap()
+    }
+
+    /// A platform process over the store that can be told to misbehave.
+    pub(super) fn moody(&self) -> Platform {
+        self.builder().build().unwrap()
+    }
+
+    pub(super) async fn create(&self, platform: &Platform) -> AppHandle {
+        session(platform).create_app(name()).await.unwrap();
+        self.drive(platform).await;
+        app(platform).await
+    }
+
+    /// Passes until nothing more happens.
+    pub(super) async fn drive(&self, platform: &Platform) {
+        for _ in 0..500 {
+            let progress = platform.pass(&name()).await.unwrap();
+            if !self.world.tick() && matches!(progress, Progress::Resting | Progress::Gone) {
+                return;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    /// Passes until the rollout is in a phase of this name, without a tick of the world if `still`.
+    pub(super) async fn drive_to(&self, platform: &Platform, phase: &str, still: bool) {
+        for _ in 0..500 {
+            if self.phase().await.name() == phase {
+                return;
+            }
+            if platform.pass(&name()).await.unwrap() != Progress::Stepped && !still {
+                self.world.tick();
+            }
+        }
+        panic!("it never gets to {phase}");
+    }
+
+    pub(super) async fn state(&self) -> AppState {
+        AppState::load(&*self.store.inner, &name()).await.unwrap().unwrap()
+    }
+
+    pub(super) async fn phase(&self) -> Phase {
+        self.state().await.rollout.unwrap().value.phase
+    }
+}
+
+pub(super) fn session(platform: &Platform) -> deis_core::Session {
+    platform.session(Actor::System { name: ann() })
+}
+
+pub(super) async fn app(platform: &Platform) -> AppHandle {
+    session(platform).app(&name()).await.unwrap()
+}
+
+/// A store in memory that can be told to misbehave.
+#[derive(Default)]
+pub(super) struct Moody {
+    pub(super) inner: Arc<MemoryStore>,
+    /// It cannot be reached.
+    pub(super) down: AtomicBool,
+    /// It gives way to other tasks at each call, as a real one does.
+    pub(super) slow: AtomicBool,
+    /// So many of the next commits fail without effect.
+    pub(super) lose: AtomicUsize,
+    /// Edits of the largest batch.
+    pub(super) largest: AtomicUsize,
+    between: Mutex<Option<(String, BoxFuture<'static, ()>)>>,
+}
+
+impl std::fmt::Debug for Moody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Moody")
+    }
+}
+
+impl Moody {
+    /// Lets `work` happen right before the next call about keys that begin like this; a commit is about `commit`.
+    pub(super) fn before(&self, prefix: &str, work: impl Future<Output = ()> + Send + 'static) {
+        *self.between.lock().unwrap() = Some((prefix.to_owned(), work.boxed()));
+    }
+
+    async fn meet(&self, about: &str) -> Result<(), StoreError> {
+        if self.slow.load(SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        let work = {
+            let mut between = self.between.lock().unwrap();
+            if between.as_ref().is_some_and(|(prefix, _)| about.starts_with(prefix)) {
+                between.take()
+            } else {
+                None
+            }
+        };
+        if let Some((_, work)) = work {
+            work.await;
+        }
+        if self.down.load(SeqCst) { Err(StoreError::Unavailable("it is down".into())) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Store for Moody {
+    async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
+        self.meet(key.as_str()).await?;
+        self.inner.get(key).await
+    }
+
+    async fn scan(&self, scan: &Scan) -> Result<Vec<Record>, StoreError> {
+        self.meet(&scan.prefix).await?;
+        self.inner.scan(scan).await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
+        self.meet("commit").await?;
+        if self.lose.load(SeqCst) > 0 {
+            self.lose.fetch_sub(1, SeqCst);
+            return Err(StoreError::Unavailable("it was lost".into()));
+        }
+        self.largest.fetch_max(batch.edits.len(), SeqCst);
+        self.inner.commit(batch).await
+    }
+}
+
+/// A scheduler that refuses what is not newer than `refused`, and is away for the apps whose names begin so.
+#[derive(Debug)]
+pub(super) struct Choosy {
+    pub(super) world: World,
+    pub(super) refused: Mutex<Generation>,
+    pub(super) away_for: &'static str,
+}
+
+impl Choosy {
+    fn reach(&self, app: &AppRef) -> Result<(), SchedulerError> {
+        if !self.away_for.is_empty() && app.name.as_str().starts_with(self.away_for) {
+            return Err(SchedulerError::Unavailable("it is away".into()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Scheduler for Choosy {
+    async fn apply(&self, workload: &Workload) -> Result<(), SchedulerError> {
+        self.reach(&workload.app)?;
+        if workload.generation <= *self.refused.lock().unwrap() {
+            return Err(SchedulerError::Rejected { reason: "not that one".to_owned() });
+        }
+        self.world.apply(workload).await
+    }
+
+    async fn observe(&self, app: &AppRef) -> Result<Observation, SchedulerError> {
+        self.reach(app)?;
+        Scheduler::observe(&self.world, app).await
+    }
+
+    async fn evict(&self, app: &AppRef, names: &[InstanceName]) -> Result<(), SchedulerError> {
+        self.world.evict(app, names).await
+    }
+
+    async fn remove(&self, app: &AppRef) -> Result<(), SchedulerError> {
+        self.world.remove(app).await
+    }
+
+    async fn apps(&self) -> Result<Vec<AppRef>, SchedulerError> {
+        Scheduler::apps(&self.world).await
+    }
+}
+
+/// A runner whose tasks print one line, or that refuses all of them.
+#[derive(Debug)]
+pub(super) struct Chatty {
+    pub(super) world: World,
+    pub(super) refuses: bool,
+    /// The releases that it was asked to run something for.
+    pub(super) asked: Mutex<Vec<Option<ReleaseVersion>>>,
+}
+
+impl Chatty {
+    pub(super) fn new(bench: &Bench, refuses: bool) -> Arc<Self> {
+        Arc::new(Self { world: bench.world.clone(), refuses, asked: Mutex::default() })
+    }
+}
+
+#[async_trait]
+impl TaskRunner for Chatty {
+    async fn start(&self, task: Task, output: OutputSender) -> Result<(), TaskError> {
+        self.asked.lock().unwrap().push(task.release);
+        if self.refuses {
+            return Err(TaskError::Rejected { reason: "a NUL byte".to_owned() });
+        }
+        let _ = output.try_send(OutputLine { stderr: false, text: "migrating".to_owned() });
+        self.world.start(task, output).await
+    }
+
+    async fn observe(
+        &self,
+        app: &AppRef,
+        kind: TaskKind,
+        name: &TaskName,
+    ) -> Result<TaskObservation, TaskError> {
+        TaskRunner::observe(&self.world, app, kind, name).await
+    }
+
+    async fn stop(&self, app: &AppRef, scope: StopScope, attempt: Attempt) -> Result<(), TaskError> {
+        self.world.stop(app, scope, attempt).await
+    }
+
+    async fn is_idle(&self, app: &AppRef) -> Result<bool, TaskError> {
+        self.world.is_idle(app).await
+    }
+}
+
+/// Lets virtual time go by.
+pub(super) async fn seconds(count: u64) {
+    tokio::time::advance(Duration::from_secs(count)).await;
+}

@@ -1,0 +1,12 @@
+//! What callers are promised about changes, on simulated back ends: how they end, who wins, what is kept.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall end")]
+
+mod bench;
+mod clock;
+mod destroy;
+mod ends;
+mod lists;
+mod races;
+mod rollouts;
+mod workers;

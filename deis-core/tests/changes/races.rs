@@ -1,0 +1,117 @@
+//! Many at once, and answers that are lost.
+
+use std::sync::{Arc, atomic::Ordering::SeqCst};
+
+use deis_core::{
+    AppName, ConfigPatch, Digest, DomainName, EnvKey, Error, Kind, NewUser, PageQuery, SshKey, Timestamp,
+    UserId,
+    conformance::faults::{Fault, Faulty, Fuse},
+    port::Store,
+};
+use uuid::Uuid;
+
+use super::bench::{Bench, ann, app, name, session};
+
+fn patch(n: usize) -> ConfigPatch {
+    ConfigPatch::default().set(EnvKey::new(format!("KEY_{n}")).unwrap(), n.to_string())
+}
+
+#[tokio::test]
+async fn of_a_hundred_changes_at_once_none_is_refused() {
+    let bench = Bench::new();
+    let platform = bench.moody();
+    let blog = bench.create(&platform).await;
+    bench.store.slow.store(true, SeqCst);
+    let all: Vec<_> = (0..100)
+        .map(|n| {
+            let blog = blog.clone();
+            tokio::spawn(async move { blog.config_set(patch(n)).await })
+        })
+        .collect();
+    for change in all {
+        change.await.unwrap().unwrap();
+    }
+    assert_eq!(blog.config().await.unwrap().data.values.len(), 100);
+    let releases = blog.releases(PageQuery { offset: 0, limit: 1000 }).await.unwrap();
+    let numbers: Vec<u32> = releases.items.iter().rev().map(|r| r.release.version.0).collect();
+    assert_eq!(numbers, (1..=101).collect::<Vec<u32>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_acknowledged_if_and_only_if_it_was_made() {
+    for number in 0.. {
+        let bench = Bench::new();
+        bench.create(&bench.platform()).await;
+        let fuse = Fuse::at(number, Fault::FailAfter);
+        let store = Arc::new(Faulty::new(Arc::clone(&bench.store) as Arc<dyn Store>, &fuse));
+        let platform = bench.builder().store(store).build().unwrap();
+        let Ok(blog) = session(&platform).app(&name()).await else { continue };
+        let acknowledged = blog.config_set(patch(1)).await.is_ok();
+        let made = bench.state().await.head.value.latest.0 == 2;
+        assert_eq!(acknowledged, made, "the answer of call {number} was lost");
+        if !fuse.struck() {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_domain_that_is_taken_meanwhile_does_not_make_the_name_taken() {
+    let bench = Bench::new();
+    let (platform, other) = (bench.moody(), bench.platform());
+    session(&other).create_app(AppName::new("first").unwrap()).await.unwrap();
+    bench.store.before("commit", async move {
+        let first = session(&other).app(&AppName::new("first").unwrap()).await.unwrap();
+        first.domain_add(DomainName::new("blog").unwrap()).await.unwrap();
+    });
+    session(&platform).create_app(name()).await.unwrap();
+    assert!(app(&platform).await.domains().await.unwrap().is_empty());
+    let again = session(&platform).create_app(name()).await;
+    assert!(matches!(again, Err(Error::AlreadyExists { what: Kind::App, .. })), "{again:?}");
+}
+
+fn newcomer() -> NewUser {
+    NewUser {
+        id: UserId(Uuid::new_v4()),
+        name: ann(),
+        email: String::new(),
+        first_name: String::new(),
+        last_name: String::new(),
+        password_hash: String::new(),
+        token_hash: Digest::of(b"token"),
+        only_first: false,
+    }
+}
+
+fn key() -> SshKey {
+    SshKey {
+        uuid: Uuid::new_v4(),
+        id: "ann@box".to_owned(),
+        owner: ann(),
+        public: "ssh-ed25519 AAAA".to_owned(),
+        fingerprint: Digest::of(b"key"),
+        fingerprint_md5: String::new(),
+        created: Timestamp(0),
+    }
+}
+
+#[tokio::test]
+async fn a_user_does_not_go_while_something_is_given_to_them() {
+    for gets_app in [true, false] {
+        let bench = Bench::new();
+        let (platform, other) = (bench.moody(), bench.platform());
+        platform.register(newcomer()).await.unwrap();
+        bench.store.before("commit", async move {
+            if gets_app {
+                session(&other).create_app(name()).await.unwrap();
+            } else {
+                other.add_key(&key()).await.unwrap();
+            }
+        });
+        platform.cancel_user(&ann()).await.unwrap_err();
+        platform.user(&ann()).await.unwrap();
+    }
+    let bench = Bench::new();
+    let nobody = bench.platform().add_key(&key()).await;
+    assert!(matches!(nobody, Err(Error::NotFound { what: Kind::User, .. })), "{nobody:?}");
+}

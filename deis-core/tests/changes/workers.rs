@@ -1,0 +1,159 @@
+//! The running reconciler.
+
+use std::{
+    sync::{Arc, Mutex, atomic::Ordering::SeqCst},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use deis_core::{
+    AppName, AppRef, AppUid, ConfigPatch, EnvKey, Generation, LogLine, LogQuery, Settled, Workload,
+    port::{LogError, LogStore, LogStream, Scheduler},
+};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::bench::{Bench, Chatty, Choosy, app, build, name, seconds, session, web};
+
+const WEB: &[(&str, &str)] = &[("web", "serve")];
+const RELEASE: &[(&str, &str)] = &[("web", "serve"), ("release", "release-works")];
+
+/// Sends on what is written.
+#[derive(Debug)]
+struct Lines(mpsc::UnboundedSender<String>);
+
+#[async_trait]
+impl LogStore for Lines {
+    async fn append(&self, _: &AppRef, lines: Vec<LogLine>) -> Result<(), LogError> {
+        for line in lines {
+            let _ = self.0.send(line.text);
+        }
+        Ok(())
+    }
+
+    async fn tail(&self, _: &AppRef, _: &LogQuery) -> Result<LogStream, LogError> {
+        Err(LogError::Unavailable("nobody reads it back".into()))
+    }
+
+    async fn forget(&self, _: &AppRef) -> Result<(), LogError> {
+        Ok(())
+    }
+}
+
+fn lines() -> (Arc<Lines>, mpsc::UnboundedReceiver<String>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (Arc::new(Lines(sender)), receiver)
+}
+
+/// The next line with this text in it; what comes before goes to `skipped`.
+async fn line(lines: &mut mpsc::UnboundedReceiver<String>, part: &str) -> Vec<String> {
+    let mut skipped = Vec::new();
+    loop {
+        let next = tokio::time::timeout(Duration::from_secs(600), lines.recv()).await;
+        let next = next.unwrap_or_else(|_| panic!("{part:?} never comes; {skipped:?}")).unwrap();
+        if next.contains(part) {
+            return skipped;
+        }
+        skipped.push(next);
+    }
+}
+
+fn patch(value: &str) -> ConfigPatch {
+    ConfigPatch::default().set(EnvKey::new("A").unwrap(), value)
+}
+
+#[tokio::test(start_paused = true)]
+async fn apps_whose_back_end_is_away_keep_nobody_waiting() {
+    let bench = Bench::new();
+    let scheduler =
+        Arc::new(Choosy { world: bench.world.clone(), refused: Mutex::default(), away_for: "blind" });
+    let platform = bench.builder().scheduler(scheduler).build().unwrap();
+    for n in 0..40 {
+        let blind = AppName::new(format!("blind-{n}")).unwrap();
+        session(&platform).create_app(blind.clone()).await.unwrap();
+        session(&platform).app(&blind).await.unwrap().deploy(build("one", WEB)).await.unwrap();
+    }
+    let workers = platform.start();
+    // By now all of them have been looked at.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    session(&platform).create_app(name()).await.unwrap();
+    let blog = app(&platform).await;
+    let change = blog.deploy(build("one", WEB)).await.unwrap();
+    let world = bench.world.clone();
+    let time = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            world.tick();
+        }
+    });
+    let end = tokio::time::timeout(Duration::from_secs(600), blog.wait(&change)).await;
+    assert_eq!(end.expect("it gets its turn").unwrap(), Settled::Done);
+    assert_eq!(bench.world.ready(&name(), &web()), 1);
+    time.abort();
+    workers.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_to_light_later_and_belongs_to_no_app_is_removed_too() {
+    let bench = Bench::new();
+    let workers = bench.platform().start();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let lost = AppRef { name: name(), uid: AppUid(Uuid::new_v4()) };
+    bench.world.apply(&Workload::empty(lost, Generation(1))).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    bench.world.tick();
+    assert_eq!(Scheduler::apps(&bench.world).await.unwrap(), []);
+    workers.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn log_lines_go_on_where_the_process_before_ended() {
+    let bench = Bench::new();
+    let (logs, mut written) = lines();
+    let first = bench.builder().logs(Arc::clone(&logs) as _).build().unwrap();
+    let workers = first.start();
+    // The very first start writes what happens from then on.
+    tokio::task::yield_now().await;
+    seconds(1).await;
+    session(&first).create_app(name()).await.unwrap();
+    line(&mut written, "domain blog added").await;
+    workers.stop().await;
+    // Nobody writes lines now.
+    app(&first).await.config_set(patch("1")).await.unwrap();
+    let second = bench.builder().logs(logs).build().unwrap();
+    let workers = second.start();
+    let skipped = line(&mut written, "ann added A").await;
+    assert!(!skipped.iter().any(|text| text.contains("initial release")), "{skipped:?}");
+    workers.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn log_lines_come_again_after_an_outage() {
+    let bench = Bench::new();
+    let (logs, mut written) = lines();
+    let platform = bench.builder().logs(logs).build().unwrap();
+    let blog = bench.create(&bench.platform()).await;
+    let workers = platform.start();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    bench.store.down.store(true, SeqCst);
+    blog.config_set(patch("1")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    bench.store.down.store(false, SeqCst);
+    line(&mut written, "ann added A").await;
+    workers.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn passes_spawn_nothing_and_workers_write_what_tasks_print() {
+    let bench = Bench::new();
+    let (logs, mut written) = lines();
+    let runner = Chatty::new(&bench, false);
+    let platform = bench.builder().logs(logs).runner(runner).build().unwrap();
+    let blog = bench.create(&platform).await;
+    blog.deploy(build("one", RELEASE)).await.unwrap();
+    bench.drive(&platform).await;
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
+    let workers = platform.start();
+    line(&mut written, "migrating").await;
+    workers.stop().await;
+}
