@@ -145,8 +145,9 @@ pub(super) enum Command {
     Run {
         #[command(flatten)]
         app: AppArg,
-        /// The command; what stands behind `--` is taken as it is
-        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        /// The command: one word is a text for the shell there, several are a program and its arguments. Flags
+        /// of this client stand before it; its standard input is empty
+        #[arg(required = true, trailing_var_arg = true)]
         command: Vec<String>,
     },
     /// Destroy an app with everything of it

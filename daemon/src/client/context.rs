@@ -2,12 +2,13 @@
 
 use std::{env, path::PathBuf};
 
+use deis_core::AppName;
 use serde::Deserialize;
 
 use super::{
     args::{AppArg, LimitArg},
     error::{ClientError, Result},
-    git,
+    git::{self, Lead, Remote},
     http::{Api, host_of, is_loopback_name},
     profile::{self, Profile},
 };
@@ -64,28 +65,44 @@ impl Context {
     }
 
     /// The app that a reading command means: flag, git remote, folder name.
-    pub(super) fn app(&self, arg: &AppArg) -> Result<String> {
-        if let Some(app) = self.app_from_remote(arg)? {
+    pub(super) async fn app(&self, arg: &AppArg) -> Result<AppName> {
+        if let Some(app) = self.app_meant(arg).await? {
             return Ok(app);
         }
         let folder = env::current_dir().ok().and_then(|d| Some(d.file_name()?.to_str()?.to_lowercase()));
-        folder.ok_or_else(no_app)
+        folder.and_then(|name| AppName::new(name).ok()).ok_or_else(no_app)
     }
 
     /// The app that a changing command means: never guessed from the folder's name.
-    pub(super) fn app_to_change(&self, arg: &AppArg) -> Result<String> {
-        self.app_from_remote(arg)?.ok_or_else(no_app)
+    pub(super) async fn app_to_change(&self, arg: &AppArg) -> Result<AppName> {
+        self.app_meant(arg).await?.ok_or_else(no_app)
     }
 
-    fn app_from_remote(&self, arg: &AppArg) -> Result<Option<String>> {
+    async fn app_meant(&self, arg: &AppArg) -> Result<Option<AppName>> {
         if let Some(app) = &arg.app {
-            return valid_app(app).map(Some);
+            return AppName::new(app.as_str()).map(Some).map_err(|e| ClientError::Usage(e.to_string()));
         }
+        Ok(self.remotes().await?.into_iter().next().map(|(_, app)| app))
+    }
+
+    /// The git remotes that lead to this platform, with the app of each. One called `deis` comes first.
+    pub(super) async fn remotes(&self) -> Result<Vec<(Remote, AppName)>> {
         let controller = self.profile()?.controller;
-        let mut remotes = git::remotes();
-        // A remote called `deis` wins over others that lead to the same platform.
-        remotes.sort_by_key(|r| r.name != "deis");
-        Ok(remotes.iter().find_map(|r| git::app_of(&r.url, &controller)))
+        let mut found: Vec<(Remote, Lead)> = git::remotes()
+            .into_iter()
+            .filter_map(|r| git::lead_of(&r.url, &controller).map(|l| (r, l)))
+            .collect();
+        if found.iter().any(|(_, lead)| lead.ssh_port.is_some()) {
+            let ssh = match self.platform(&self.api()?).await {
+                Ok(info) => info.ports.ssh,
+                // The original's controllers do not know this question; their builder has a host of its own.
+                Err(ClientError::Refused { status: 404, .. }) => None,
+                Err(other) => return Err(other),
+            };
+            found.retain(|(_, lead)| lead.ssh_port.is_none() || lead.ssh_port == ssh);
+        }
+        found.sort_by_key(|(remote, _)| remote.name != "deis");
+        Ok(found.into_iter().map(|(remote, lead)| (remote, lead.app)).collect())
     }
 
     /// Query part of a list.
@@ -111,7 +128,7 @@ impl Context {
     }
 
     /// URL of an app's git repository.
-    pub(super) fn git_url(api: &Api, info: &PlatformInfo, app: &str, ssh: bool) -> Result<String> {
+    pub(super) fn git_url(api: &Api, info: &PlatformInfo, app: &AppName, ssh: bool) -> Result<String> {
         if !ssh {
             return Ok(format!("{}/{app}.git", api.base()));
         }
@@ -127,10 +144,6 @@ impl Context {
 
 fn port_of(url: &str) -> Option<u16> {
     reqwest::Url::parse(url).ok()?.port()
-}
-
-fn valid_app(app: &str) -> Result<String> {
-    deis_core::AppName::new(app).map(String::from).map_err(|e| ClientError::Usage(e.to_string()))
 }
 
 fn no_app() -> ClientError {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use reqwest::{
-    Method, StatusCode,
+    Method, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
 };
 use serde::de::DeserializeOwned;
@@ -46,6 +46,11 @@ impl Api {
         let http =
             builder.build().map_err(|e| ClientError::Other(format!("cannot make an HTTP client: {e}")))?;
         Ok(Self { http, base, token })
+    }
+
+    /// The same connection without a token.
+    pub(super) fn anonymous(&self) -> Self {
+        Self { token: None, ..self.clone() }
     }
 
     /// The controller's URL, without a slash at its end.
@@ -186,7 +191,7 @@ fn shorten(text: &str) -> String {
 pub(super) fn normalize_url(controller: &str) -> Result<String> {
     let text = controller.trim().trim_end_matches('/');
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let parsed = reqwest::Url::parse(&text)
+    let parsed = Url::parse(&text)
         .map_err(|e| ClientError::Usage(format!("{controller:?} is not a controller URL: {e}")))?;
     if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
         return Err(ClientError::Usage(format!("{controller:?} is not an http or https URL")));
@@ -194,9 +199,27 @@ pub(super) fn normalize_url(controller: &str) -> Result<String> {
     Ok(text)
 }
 
+/// One segment of a path, percent-encoded. Some words are no segments: URLs drop `.` and go up at `..`, so
+/// that the request would reach something else than what was named.
+pub(super) fn segment(text: &str) -> Result<String> {
+    if matches!(text, "" | "." | "..") {
+        return Err(ClientError::Usage(format!("{text:?} is no name")));
+    }
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            use std::fmt::Write as _;
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    Ok(out)
+}
+
 /// Host name of a URL, without port.
 pub(super) fn host_of(url: &str) -> Option<String> {
-    reqwest::Url::parse(url).ok()?.host_str().map(str::to_ascii_lowercase)
+    Url::parse(url).ok()?.host_str().map(str::to_ascii_lowercase)
 }
 
 /// Whether a name means this machine: `localhost`, anything below it, a loopback address.
@@ -205,6 +228,19 @@ pub(super) fn is_loopback_name(host: &str) -> bool {
     host == "localhost"
         || host.ends_with(".localhost")
         || host.parse::<std::net::IpAddr>().is_ok_and(|a| a.is_loopback())
+}
+
+/// A host by the name that all its names on this machine share: `deis.localhost` and loopback addresses are
+/// `localhost`. Other names below `localhost` are apps.
+pub(super) fn canonical_host(host: &str) -> &str {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    if host == "deis.localhost" || address.is_ok_and(|a| a.is_loopback()) { "localhost" } else { host }
+}
+
+/// Whether two URLs lead to the same server.
+pub(super) fn same_place(a: &Url, b: &Url) -> bool {
+    let host = |url: &Url| url.host_str().map(|h| canonical_host(h).to_owned());
+    a.scheme() == b.scheme() && host(a) == host(b) && a.port_or_known_default() == b.port_or_known_default()
 }
 
 /// Resolves `*.localhost` to loopback itself, because glibc does not.
@@ -248,6 +284,16 @@ mod tests {
         assert_eq!(normalize_url("deis.example.com/").unwrap(), "http://deis.example.com");
         assert_eq!(normalize_url("https://d.x").unwrap(), "https://d.x");
         assert!(normalize_url("ftp://x").is_err());
+    }
+
+    #[test]
+    fn a_segment_never_leads_elsewhere() {
+        assert_eq!(segment("a/../b?c#d e").unwrap(), "a%2F..%2Fb%3Fc%23d%20e");
+        assert_eq!(segment("%2e%2e").unwrap(), "%252e%252e");
+        assert_eq!(segment("www.example.com").unwrap(), "www.example.com");
+        for word in ["", ".", ".."] {
+            assert!(matches!(segment(word), Err(ClientError::Usage(_))), "{word:?}");
+        }
     }
 
     #[test]

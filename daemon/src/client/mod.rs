@@ -9,6 +9,8 @@ mod http;
 mod normalize;
 mod output;
 mod profile;
+mod prompt;
+mod shell;
 
 use std::{ffi::OsString, os::unix::process::CommandExt as _, process::ExitCode};
 
@@ -16,7 +18,7 @@ use clap::Parser as _;
 
 use args::Cli;
 use context::Context;
-use error::{ClientError, Result};
+use error::Result;
 
 /// Runs the client with these arguments, the program's own name first, and returns its exit code.
 pub fn main(args: Vec<OsString>) -> ExitCode {
@@ -64,17 +66,4 @@ fn run_plugin(args: &[OsString]) {
 
 fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-}
-
-/// Reads a line or a password from the terminal.
-fn ask(prompt: &str, hidden: bool) -> Result<String> {
-    let failed =
-        |source| ClientError::File { what: format!("cannot read {}", prompt.trim_end_matches(": ")), source };
-    if hidden {
-        return rpassword::prompt_password(prompt).map_err(failed);
-    }
-    eprint!("{prompt}");
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(failed)?;
-    Ok(line.trim().to_owned())
 }

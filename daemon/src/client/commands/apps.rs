@@ -2,15 +2,16 @@
 
 use std::process::{Command, Stdio};
 
+use deis_core::AppName;
 use serde_json::{Value, json};
 
 use super::super::{
     args::{AppArg, JsonArg, LimitArg},
-    ask,
     context::Context,
     error::{ClientError, Result},
     git::is_repository,
     output,
+    prompt::ask,
 };
 use super::{DETACHED, Page, git, print_list, ps};
 
@@ -25,7 +26,7 @@ pub(super) async fn create(
     let body = id.map_or_else(|| json!({}), |id| json!({"id": id}));
     let created = async {
         let app: Value = api.post("/v2/apps/", &body).await?;
-        Ok(output::text(&app, "id"))
+        AppName::new(output::text(&app, "id")).map_err(|e| ClientError::BadAnswer(e.to_string()))
     };
     let app = output::action("Creating Application", DETACHED, created).await?;
     output::line(&format!("created {app}"));
@@ -51,7 +52,7 @@ pub(super) async fn list(cx: &Context, limit: LimitArg, json: JsonArg) -> Result
 }
 
 pub(super) async fn info(cx: &Context, arg: &AppArg, json: JsonArg) -> Result<()> {
-    let (api, app) = (cx.api()?, cx.app(arg)?);
+    let (api, app) = (cx.api()?, cx.app(arg).await?);
     let value: Value = api.get(&format!("/v2/apps/{app}/")).await?;
     let domains: Page = api.get(&format!("/v2/apps/{app}/domains/")).await?;
     let pods: Page = api.get(&format!("/v2/apps/{app}/pods/")).await?;
@@ -78,7 +79,7 @@ pub(super) async fn info(cx: &Context, arg: &AppArg, json: JsonArg) -> Result<()
 }
 
 pub(super) async fn open(cx: &Context, arg: &AppArg) -> Result<()> {
-    let url = url(cx, &cx.app(arg)?).await?;
+    let url = url(cx, &cx.app(arg).await?).await?;
     output::line(&url);
     let opened = Command::new("xdg-open").arg(&url).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !opened.is_ok_and(|status| status.success()) {
@@ -88,7 +89,7 @@ pub(super) async fn open(cx: &Context, arg: &AppArg) -> Result<()> {
 }
 
 /// Where people reach the app: its first domain.
-pub(super) async fn url(cx: &Context, app: &str) -> Result<String> {
+pub(super) async fn url(cx: &Context, app: &AppName) -> Result<String> {
     let api = cx.api()?;
     let info = cx.platform(&api).await?;
     let domains: Page = api.get(&format!("/v2/apps/{app}/domains/?limit=1")).await?;
@@ -99,22 +100,22 @@ pub(super) async fn url(cx: &Context, app: &str) -> Result<String> {
 }
 
 pub(super) async fn destroy(cx: &Context, arg: &AppArg, confirm: Option<String>) -> Result<()> {
-    let (api, app) = (cx.api()?, cx.app_to_change(arg)?);
+    let (api, app) = (cx.api()?, cx.app_to_change(arg).await?);
     let answer = if let Some(answer) = confirm {
         answer
     } else {
         output::warn("WARNING: Potentially Destructive Action");
         output::warn(&format!("This command will destroy the application: {app}"));
         output::warn(&format!("To proceed, type \"{app}\" or re-run this command with --confirm={app}"));
-        ask("> ", false)?
+        ask("> ", &format!("re-run this command with --confirm={app}"))?
     };
-    if answer != app {
+    if answer != app.as_str() {
         return Err(ClientError::Other(format!("App {app} does not match confirm {answer}, aborting.")));
     }
     let path = format!("/v2/apps/{app}/");
     output::action(&format!("Destroying {app}"), DETACHED, api.delete(&path)).await?;
     if arg.app.is_none() {
-        git::remove_remotes(cx, &app)?;
+        git::remove_remotes(cx, &app).await?;
     }
     Ok(())
 }

@@ -1,16 +1,16 @@
 //! Accounts: register, log in and out, passwords, tokens.
 
-use reqwest::Method;
+use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use super::super::{
     args::{JsonArg, LimitArg, LoginArgs, RegisterArgs},
-    ask,
     context::Context,
     error::{ClientError, Result},
-    http::{Api, normalize_url},
+    http::{Api, normalize_url, same_place},
     output,
     profile::{self, Profile},
+    prompt::{ask, ask_secret},
 };
 use super::print_list;
 
@@ -21,11 +21,11 @@ pub(super) async fn register(cx: &Context, args: RegisterArgs) -> Result<()> {
     check_controller(&api).await?;
     let username = match args.username {
         Some(name) => name,
-        None => ask("username: ", false)?,
+        None => ask("username: ", "give --username")?,
     };
     let password = match args.password {
         Some(password) => password,
-        None => new_password()?,
+        None => new_password("give --password")?,
     };
     let email = args.email.unwrap_or_default();
     let mut body = json!({"username": username, "password": password, "email": email});
@@ -44,11 +44,11 @@ pub(super) async fn login(cx: &Context, args: LoginArgs) -> Result<()> {
     check_controller(&Api::new(&args.controller, None, args.ssl_verify)?).await?;
     let username = match args.username {
         Some(name) => name,
-        None => ask("username: ", false)?,
+        None => ask("username: ", "give --username")?,
     };
     let password = match args.password {
         Some(password) => password,
-        None => ask("password: ", true)?,
+        None => ask_secret("password: ", "give --password")?,
     };
     log_in(cx, &args.controller, &username, &password, args.ssl_verify).await
 }
@@ -110,10 +110,10 @@ pub(super) async fn passwd(
     if let Some(name) = &username {
         body["username"] = Value::String(name.clone());
     } else {
-        let present = password.map_or_else(|| ask("current password: ", true), Ok)?;
+        let present = password.map_or_else(|| ask_secret("current password: ", "give --password"), Ok)?;
         body["password"] = Value::String(present);
     }
-    body["new_password"] = Value::String(fresh.map_or_else(new_password, Ok)?);
+    body["new_password"] = Value::String(fresh.map_or_else(|| new_password("give --new-password"), Ok)?);
     match api.done(Method::POST, "/v2/auth/passwd/", Some(&body)).await {
         // The controller says 401 for a wrong present password, which is no matter of the log-in.
         Err(ClientError::NotLoggedIn(text)) if text.contains("Current password") => {
@@ -150,7 +150,7 @@ pub(super) async fn cancel(cx: &Context, username: Option<String>, yes: bool) ->
     let profile = cx.profile()?;
     let name = username.clone().unwrap_or_else(|| profile.username.clone());
     if !yes {
-        let answer = ask(&format!("cancel account {name} at {}? (y/N) ", profile.controller), false)?;
+        let answer = ask(&format!("cancel account {name} at {}? (y/N) ", profile.controller), "give --yes")?;
         if !matches!(answer.to_lowercase().as_str(), "y" | "yes") {
             return Err(ClientError::Other("Account not changed".to_owned()));
         }
@@ -174,8 +174,7 @@ pub(super) async fn users(cx: &Context, limit: LimitArg, json: JsonArg) -> Resul
 
 /// A controller answers `GET /v2/` without a token with 401.
 async fn check_controller(api: &Api) -> Result<()> {
-    let bare = Api::new(api.base(), None, true)?;
-    let answer = bare.send(Method::GET, "/v2/", None).await?;
+    let answer = api.anonymous().send(Method::GET, "/v2/", None).await?;
     if answer.status == reqwest::StatusCode::UNAUTHORIZED {
         return Ok(());
     }
@@ -184,9 +183,9 @@ async fn check_controller(api: &Api) -> Result<()> {
     Err(ClientError::Other(text))
 }
 
-fn new_password() -> Result<String> {
-    let first = ask("password: ", true)?;
-    if first == ask("password (confirm): ", true)? {
+fn new_password(flag: &str) -> Result<String> {
+    let first = ask_secret("password: ", flag)?;
+    if first == ask_secret("password (confirm): ", flag)? {
         Ok(first)
     } else {
         Err(ClientError::Other("Password mismatch, not changed.".to_owned()))
@@ -194,5 +193,6 @@ fn new_password() -> Result<String> {
 }
 
 fn same(a: &str, b: &str) -> bool {
-    matches!((normalize_url(a), normalize_url(b)), (Ok(a), Ok(b)) if a == b)
+    let url = |text| normalize_url(text).ok().and_then(|url| Url::parse(&url).ok());
+    matches!((url(a), url(b)), (Some(a), Some(b)) if same_place(&a, &b))
 }

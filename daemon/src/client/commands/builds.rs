@@ -11,7 +11,7 @@ use super::super::{
 use super::{DETACHED, newest_release, print_list};
 
 pub(super) async fn list(cx: &Context, arg: &AppArg, limit: LimitArg, json: JsonArg) -> Result<()> {
-    let app = cx.app(arg)?;
+    let app = cx.app(arg).await?;
     let title = format!("{app} Builds");
     print_list(cx, &format!("/v2/apps/{app}/builds/"), limit, json, &title, |build| {
         let sha: String = output::text(build, "sha").chars().take(8).collect();
@@ -21,7 +21,7 @@ pub(super) async fn list(cx: &Context, arg: &AppArg, limit: LimitArg, json: Json
 }
 
 pub(super) async fn create(cx: &Context, arg: &AppArg, image: &str) -> Result<()> {
-    let (api, app) = (cx.api()?, cx.app_to_change(arg)?);
+    let (api, app) = (cx.api()?, cx.app_to_change(arg).await?);
     let (path, body) = (format!("/v2/apps/{app}/builds/"), json!({"image": image}));
     let made = async {
         api.done(reqwest::Method::POST, &path, Some(&body)).await?;

@@ -1,5 +1,6 @@
 //! Configuration: list, set, unset.
 
+use deis_core::AppName;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -8,16 +9,16 @@ use super::super::{
     context::Context,
     error::{ClientError, Result},
     http::Api,
-    output,
+    output, shell,
 };
 use super::{DETACHED, newest_release};
 
 pub(super) async fn list(cx: &Context, arg: &AppArg, oneline: bool, json: JsonArg) -> Result<()> {
-    let app = cx.app(arg)?;
+    let app = cx.app(arg).await?;
     print(&cx.api()?, &app, oneline, json).await
 }
 
-async fn print(api: &Api, app: &str, oneline: bool, json: JsonArg) -> Result<()> {
+async fn print(api: &Api, app: &AppName, oneline: bool, json: JsonArg) -> Result<()> {
     let config: Value = api.get(&format!("/v2/apps/{app}/config/")).await?;
     if json.json {
         return output::json(&config);
@@ -27,7 +28,7 @@ async fn print(api: &Api, app: &str, oneline: bool, json: JsonArg) -> Result<()>
     let pairs =
         values.iter().map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()));
     if oneline {
-        let words: Vec<String> = pairs.map(|(key, value)| shell_word(&format!("{key}={value}"))).collect();
+        let words: Vec<String> = pairs.map(|(key, value)| shell::quote(&format!("{key}={value}"))).collect();
         output::line(&words.join(" "));
     } else {
         output::heading(&format!("{app} Config"));
@@ -37,7 +38,7 @@ async fn print(api: &Api, app: &str, oneline: bool, json: JsonArg) -> Result<()>
 }
 
 pub(super) async fn set(cx: &Context, arg: &AppArg, values: &[String]) -> Result<()> {
-    let app = cx.app_to_change(arg)?;
+    let app = cx.app_to_change(arg).await?;
     let mut map = Map::new();
     for pair in values {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
@@ -52,12 +53,12 @@ pub(super) async fn set(cx: &Context, arg: &AppArg, values: &[String]) -> Result
 }
 
 pub(super) async fn unset(cx: &Context, arg: &AppArg, keys: &[String]) -> Result<()> {
-    let app = cx.app_to_change(arg)?;
+    let app = cx.app_to_change(arg).await?;
     let map = keys.iter().map(|key| (key.clone(), Value::Null)).collect();
     change(cx, &app, "Removing config", map).await
 }
 
-async fn change(cx: &Context, app: &str, title: &str, values: Map<String, Value>) -> Result<()> {
+async fn change(cx: &Context, app: &AppName, title: &str, values: Map<String, Value>) -> Result<()> {
     let api = cx.api()?;
     let body = json!({"values": values});
     let path = format!("/v2/apps/{app}/config/");
@@ -77,9 +78,4 @@ async fn change(cx: &Context, app: &str, title: &str, values: Map<String, Value>
     }
     output::line("");
     print(&api, app, false, JsonArg { json: false }).await
-}
-
-fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-=./:@%+,".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

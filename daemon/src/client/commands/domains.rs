@@ -6,12 +6,13 @@ use super::super::{
     args::{AppArg, JsonArg, LimitArg},
     context::Context,
     error::Result,
+    http::segment,
     output,
 };
-use super::{DETACHED, print_list, segment};
+use super::{DETACHED, print_list};
 
 pub(super) async fn list(cx: &Context, arg: &AppArg, limit: LimitArg, json: JsonArg) -> Result<()> {
-    let app = cx.app(arg)?;
+    let app = cx.app(arg).await?;
     let title = format!("{app} Domains");
     print_list(cx, &format!("/v2/apps/{app}/domains/"), limit, json, &title, |d| {
         vec![output::text(d, "domain")]
@@ -20,14 +21,14 @@ pub(super) async fn list(cx: &Context, arg: &AppArg, limit: LimitArg, json: Json
 }
 
 pub(super) async fn add(cx: &Context, arg: &AppArg, domain: &str) -> Result<()> {
-    let (api, app) = (cx.api()?, cx.app_to_change(arg)?);
+    let (api, app) = (cx.api()?, cx.app_to_change(arg).await?);
     let (path, body) = (format!("/v2/apps/{app}/domains/"), json!({"domain": domain}));
     let call = api.done(reqwest::Method::POST, &path, Some(&body));
     output::action(&format!("Adding {domain} to {app}"), DETACHED, call).await.map(|_| ())
 }
 
 pub(super) async fn remove(cx: &Context, arg: &AppArg, domain: &str) -> Result<()> {
-    let (api, app) = (cx.api()?, cx.app_to_change(arg)?);
-    let path = format!("/v2/apps/{app}/domains/{}", segment(domain));
+    let (api, app) = (cx.api()?, cx.app_to_change(arg).await?);
+    let path = format!("/v2/apps/{app}/domains/{}", segment(domain)?);
     output::action(&format!("Removing {domain} from {app}"), DETACHED, api.delete(&path)).await
 }

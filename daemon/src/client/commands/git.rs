@@ -2,17 +2,20 @@
 
 use std::{collections::BTreeMap, io::Read as _};
 
+use deis_core::AppName;
+use reqwest::Url;
+
 use super::super::{
     args::AppArg,
     context::Context,
     error::{ClientError, Result},
-    git::{app_of, git, is_repository, own_path, remotes},
-    http::{Api, host_of},
-    output,
+    git::{git, is_repository, own_path, remotes},
+    http::{Api, same_place},
+    output, shell,
 };
 
 pub(super) async fn remote(cx: &Context, arg: &AppArg, name: &str, force: bool, ssh: bool) -> Result<()> {
-    let (api, app) = (cx.api()?, cx.app(arg)?);
+    let (api, app) = (cx.api()?, cx.app(arg).await?);
     // An unknown app shall not get a remote.
     let _: serde_json::Value = api.get(&format!("/v2/apps/{app}/")).await?;
     add(cx, &api, &app, name, force, ssh).await
@@ -22,7 +25,7 @@ pub(super) async fn remote(cx: &Context, arg: &AppArg, name: &str, force: bool, 
 pub(super) async fn add(
     cx: &Context,
     api: &Api,
-    app: &str,
+    app: &AppName,
     name: &str,
     force: bool,
     ssh: bool,
@@ -52,9 +55,9 @@ pub(super) async fn add(
 
 fn install_helper(cx: &Context, api: &Api) -> Result<()> {
     let key = format!("credential.{}.helper", api.base());
-    let program = quote(&own_path()?.to_string_lossy());
+    let program = shell::quote(&own_path()?.to_string_lossy());
     let helper = match &cx.selected {
-        Some(profile) => format!("!{program} -c {} git:credential", quote(&absolute(profile))),
+        Some(profile) => format!("!{program} -c {} git:credential", shell::quote(&absolute(profile))),
         None => format!("!{program} git:credential"),
     };
     // An empty value first: helpers of the user must not store or answer for this host.
@@ -71,21 +74,15 @@ fn absolute(profile: &str) -> String {
     }
 }
 
-/// Git hands the helper to a shell.
-fn quote(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-pub(super) fn remove(cx: &Context, arg: &AppArg) -> Result<()> {
-    remove_remotes(cx, &cx.app(arg)?)
+pub(super) async fn remove(cx: &Context, arg: &AppArg) -> Result<()> {
+    remove_remotes(cx, &cx.app(arg).await?).await
 }
 
 /// Removes every remote that leads to the app.
-pub(super) fn remove_remotes(cx: &Context, app: &str) -> Result<()> {
-    let controller = cx.profile()?.controller;
+pub(super) async fn remove_remotes(cx: &Context, app: &AppName) -> Result<()> {
     let mut removed = false;
-    for remote in remotes() {
-        if app_of(&remote.url, &controller).as_deref() == Some(app) {
+    for (remote, leads_to) in cx.remotes().await? {
+        if leads_to == *app {
             git(&["remote", "remove", &remote.name])?;
             removed = true;
         }
@@ -106,18 +103,13 @@ pub(super) fn credential(cx: &Context, operation: &str) -> Result<()> {
     std::io::stdin().read_to_string(&mut text).map_err(failed)?;
     let asked: BTreeMap<&str, &str> = text.lines().filter_map(|l| l.split_once('=')).collect();
     let profile = cx.profile()?;
-    let scheme = profile.controller.split("://").next().unwrap_or_default();
-    let host = asked.get("host").map(|h| h.to_ascii_lowercase()).unwrap_or_default();
-    let asked_url = format!("{}://{host}", asked.get("protocol").copied().unwrap_or_default());
-    let same_host = host_of(&asked_url) == host_of(&profile.controller);
-    let same_port = port(&asked_url) == port(&profile.controller);
-    if asked.get("protocol") == Some(&scheme) && same_host && same_port {
+    let (Some(protocol), Some(host)) = (asked.get("protocol"), asked.get("host")) else { return Ok(()) };
+    let place = Url::parse(&format!("{protocol}://{host}"));
+    if let (Ok(place), Ok(controller)) = (place, Url::parse(&profile.controller))
+        && same_place(&place, &controller)
+    {
         output::line(&format!("username={}", profile.username));
         output::line(&format!("password={}", profile.token));
     }
     Ok(())
-}
-
-fn port(url: &str) -> Option<u16> {
-    reqwest::Url::parse(url).ok()?.port_or_known_default()
 }

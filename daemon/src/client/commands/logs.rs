@@ -11,7 +11,7 @@ use super::super::{
 };
 
 pub(super) async fn logs(cx: &Context, args: LogsArgs) -> Result<()> {
-    let (api, app) = (cx.api()?, cx.app(&args.app)?);
+    let (api, app) = (cx.api()?, cx.app(&args.app).await?);
     let mut path = format!("/v2/apps/{app}/logs?log_lines={}", args.lines);
     if args.follow {
         path.push_str("&follow=1");

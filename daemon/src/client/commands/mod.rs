@@ -14,6 +14,7 @@ mod releases;
 mod run;
 mod version;
 
+use deis_core::AppName;
 use serde_json::Value;
 
 use super::{
@@ -63,7 +64,7 @@ pub(super) async fn run(cx: &Context, command: Command) -> Result<()> {
         Command::KeysAdd { words } => keys::add(cx, &words).await,
         Command::KeysRemove { key } => keys::remove(cx, &key).await,
         Command::GitRemote { app, remote, force, ssh } => git::remote(cx, &app, &remote, force, ssh).await,
-        Command::GitRemove { app } => git::remove(cx, &app),
+        Command::GitRemove { app } => git::remove(cx, &app).await,
         Command::GitCredential { operation } => git::credential(cx, &operation),
         Command::Plan { app, changes, unset, scale, json } => {
             plan::plan(cx, &app, &plan::Wanted { changes, unset, scale }, json).await
@@ -105,24 +106,10 @@ async fn print_list(
 }
 
 /// Number of the newest release that is not failed, for the line that says what a change made.
-async fn newest_release(api: &super::http::Api, app: &str) -> Result<String> {
+async fn newest_release(api: &super::http::Api, app: &AppName) -> Result<String> {
     let page: Page = api.get(&format!("/v2/apps/{app}/releases/?limit=20")).await?;
     let newest = page.results.iter().find(|r| r.get("failed") != Some(&Value::Bool(true)));
     Ok(newest.map(|r| format!("v{}", output::text(r, "version"))).unwrap_or_default())
-}
-
-/// Percent-encodes a path segment.
-fn segment(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            use std::fmt::Write as _;
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }
 
 /// What a change that is waited for says when the person goes away.

@@ -18,7 +18,7 @@ pub(super) struct Wanted {
 }
 
 pub(super) async fn plan(cx: &Context, arg: &AppArg, wanted: &Wanted, json: JsonArg) -> Result<()> {
-    let (api, app) = (cx.api()?, cx.app(arg)?);
+    let (api, app) = (cx.api()?, cx.app(arg).await?);
     let body = if wanted.scale {
         json!({"scale": ps::targets(&wanted.changes)?})
     } else {

@@ -11,7 +11,7 @@ use super::super::{
 use super::{DETACHED, print_list};
 
 pub(super) async fn list(cx: &Context, arg: &AppArg, limit: LimitArg, json: JsonArg) -> Result<()> {
-    let app = cx.app(arg)?;
+    let app = cx.app(arg).await?;
     let title = format!("{app} Releases");
     print_list(cx, &format!("/v2/apps/{app}/releases/"), limit, json, &title, |release| {
         let failed = release.get("failed") == Some(&Value::Bool(true));
@@ -25,7 +25,7 @@ pub(super) async fn list(cx: &Context, arg: &AppArg, limit: LimitArg, json: Json
 }
 
 pub(super) async fn info(cx: &Context, arg: &AppArg, version: &str, json: JsonArg) -> Result<()> {
-    let (app, number) = (cx.app(arg)?, number(version)?);
+    let (app, number) = (cx.app(arg).await?, number(version)?);
     let release: Value = cx.api()?.get(&format!("/v2/apps/{app}/releases/v{number}/")).await?;
     if json.json {
         return output::json(&release);
@@ -38,7 +38,7 @@ pub(super) async fn info(cx: &Context, arg: &AppArg, version: &str, json: JsonAr
 }
 
 pub(super) async fn rollback(cx: &Context, arg: &AppArg, version: Option<String>) -> Result<()> {
-    let (api, app) = (cx.api()?, cx.app_to_change(arg)?);
+    let (api, app) = (cx.api()?, cx.app_to_change(arg).await?);
     let (title, body) = match version.as_deref().map(number).transpose()? {
         Some(n) => (format!("Rolling back to v{n}"), json!({"version": n})),
         None => ("Rolling back one release".to_owned(), json!({})),

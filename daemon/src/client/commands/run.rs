@@ -8,12 +8,12 @@ use super::super::{
     args::AppArg,
     context::Context,
     error::{ClientError, Result},
-    output,
+    output, shell,
 };
 
 pub(super) async fn run(cx: &Context, arg: &AppArg, words: &[String]) -> Result<()> {
-    let (api, app) = (cx.api()?, cx.app_to_change(arg)?);
-    let command = words.join(" ");
+    let (api, app) = (cx.api()?, cx.app_to_change(arg).await?);
+    let command = shell::command(words);
     eprintln!("Running '{command}'...");
     let (path, body) = (format!("/v2/apps/{app}/run"), json!({"command": command}));
     let call = api.post::<Value>(&path, &body);
