@@ -1,5 +1,10 @@
 //! The client: help, exit codes, JSON, and the promises of the command line.
 
+mod login;
+mod processes;
+mod remotes;
+mod untrusted;
+
 use std::process::Command;
 
 use super::rig::{Rig, STATIC, text};
