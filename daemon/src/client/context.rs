@@ -1,6 +1,6 @@
 //! What every command needs: the profile, the controller, the app that is meant.
 
-use std::{env, path::PathBuf};
+use std::{env, path::PathBuf, sync::OnceLock};
 
 use deis_core::AppName;
 use serde::Deserialize;
@@ -14,10 +14,12 @@ use super::{
 };
 
 /// One run of the client.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Context {
     /// What `-c` or `DEIS_PROFILE` said.
     pub selected: Option<String>,
+    /// The app that nobody named, and where it comes from.
+    found: OnceLock<String>,
 }
 
 /// What the platform says about itself.
@@ -48,6 +50,11 @@ pub(super) struct Ports {
 }
 
 impl Context {
+    /// With what `-c` said.
+    pub(super) fn new(profile: Option<String>) -> Self {
+        Self { selected: profile.or_else(|| variable("DEIS_PROFILE")), found: OnceLock::new() }
+    }
+
     /// Where the profile file is.
     pub(super) fn profile_path(&self) -> Result<PathBuf> {
         profile::path(self.selected.as_deref())
@@ -70,7 +77,9 @@ impl Context {
             return Ok(app);
         }
         let folder = env::current_dir().ok().and_then(|d| Some(d.file_name()?.to_str()?.to_lowercase()));
-        folder.and_then(|name| AppName::new(name).ok()).ok_or_else(no_app)
+        let app = folder.and_then(|name| AppName::new(name).ok()).ok_or_else(no_app)?;
+        let _ = self.found.set(format!("{app} is the name of this folder"));
+        Ok(app)
     }
 
     /// The app that a changing command means: never guessed from the folder's name.
@@ -79,10 +88,34 @@ impl Context {
     }
 
     async fn app_meant(&self, arg: &AppArg) -> Result<Option<AppName>> {
-        if let Some(app) = &arg.app {
-            return AppName::new(app.as_str()).map(Some).map_err(|e| ClientError::Usage(e.to_string()));
+        let variable = || if arg.remote.is_none() { variable("DEIS_APP_NAME") } else { None };
+        if let Some(app) = arg.app.clone().or_else(variable) {
+            return AppName::new(app).map(Some).map_err(|e| ClientError::Usage(e.to_string()));
         }
-        Ok(self.remotes().await?.into_iter().next().map(|(_, app)| app))
+        let mut remotes = self.remotes().await?.into_iter();
+        let found = match &arg.remote {
+            None => remotes.next(),
+            Some(name) => Some(remotes.find(|(remote, _)| remote.name == *name).ok_or_else(|| {
+                ClientError::Usage(format!("there is no git remote {name} that leads to this platform"))
+            })?),
+        };
+        Ok(found.map(|(remote, app)| {
+            let _ = self.found.set(format!("{app} is the app of the git remote {}", remote.name));
+            app
+        }))
+    }
+
+    /// Says with a refusal which app it is about, if nobody named one.
+    pub(super) fn explain(&self, error: ClientError) -> ClientError {
+        match (error, self.found.get()) {
+            (ClientError::Refused { status: 404, message }, Some(found))
+                if message.contains("No App matches") =>
+            {
+                let message = format!("{message}\n{found}; name another one with -a APP");
+                ClientError::Refused { status: 404, message }
+            }
+            (other, _) => other,
+        }
     }
 
     /// The git remotes that lead to this platform, with the app of each. One called `deis` comes first.
@@ -140,6 +173,11 @@ impl Context {
         })?;
         Ok(format!("ssh://git@{host}:{port}/{app}.git"))
     }
+}
+
+/// A variable of the environment; an empty one is none.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn port_of(url: &str) -> Option<u16> {

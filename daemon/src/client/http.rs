@@ -9,7 +9,10 @@ use reqwest::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::error::{ClientError, Result};
+use super::{
+    compat,
+    error::{ClientError, Result},
+};
 
 /// A connection to one controller, with or without a token.
 #[derive(Clone, Debug)]
@@ -48,9 +51,9 @@ impl Api {
         Ok(Self { http, base, token })
     }
 
-    /// The same connection without a token.
-    pub(super) fn anonymous(&self) -> Self {
-        Self { token: None, ..self.clone() }
+    /// The same connection with another token, or none.
+    pub(super) fn with_token(&self, token: Option<String>) -> Self {
+        Self { token, ..self.clone() }
     }
 
     /// The controller's URL, without a slash at its end.
@@ -60,7 +63,7 @@ impl Api {
 
     /// Sends a request and reads the whole answer, whatever its status.
     pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
-        let response = self.request(method, path, body).send().await.map_err(|e| self.unreachable(e))?;
+        let response = self.response(self.request(method, path, body)).await?;
         let status = response.status();
         let header = response.headers().get("DEIS_PLATFORM_VERSION");
         let platform_version = header.and_then(|v| v.to_str().ok()).map(str::to_owned);
@@ -103,7 +106,7 @@ impl Api {
 
     /// GET whose body arrives as a stream.
     pub(super) async fn stream(&self, path: &str) -> Result<reqwest::Response> {
-        let response = self.request(Method::GET, path, None).send().await.map_err(|e| self.unreachable(e))?;
+        let response = self.response(self.request(Method::GET, path, None)).await?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -112,8 +115,13 @@ impl Api {
         Err(refusal(status, &body))
     }
 
-    /// What a broken connection means.
-    pub(super) fn unreachable(&self, source: reqwest::Error) -> ClientError {
+    async fn response(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
+        let response = request.send().await.map_err(|e| self.unreachable(e))?;
+        compat::check(response.headers());
+        Ok(response)
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> ClientError {
         ClientError::Unreachable { url: self.base.clone(), source }
     }
 
@@ -144,6 +152,10 @@ fn refusal(status: StatusCode, body: &str) -> ClientError {
         let text = format!("{message} Log in with `deis login URL`.");
         return ClientError::NotLoggedIn(text);
     }
+    let message = match status {
+        StatusCode::UNPROCESSABLE_ENTITY => format!("Unable to process your request: {message}"),
+        _ => message,
+    };
     ClientError::Refused { status: status.as_u16(), message }
 }
 
@@ -277,6 +289,13 @@ mod tests {
         assert_eq!(text(r#""No App matches the given query.""#), "\"No App matches the given query.\"");
         assert_eq!(text("<html>"), "<html>");
         assert!(message_of("").is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_unset_is_said_in_the_words_of_the_contract() {
+        let refusal =
+            refusal(StatusCode::UNPROCESSABLE_ENTITY, r#"{"detail":"A does not exist under values"}"#);
+        assert_eq!(refusal.to_string(), "Unable to process your request: A does not exist under values");
     }
 
     #[test]

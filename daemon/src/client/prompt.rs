@@ -24,7 +24,7 @@ pub(super) fn ask_secret(question: &str, instead: &str) -> Result<String> {
 }
 
 fn unanswered(question: &str, instead: &str) -> ClientError {
-    let question = question.trim_end_matches([':', '>', ' ']);
+    let question = question.lines().last().unwrap_or_default().trim_end_matches([':', '>', ' ']);
     ClientError::Usage(if question.is_empty() {
         format!("nobody answers here: {instead}")
     } else {

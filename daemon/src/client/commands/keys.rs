@@ -8,7 +8,7 @@ use std::{
 use serde_json::json;
 
 use super::super::{
-    args::{JsonArg, LimitArg},
+    args::{JsonArg, KeysCommand, LimitArg},
     context::Context,
     error::{ClientError, Result},
     http::segment,
@@ -17,7 +17,15 @@ use super::super::{
 };
 use super::{DETACHED, print_list};
 
-pub(super) async fn list(cx: &Context, limit: LimitArg, json: JsonArg) -> Result<()> {
+pub(super) async fn run(cx: &Context, command: KeysCommand) -> Result<()> {
+    match command {
+        KeysCommand::List { limit, json } => list(cx, limit, json).await,
+        KeysCommand::Add { words } => add(cx, &words).await,
+        KeysCommand::Remove { key } => remove(cx, &key).await,
+    }
+}
+
+async fn list(cx: &Context, limit: LimitArg, json: JsonArg) -> Result<()> {
     let title = format!("{} Keys", cx.profile()?.username);
     print_list(cx, "/v2/keys/", limit, json, &title, |key| {
         let public = output::text(key, "public");
@@ -27,7 +35,7 @@ pub(super) async fn list(cx: &Context, limit: LimitArg, json: JsonArg) -> Result
     .await
 }
 
-pub(super) async fn add(cx: &Context, words: &[String]) -> Result<()> {
+async fn add(cx: &Context, words: &[String]) -> Result<()> {
     let api = cx.api()?;
     let (file, name) = sort(words)?;
     let file = file.map_or_else(default_key, Ok)?;
@@ -44,7 +52,7 @@ pub(super) async fn add(cx: &Context, words: &[String]) -> Result<()> {
     output::action(&format!("Uploading {shown} to deis"), DETACHED, call).await.map(|_| ())
 }
 
-pub(super) async fn remove(cx: &Context, key: &str) -> Result<()> {
+async fn remove(cx: &Context, key: &str) -> Result<()> {
     let api = cx.api()?;
     let path = format!("/v2/keys/{}", segment(key)?);
     output::action(&format!("Removing {key} SSH Key"), DETACHED, api.delete(&path)).await
@@ -56,7 +64,8 @@ pub(super) async fn remove(cx: &Context, key: &str) -> Result<()> {
 /// key would be uploaded.
 fn sort(words: &[String]) -> Result<(Option<PathBuf>, Option<String>)> {
     let exists = |word: &&String| Path::new(word).is_file();
-    let means_file = |word: &&String| word.contains('/') || word.ends_with(".pub");
+    let means_file =
+        |word: &&String| word.contains('/') || Path::new(word).extension().is_some_and(|e| e == "pub");
     let file = words.iter().find(|w| means_file(w) && exists(w));
     if let (None, Some(missing)) = (file, words.iter().find(means_file)) {
         return Err(ClientError::Usage(format!("there is no file {missing}")));

@@ -30,7 +30,11 @@ pub(super) async fn plan(cx: &Context, arg: &AppArg, wanted: &Wanted, json: Json
     }
     output::heading(&format!("{app} Plan"));
     let rows = |field: &str| plan.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
-    for (number, step) in rows("steps").iter().enumerate() {
+    let (steps, differences) = (rows("steps"), rows("diff"));
+    if steps.is_empty() && differences.is_empty() {
+        output::line("There is nothing to do: it is so already.");
+    }
+    for (number, step) in steps.iter().enumerate() {
         output::line(&format!(
             "{}. {}: {}",
             number + 1,
@@ -38,7 +42,7 @@ pub(super) async fn plan(cx: &Context, arg: &AppArg, wanted: &Wanted, json: Json
             output::text(step, "detail")
         ));
     }
-    for difference in rows("diff") {
+    for difference in differences {
         let path = output::text(&difference, "path");
         match (difference.get("before"), difference.get("after")) {
             (Some(Value::Null) | None, _) => {

@@ -6,15 +6,26 @@ use deis_core::AppName;
 use serde_json::{Map, Value};
 
 use super::super::{
-    args::{AppArg, JsonArg},
+    args::{AppArg, JsonArg, PsCommand},
     context::Context,
     error::{ClientError, Result},
-    http::{Api, segment},
+    http::segment,
     output,
 };
 use super::{DETACHED, Page};
 
-pub(super) async fn list(cx: &Context, arg: &AppArg, json: JsonArg) -> Result<()> {
+/// More processes of a type than this are refused.
+const MOST: i64 = 10_000;
+
+pub(super) async fn run(cx: &Context, command: PsCommand) -> Result<()> {
+    match command {
+        PsCommand::List { app, json } => list(cx, &app, json).await,
+        PsCommand::Restart { target, app } => restart(cx, &app, target).await,
+        PsCommand::Scale { app, scales } => scale(cx, &app, &scales).await,
+    }
+}
+
+async fn list(cx: &Context, arg: &AppArg, json: JsonArg) -> Result<()> {
     let app = cx.app(arg).await?;
     let value: Value = cx.api()?.get(&format!("/v2/apps/{app}/pods/")).await?;
     if json.json {
@@ -41,19 +52,19 @@ pub(super) fn print(app: &AppName, pods: &[Value]) {
     }
 }
 
-pub(super) async fn scale(cx: &Context, arg: &AppArg, scales: &[String]) -> Result<()> {
+async fn scale(cx: &Context, arg: &AppArg, scales: &[String]) -> Result<()> {
     let (api, app) = (cx.api()?, cx.app_to_change(arg).await?);
     let body = Value::Object(targets(scales)?);
     let path = format!("/v2/apps/{app}/scale/");
     let drink = std::env::var("DEIS_DRINK_OF_CHOICE").unwrap_or_else(|_| "coffee".to_owned());
     let title = format!("Scaling processes... but first, {drink}!");
-    output::action(
-        title.trim_end_matches("..."),
-        DETACHED,
-        api.done(reqwest::Method::POST, &path, Some(&body)),
-    )
-    .await?;
-    show(&api, &app).await
+    let change = async {
+        api.done(reqwest::Method::POST, &path, Some(&body)).await?;
+        api.get(&format!("/v2/apps/{app}/pods/")).await
+    };
+    let page: Page = output::action(&title, DETACHED, change).await?;
+    print(&app, &page.results);
+    Ok(())
 }
 
 /// `TYPE=N` pairs as a JSON object.
@@ -61,14 +72,21 @@ pub(super) fn targets(scales: &[String]) -> Result<Map<String, Value>> {
     let mut map = Map::new();
     for pair in scales {
         let bad = || ClientError::Usage(format!("{pair:?} is not TYPE=N, as in web=2"));
-        let (process, count) = pair.split_once('=').ok_or_else(bad)?;
-        let count: i64 = count.parse().map_err(|_| bad())?;
-        map.insert(process.to_owned(), Value::from(count));
+        let (process, text) = pair.split_once('=').ok_or_else(bad)?;
+        let count: i64 = text.parse().map_err(|_| bad())?;
+        if !(0..=MOST).contains(&count) {
+            let text =
+                format!("{pair:?}: the number must be greater than or equal to zero, and at most {MOST}");
+            return Err(ClientError::Usage(text));
+        }
+        if map.insert(process.to_owned(), Value::from(count)).is_some() {
+            return Err(ClientError::Usage(format!("{process} is given twice")));
+        }
     }
     Ok(map)
 }
 
-pub(super) async fn restart(cx: &Context, arg: &AppArg, target: Option<String>) -> Result<()> {
+async fn restart(cx: &Context, arg: &AppArg, target: Option<String>) -> Result<()> {
     let (api, app) = (cx.api()?, cx.app_to_change(arg).await?);
     let path = match target.as_deref() {
         None => format!("/v2/apps/{app}/pods/restart/"),
@@ -109,12 +127,6 @@ fn matching(app: &AppName, pods: &[Value], target: &str) -> Result<String> {
     )))
 }
 
-async fn show(api: &Api, app: &AppName) -> Result<()> {
-    let page: Page = api.get(&format!("/v2/apps/{app}/pods/")).await?;
-    print(app, &page.results);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +152,9 @@ mod tests {
     #[test]
     fn scales_are_pairs() {
         assert_eq!(targets(&["web=2".to_owned()]).unwrap()["web"], 2);
-        assert!(matches!(targets(&["web".to_owned()]), Err(ClientError::Usage(_))));
+        for wrong in [&["web"][..], &["web=x"], &["web=-1"], &["web=10001"], &["web=1", "web=2"]] {
+            let wrong: Vec<String> = wrong.iter().map(|w| (*w).to_owned()).collect();
+            assert!(matches!(targets(&wrong), Err(ClientError::Usage(_))), "{wrong:?}");
+        }
     }
 }

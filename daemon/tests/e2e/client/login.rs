@@ -23,7 +23,44 @@ fn a_certificate_that_nobody_signed_is_taken_only_when_told() {
         assert!(code == 1 && said.contains("cannot reach"), "{command} ended with {code}: {said}");
         let (code, said) = rig.try_deis(&[&words[..], &["--ssl-verify=false"]].concat());
         assert!(code == 0 && said.contains("Logged in as ann"), "{command} ended with {code}: {said}");
+        assert_eq!(said.matches("Server version: 2.2").count(), 1, "{said}");
     }
+}
+
+#[test]
+fn questions_that_nobody_answers_name_the_flag() {
+    let rig = Rig::new();
+    for (args, flag) in [
+        (&["login", &rig.url()][..], "--username"),
+        (&["login", &rig.url(), "--username", "ann"], "--password"),
+        (&["auth:passwd"], "--password"),
+        (&["auth:passwd", "--password", "secret"], "--new-password"),
+        (&["auth:cancel", "--yes"], "--password"),
+        (&["auth:cancel", "--password", "secret"], "--yes"),
+    ] {
+        let (code, said) = rig.try_deis(args);
+        assert!(code == 2 && said.contains(flag), "deis {args:?} ended with {code}: {said}");
+    }
+    assert!(rig.deis(&["whoami"]).contains("ann"));
+}
+
+#[test]
+fn an_account_is_cancelled_by_who_knows_its_password() {
+    let rig = Rig::new();
+    let bob = ["--username", "bob", "--password", "bobs"];
+    let (code, said) = rig.try_deis(&[&["-c", "nobody", "register", &rig.url()][..], &bob].concat());
+    assert!(code == 1 && said.contains("Only an administrator may add users"), "{code}: {said}");
+    // The administrator's log-in counts for the other name of the same controller too.
+    let alias = format!("http://deis.localhost:{}", rig.http);
+    rig.deis(&[&["register", &alias, "--login=false"][..], &bob].concat());
+
+    let profile = rig.path("bob.json");
+    let as_bob = |args: &[&str]| rig.try_deis(&[&["-c", profile.to_str().unwrap()], args].concat());
+    assert_eq!(as_bob(&[&["login", &rig.url()][..], &bob].concat()).0, 0);
+    assert_eq!(as_bob(&["auth:cancel", "--password", "wrong", "--yes"]).0, 1);
+    assert!(rig.deis(&["users"]).contains("bob"));
+    assert_eq!(as_bob(&["auth:cancel", "--password", "bobs", "--yes"]).0, 0);
+    assert!(!rig.deis(&["users"]).contains("bob") && !profile.exists());
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The client: help, exit codes, JSON, and the promises of the command line.
 
+mod forms;
 mod login;
+mod output;
 mod processes;
 mod remotes;
 mod untrusted;

@@ -11,7 +11,11 @@ fn names(rig: &Rig, app: &str) -> Vec<String> {
 fn one_process_restarts_alone() {
     let rig = Rig::new();
     rig.app("site", STATIC).git(&["push", "deis", "main"]);
-    rig.deis(&["scale", "web=2", "-a", "site"]);
+    for wrong in [&["scale", "web=-1"][..], &["scale", "web=1", "web=2"]] {
+        assert_eq!(rig.try_deis(&[wrong, &["-a", "site"]].concat()).0, 2, "{wrong:?}");
+    }
+    let (_, said) = rig.try_deis(&["scale", "web=2", "-a", "site"]);
+    assert!(said.contains("Scaling processes... but first, coffee! done"), "{said}");
     let before = names(&rig, "site");
     rig.deis(&["restart", &before[0], "-a", "site"]);
     let after = names(&rig, "site");

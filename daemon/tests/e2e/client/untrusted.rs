@@ -1,4 +1,4 @@
-//! A controller whose certificate nobody signed.
+//! A controller whose certificate nobody signed, and whose API is older than the client's.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -52,7 +52,8 @@ fn answer(stream: TcpStream, config: &Arc<ServerConfig>) -> std::io::Result<()> 
         _ => ("401 Unauthorized", "{}"),
     };
     let length = body.len();
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")?;
+    let headers = format!("DEIS_API_VERSION: 2.2\r\nContent-Length: {length}\r\nConnection: close");
+    write!(stream, "HTTP/1.1 {status}\r\n{headers}\r\n\r\n{body}")?;
     stream.conn.send_close_notify();
     stream.flush()
 }
