@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::error::{ClientError, Result};
 
@@ -19,6 +20,7 @@ pub(super) async fn action<T>(
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let started = Instant::now();
+    let mut interrupts = interrupts()?;
     let dots = if title.ends_with('!') { "" } else { "..." };
     eprint!("{title}{dots} ");
     let _ = std::io::stderr().flush();
@@ -45,9 +47,14 @@ pub(super) async fn action<T>(
                 }
                 let _ = std::io::stderr().flush();
             }
-            _ = tokio::signal::ctrl_c() => return Err(ClientError::Interrupted(detached.to_owned())),
+            _ = interrupts.recv() => return Err(ClientError::Interrupted(detached.to_owned())),
         }
     }
+}
+
+/// Ctrl-C from now on. Every one arrives, also one that comes while nobody waits for it.
+pub(super) fn interrupts() -> Result<Signal> {
+    signal(SignalKind::interrupt()).map_err(ClientError::Start)
 }
 
 /// Prints a value as JSON for scripts.

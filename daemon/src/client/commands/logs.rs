@@ -9,6 +9,7 @@ use super::super::{
     args::LogsArgs,
     context::Context,
     error::{ClientError, Result},
+    output,
 };
 
 pub(super) async fn logs(cx: &Context, args: LogsArgs) -> Result<()> {
@@ -23,6 +24,7 @@ pub(super) async fn logs(cx: &Context, args: LogsArgs) -> Result<()> {
         path.push_str("&process=");
         path.push_str(process.as_str());
     }
+    let mut interrupts = output::interrupts()?;
     let response = api.stream(&path).await?;
     let mut nothing = true;
     let mut chunks = response.bytes_stream();
@@ -30,7 +32,7 @@ pub(super) async fn logs(cx: &Context, args: LogsArgs) -> Result<()> {
     loop {
         let chunk = tokio::select! {
             chunk = chunks.next() => chunk,
-            _ = tokio::signal::ctrl_c() => {
+            _ = interrupts.recv() => {
                 let text = format!("Detached from the log of {app}; the app goes on.");
                 return Err(ClientError::Interrupted(text));
             }

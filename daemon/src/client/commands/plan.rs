@@ -24,7 +24,13 @@ pub(super) async fn plan(cx: &Context, arg: &AppArg, wanted: &Wanted, json: Json
     } else {
         json!({"values": values(wanted)?})
     };
-    let plan: Value = api.post(&format!("/v2/apps/{app}/plan/"), &body).await?;
+    let plan: Value = match api.post(&format!("/v2/apps/{app}/plan/"), &body).await {
+        // Set to what it is: a plan without steps, as for a scale to what runs.
+        Err(ClientError::Refused { status: 409, message }) if message.contains("changed nothing") => {
+            json!({"steps": [], "diff": []})
+        }
+        other => other?,
+    };
     if json.json {
         return output::json(&plan);
     }

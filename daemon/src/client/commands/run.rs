@@ -21,10 +21,11 @@ pub(super) async fn run(cx: &Context, arg: &AppArg, words: &[String]) -> Result<
     }
     eprintln!("Running '{command}'...");
     let (path, body) = (format!("/v2/apps/{app}/run"), json!({"command": command}));
+    let mut interrupts = output::interrupts()?;
     let call = api.post::<Value>(&path, &body);
     let answer = tokio::select! {
         answer = call => answer?,
-        _ = tokio::signal::ctrl_c() => {
+        _ = interrupts.recv() => {
             let text = "Detached. The command goes on without you; its output is lost.";
             return Err(ClientError::Interrupted(text.to_owned()));
         }
