@@ -1,22 +1,25 @@
 //! What every command needs: the profile, the controller, the app that is meant.
 
-use std::{env, path::PathBuf};
+use std::{env, path::PathBuf, sync::OnceLock};
 
+use deis_core::AppName;
 use serde::Deserialize;
 
 use super::{
     args::{AppArg, LimitArg},
     error::{ClientError, Result},
-    git,
+    git::{self, Lead, Remote},
     http::{Api, host_of, is_loopback_name},
     profile::{self, Profile},
 };
 
 /// One run of the client.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Context {
     /// What `-c` or `DEIS_PROFILE` said.
     pub selected: Option<String>,
+    /// The app that nobody named, and where it comes from.
+    found: OnceLock<String>,
 }
 
 /// What the platform says about itself.
@@ -47,6 +50,11 @@ pub(super) struct Ports {
 }
 
 impl Context {
+    /// With what `-c` said.
+    pub(super) fn new(profile: Option<String>) -> Self {
+        Self { selected: profile.or_else(|| variable("DEIS_PROFILE")), found: OnceLock::new() }
+    }
+
     /// Where the profile file is.
     pub(super) fn profile_path(&self) -> Result<PathBuf> {
         profile::path(self.selected.as_deref())
@@ -64,28 +72,70 @@ impl Context {
     }
 
     /// The app that a reading command means: flag, git remote, folder name.
-    pub(super) fn app(&self, arg: &AppArg) -> Result<String> {
-        if let Some(app) = self.app_from_remote(arg)? {
+    pub(super) async fn app(&self, arg: &AppArg) -> Result<AppName> {
+        if let Some(app) = self.app_meant(arg).await? {
             return Ok(app);
         }
         let folder = env::current_dir().ok().and_then(|d| Some(d.file_name()?.to_str()?.to_lowercase()));
-        folder.ok_or_else(no_app)
+        let app = folder.and_then(|name| AppName::new(name).ok()).ok_or_else(no_app)?;
+        let _ = self.found.set(format!("{app} is the name of this folder"));
+        Ok(app)
     }
 
     /// The app that a changing command means: never guessed from the folder's name.
-    pub(super) fn app_to_change(&self, arg: &AppArg) -> Result<String> {
-        self.app_from_remote(arg)?.ok_or_else(no_app)
+    pub(super) async fn app_to_change(&self, arg: &AppArg) -> Result<AppName> {
+        self.app_meant(arg).await?.ok_or_else(no_app)
     }
 
-    fn app_from_remote(&self, arg: &AppArg) -> Result<Option<String>> {
-        if let Some(app) = &arg.app {
-            return valid_app(app).map(Some);
+    async fn app_meant(&self, arg: &AppArg) -> Result<Option<AppName>> {
+        let variable = || if arg.remote.is_none() { variable("DEIS_APP_NAME") } else { None };
+        if let Some(app) = arg.app.clone().or_else(variable) {
+            return AppName::new(app).map(Some).map_err(|e| ClientError::Usage(e.to_string()));
         }
+        let mut remotes = self.remotes().await?.into_iter();
+        let found = match &arg.remote {
+            None => remotes.next(),
+            Some(name) => Some(remotes.find(|(remote, _)| remote.name == *name).ok_or_else(|| {
+                ClientError::Usage(format!("there is no git remote {name} that leads to this platform"))
+            })?),
+        };
+        Ok(found.map(|(remote, app)| {
+            let _ = self.found.set(format!("{app} is the app of the git remote {}", remote.name));
+            app
+        }))
+    }
+
+    /// Says with a refusal which app it is about, if nobody named one.
+    pub(super) fn explain(&self, error: ClientError) -> ClientError {
+        match (error, self.found.get()) {
+            (ClientError::Refused { status: 404, message }, Some(found))
+                if message.contains("No App matches") =>
+            {
+                let message = format!("{message}\n{found}; name another one with -a APP");
+                ClientError::Refused { status: 404, message }
+            }
+            (other, _) => other,
+        }
+    }
+
+    /// The git remotes that lead to this platform, with the app of each. One called `deis` comes first.
+    pub(super) async fn remotes(&self) -> Result<Vec<(Remote, AppName)>> {
         let controller = self.profile()?.controller;
-        let mut remotes = git::remotes();
-        // A remote called `deis` wins over others that lead to the same platform.
-        remotes.sort_by_key(|r| r.name != "deis");
-        Ok(remotes.iter().find_map(|r| git::app_of(&r.url, &controller)))
+        let mut found: Vec<(Remote, Lead)> = git::remotes()
+            .into_iter()
+            .filter_map(|r| git::lead_of(&r.url, &controller).map(|l| (r, l)))
+            .collect();
+        if found.iter().any(|(_, lead)| lead.ssh_port.is_some()) {
+            let ssh = match self.platform(&self.api()?).await {
+                Ok(info) => info.ports.ssh,
+                // The original's controllers do not know this question; their builder has a host of its own.
+                Err(ClientError::Refused { status: 404, .. }) => None,
+                Err(other) => return Err(other),
+            };
+            found.retain(|(_, lead)| lead.ssh_port.is_none() || lead.ssh_port == ssh);
+        }
+        found.sort_by_key(|(remote, _)| remote.name != "deis");
+        Ok(found.into_iter().map(|(remote, lead)| (remote, lead.app)).collect())
     }
 
     /// Query part of a list.
@@ -111,7 +161,7 @@ impl Context {
     }
 
     /// URL of an app's git repository.
-    pub(super) fn git_url(api: &Api, info: &PlatformInfo, app: &str, ssh: bool) -> Result<String> {
+    pub(super) fn git_url(api: &Api, info: &PlatformInfo, app: &AppName, ssh: bool) -> Result<String> {
         if !ssh {
             return Ok(format!("{}/{app}.git", api.base()));
         }
@@ -125,12 +175,13 @@ impl Context {
     }
 }
 
-fn port_of(url: &str) -> Option<u16> {
-    reqwest::Url::parse(url).ok()?.port()
+/// A variable of the environment; an empty one is none.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn valid_app(app: &str) -> Result<String> {
-    deis_core::AppName::new(app).map(String::from).map_err(|e| ClientError::Usage(e.to_string()))
+fn port_of(url: &str) -> Option<u16> {
+    reqwest::Url::parse(url).ok()?.port()
 }
 
 fn no_app() -> ClientError {

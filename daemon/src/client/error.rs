@@ -2,9 +2,17 @@
 
 use std::process::ExitCode;
 
+use crate::telemetry;
+
 /// A failure of a client command.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
+    /// The command line cannot be read, or asks for help.
+    #[error(transparent)]
+    CommandLine(#[from] clap::Error),
+    /// The client cannot start.
+    #[error("cannot start")]
+    Start(#[source] std::io::Error),
     /// The command line cannot be understood.
     #[error("{0}")]
     Usage(String),
@@ -31,6 +39,9 @@ pub(super) enum ClientError {
     /// An answer cannot be read.
     #[error("the controller's answer cannot be read: {0}")]
     BadAnswer(String),
+    /// A stream of answers broke off.
+    #[error("the connection ended; run it again")]
+    Ended(#[source] reqwest::Error),
     /// A file cannot be read or written.
     #[error("{what}")]
     File {
@@ -58,7 +69,8 @@ impl ClientError {
     /// The exit code: 1 failed, 2 usage, 100 not logged in, 130 interrupted, a remote command's own.
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage(_) => ExitCode::from(2),
+            Self::CommandLine(error) if !error.use_stderr() => ExitCode::SUCCESS,
+            Self::CommandLine(_) | Self::Usage(_) => ExitCode::from(2),
             Self::NotLoggedIn(_) => ExitCode::from(100),
             Self::Interrupted(_) => ExitCode::from(130),
             Self::Remote(code) => ExitCode::from(u8::try_from(*code).unwrap_or(1).max(1)),
@@ -70,14 +82,14 @@ impl ClientError {
     pub(super) fn report(&self) {
         match self {
             Self::Remote(_) => return,
+            // Where help cannot be printed, the reason cannot be either.
+            Self::CommandLine(error) => return drop(error.print()),
             Self::Interrupted(text) => return eprintln!("\n{text}"),
             _ => {}
         }
         eprintln!("Error: {self}");
-        let mut cause = std::error::Error::source(self);
-        while let Some(inner) = cause {
-            eprintln!("  caused by: {inner}");
-            cause = inner.source();
+        for cause in telemetry::causes(self) {
+            eprintln!("  caused by: {cause}");
         }
     }
 }

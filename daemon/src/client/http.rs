@@ -3,13 +3,16 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use reqwest::{
-    Method, StatusCode,
+    Method, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::error::{ClientError, Result};
+use super::{
+    compat,
+    error::{ClientError, Result},
+};
 
 /// A connection to one controller, with or without a token.
 #[derive(Clone, Debug)]
@@ -48,6 +51,11 @@ impl Api {
         Ok(Self { http, base, token })
     }
 
+    /// The same connection with another token, or none.
+    pub(super) fn with_token(&self, token: Option<String>) -> Self {
+        Self { token, ..self.clone() }
+    }
+
     /// The controller's URL, without a slash at its end.
     pub(super) fn base(&self) -> &str {
         &self.base
@@ -55,7 +63,7 @@ impl Api {
 
     /// Sends a request and reads the whole answer, whatever its status.
     pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
-        let response = self.request(method, path, body).send().await.map_err(|e| self.unreachable(e))?;
+        let response = self.response(self.request(method, path, body)).await?;
         let status = response.status();
         let header = response.headers().get("DEIS_PLATFORM_VERSION");
         let platform_version = header.and_then(|v| v.to_str().ok()).map(str::to_owned);
@@ -98,7 +106,7 @@ impl Api {
 
     /// GET whose body arrives as a stream.
     pub(super) async fn stream(&self, path: &str) -> Result<reqwest::Response> {
-        let response = self.request(Method::GET, path, None).send().await.map_err(|e| self.unreachable(e))?;
+        let response = self.response(self.request(Method::GET, path, None)).await?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -107,8 +115,13 @@ impl Api {
         Err(refusal(status, &body))
     }
 
-    /// What a broken connection means.
-    pub(super) fn unreachable(&self, source: reqwest::Error) -> ClientError {
+    async fn response(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
+        let response = request.send().await.map_err(|e| self.unreachable(e))?;
+        compat::check(response.headers());
+        Ok(response)
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> ClientError {
         ClientError::Unreachable { url: self.base.clone(), source }
     }
 
@@ -139,6 +152,10 @@ fn refusal(status: StatusCode, body: &str) -> ClientError {
         let text = format!("{message} Log in with `deis login URL`.");
         return ClientError::NotLoggedIn(text);
     }
+    let message = match status {
+        StatusCode::UNPROCESSABLE_ENTITY => format!("Unable to process your request: {message}"),
+        _ => message,
+    };
     ClientError::Refused { status: status.as_u16(), message }
 }
 
@@ -186,7 +203,7 @@ fn shorten(text: &str) -> String {
 pub(super) fn normalize_url(controller: &str) -> Result<String> {
     let text = controller.trim().trim_end_matches('/');
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let parsed = reqwest::Url::parse(&text)
+    let parsed = Url::parse(&text)
         .map_err(|e| ClientError::Usage(format!("{controller:?} is not a controller URL: {e}")))?;
     if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
         return Err(ClientError::Usage(format!("{controller:?} is not an http or https URL")));
@@ -194,9 +211,27 @@ pub(super) fn normalize_url(controller: &str) -> Result<String> {
     Ok(text)
 }
 
+/// One segment of a path, percent-encoded. Some words are no segments: URLs drop `.` and go up at `..`, so
+/// that the request would reach something else than what was named.
+pub(super) fn segment(text: &str) -> Result<String> {
+    if matches!(text, "" | "." | "..") {
+        return Err(ClientError::Usage(format!("{text:?} is no name")));
+    }
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            use std::fmt::Write as _;
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    Ok(out)
+}
+
 /// Host name of a URL, without port.
 pub(super) fn host_of(url: &str) -> Option<String> {
-    reqwest::Url::parse(url).ok()?.host_str().map(str::to_ascii_lowercase)
+    Url::parse(url).ok()?.host_str().map(str::to_ascii_lowercase)
 }
 
 /// Whether a name means this machine: `localhost`, anything below it, a loopback address.
@@ -205,6 +240,19 @@ pub(super) fn is_loopback_name(host: &str) -> bool {
     host == "localhost"
         || host.ends_with(".localhost")
         || host.parse::<std::net::IpAddr>().is_ok_and(|a| a.is_loopback())
+}
+
+/// A host by the name that all its names on this machine share: `deis.localhost` and loopback addresses are
+/// `localhost`. Other names below `localhost` are apps.
+pub(super) fn canonical_host(host: &str) -> &str {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    if host == "deis.localhost" || address.is_ok_and(|a| a.is_loopback()) { "localhost" } else { host }
+}
+
+/// Whether two URLs lead to the same server.
+pub(super) fn same_place(a: &Url, b: &Url) -> bool {
+    let host = |url: &Url| url.host_str().map(|h| canonical_host(h).to_owned());
+    a.scheme() == b.scheme() && host(a) == host(b) && a.port_or_known_default() == b.port_or_known_default()
 }
 
 /// Resolves `*.localhost` to loopback itself, because glibc does not.
@@ -244,10 +292,27 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_unset_is_said_in_the_words_of_the_contract() {
+        let refusal =
+            refusal(StatusCode::UNPROCESSABLE_ENTITY, r#"{"detail":"A does not exist under values"}"#);
+        assert_eq!(refusal.to_string(), "Unable to process your request: A does not exist under values");
+    }
+
+    #[test]
     fn controllers_get_a_scheme() {
         assert_eq!(normalize_url("deis.example.com/").unwrap(), "http://deis.example.com");
         assert_eq!(normalize_url("https://d.x").unwrap(), "https://d.x");
         assert!(normalize_url("ftp://x").is_err());
+    }
+
+    #[test]
+    fn a_segment_never_leads_elsewhere() {
+        assert_eq!(segment("a/../b?c#d e").unwrap(), "a%2F..%2Fb%3Fc%23d%20e");
+        assert_eq!(segment("%2e%2e").unwrap(), "%252e%252e");
+        assert_eq!(segment("www.example.com").unwrap(), "www.example.com");
+        for word in ["", ".", ".."] {
+            assert!(matches!(segment(word), Err(ClientError::Usage(_))), "{word:?}");
+        }
     }
 
     #[test]

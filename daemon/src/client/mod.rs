@@ -2,44 +2,30 @@
 
 mod args;
 mod commands;
+mod compat;
 mod context;
 mod error;
 mod git;
 mod http;
 mod normalize;
 mod output;
+mod plugin;
 mod profile;
+mod prompt;
+mod shell;
 
-use std::{ffi::OsString, os::unix::process::CommandExt as _, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode};
 
-use clap::Parser as _;
+use clap::{ColorChoice, FromArgMatches as _, error::ErrorKind};
 
 use args::Cli;
 use context::Context;
 use error::{ClientError, Result};
+use normalize::{Line, normalize};
 
 /// Runs the client with these arguments, the program's own name first, and returns its exit code.
 pub fn main(args: Vec<OsString>) -> ExitCode {
-    let args = normalize::normalize(args);
-    let cli = match Cli::try_parse_from(&args) {
-        Ok(cli) => cli,
-        Err(error) => {
-            if error.kind() == clap::error::ErrorKind::InvalidSubcommand {
-                run_plugin(&args);
-            }
-            let _ = error.print();
-            return ExitCode::from(u8::from(error.use_stderr()) * 2);
-        }
-    };
-    crate::tls::install_provider();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("Error: cannot start: {error}");
-            return ExitCode::from(1);
-        }
-    };
-    match runtime.block_on(run(cli)) {
+    match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error.report();
@@ -48,33 +34,29 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> Result<()> {
-    let context = Context { selected: cli.profile };
-    commands::run(&context, cli.command).await
-}
-
-/// `deis NAME` runs `deis-NAME` from the path, if there is one.
-fn run_plugin(args: &[OsString]) {
-    let Some(name) = args.get(1).and_then(|a| a.to_str()).filter(|n| is_plain(n)) else { return };
-    let failure = std::process::Command::new(format!("deis-{name}")).args(&args[2..]).exec();
-    if failure.kind() != std::io::ErrorKind::NotFound {
-        eprintln!("Error: deis-{name} cannot be run: {failure}");
+fn run(args: Vec<OsString>) -> Result<()> {
+    let mut command = args::command();
+    // Errors of the command line are coloured too, and they come before it is understood.
+    if args.iter().any(|arg| arg == "--no-color") {
+        command = command.color(ColorChoice::Never);
     }
-}
-
-fn is_plain(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-}
-
-/// Reads a line or a password from the terminal.
-fn ask(prompt: &str, hidden: bool) -> Result<String> {
-    let failed =
-        |source| ClientError::File { what: format!("cannot read {}", prompt.trim_end_matches(": ")), source };
-    if hidden {
-        return rpassword::prompt_password(prompt).map_err(failed);
-    }
-    eprint!("{prompt}");
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(failed)?;
-    Ok(line.trim().to_owned())
+    let args = match normalize(args, &command) {
+        Line::Command(args) => args,
+        Line::Topic(topic) => {
+            output::line(&args::topic_help(&topic));
+            return Ok(());
+        }
+    };
+    let matches = match command.try_get_matches_from_mut(&args) {
+        Err(error) if error.kind() == ErrorKind::InvalidSubcommand => {
+            plugin::run(&args, command)?;
+            return Err(error.into());
+        }
+        matches => matches?,
+    };
+    let cli = Cli::from_arg_matches(&matches)?;
+    crate::tls::install_provider();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ClientError::Start)?;
+    runtime.block_on(commands::run(&Context::new(cli.profile), cli.command))
 }

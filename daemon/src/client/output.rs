@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::error::{ClientError, Result};
 
@@ -19,7 +20,9 @@ pub(super) async fn action<T>(
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let started = Instant::now();
-    eprint!("{title}... ");
+    let mut interrupts = interrupts()?;
+    let dots = if title.ends_with('!') { "" } else { "..." };
+    eprint!("{title}{dots} ");
     let _ = std::io::stderr().flush();
     let mut tick = tokio::time::interval(Duration::from_secs(5));
     tick.tick().await;
@@ -44,9 +47,14 @@ pub(super) async fn action<T>(
                 }
                 let _ = std::io::stderr().flush();
             }
-            _ = tokio::signal::ctrl_c() => return Err(ClientError::Interrupted(detached.to_owned())),
+            _ = interrupts.recv() => return Err(ClientError::Interrupted(detached.to_owned())),
         }
     }
+}
+
+/// Ctrl-C from now on. Every one arrives, also one that comes while nobody waits for it.
+pub(super) fn interrupts() -> Result<Signal> {
+    signal(SignalKind::interrupt()).map_err(ClientError::Start)
 }
 
 /// Prints a value as JSON for scripts.
@@ -86,19 +94,45 @@ pub(super) fn table(rows: &[Vec<String>]) {
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     for row in rows {
-        let cells: Vec<String> =
-            row.iter()
-                .enumerate()
-                .map(|(i, cell)| {
-                    if i + 1 == row.len() {
-                        cell.clone()
-                    } else {
-                        format!("{cell:<width$}", width = widths[i])
-                    }
-                })
-                .collect();
-        line(cells.join("   ").trim_end());
+        line(&aligned(row, &widths));
     }
+}
+
+/// A row with its cells at their columns. Further lines of the last cell stay below it.
+fn aligned(row: &[String], widths: &[usize]) -> String {
+    let Some((last, cells)) = row.split_last() else { return String::new() };
+    let padded: Vec<String> =
+        cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}   ")).collect();
+    let mut text = padded.concat();
+    let below = format!("\n{}", " ".repeat(text.chars().count()));
+    text.push_str(&last.replace('\n', &below));
+    text.trim_end().to_owned()
+}
+
+/// How long ago a time was; the text itself if it is no time.
+pub(super) fn ago(time: &str) -> String {
+    time.parse().map_or_else(
+        |_| time.to_owned(),
+        |then: jiff::Timestamp| since(crate::clock::now().0 / 1000 - then.as_second()),
+    )
+}
+
+fn since(seconds: i64) -> String {
+    const UNITS: [(i64, &str); 6] = [
+        (365 * 86_400, "year"),
+        (30 * 86_400, "month"),
+        (86_400, "day"),
+        (3600, "hour"),
+        (60, "minute"),
+        (1, "second"),
+    ];
+    UNITS.iter().find(|(size, _)| seconds >= *size).map_or_else(
+        || "just now".to_owned(),
+        |(size, unit)| {
+            let count = seconds / size;
+            format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
+        },
+    )
 }
 
 /// Prints a warning on standard error.
@@ -114,5 +148,32 @@ pub(super) fn text(value: &Value, field: &str) -> String {
         Some(Value::String(text)) => text.clone(),
         None | Some(Value::Null) => String::new(),
         Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_relative() {
+        for (seconds, text) in [
+            (-5, "just now"),
+            (1, "1 second ago"),
+            (59, "59 seconds ago"),
+            (3599, "59 minutes ago"),
+            (86_400, "1 day ago"),
+            (400 * 86_400, "1 year ago"),
+        ] {
+            assert_eq!(since(seconds), text);
+        }
+        assert!(ago("2020-01-01T00:00:00Z").ends_with("years ago"));
+        assert_eq!(ago("yesterday"), "yesterday");
+    }
+
+    #[test]
+    fn further_lines_of_a_value_are_no_rows() {
+        let row = ["KEY".to_owned(), "one\ntwo  ".to_owned()];
+        assert_eq!(aligned(&row, &[5, 3]), "KEY     one\n        two");
     }
 }

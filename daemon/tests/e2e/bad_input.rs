@@ -82,7 +82,6 @@ fn refusals_of_the_api_name_the_field() {
         (&["create", "Bad_Name", "--no-remote"][..], "App name"),
         (&["create", "real", "--no-remote"], "already exists"),
         (&["create", "deis", "--no-remote"], "reserved"),
-        (&["scale", "web=-1", "-a", "real"], "greater than or equal to zero"),
         (&["scale", "nope=1", "-a", "real"], "Container type nope does not exist"),
         (&["rollback", "v99", "-a", "real"], "there is no release v99"),
         (&["rollback", "v1", "-a", "real"], "initial release"),

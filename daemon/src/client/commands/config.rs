@@ -1,43 +1,77 @@
 //! Configuration: list, set, unset.
 
+use deis_core::AppName;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::super::{
-    args::{AppArg, JsonArg},
+    args::{AppArg, ConfigCommand},
     context::Context,
     error::{ClientError, Result},
     http::Api,
-    output,
+    output, shell,
 };
 use super::{DETACHED, newest_release};
 
-pub(super) async fn list(cx: &Context, arg: &AppArg, oneline: bool, json: JsonArg) -> Result<()> {
-    let app = cx.app(arg)?;
-    print(&cx.api()?, &app, oneline, json).await
+pub(super) async fn run(cx: &Context, command: ConfigCommand) -> Result<()> {
+    match command {
+        ConfigCommand::List { app, oneline, diff, json } => {
+            let form = match (json.json, oneline, diff) {
+                (true, ..) => Form::Json,
+                (_, true, _) => Form::OneLine,
+                (.., true) => Form::Diff,
+                _ => Form::Table,
+            };
+            list(cx, &app, form).await
+        }
+        ConfigCommand::Set { app, values } => set(cx, &app, &values).await,
+        ConfigCommand::Unset { app, keys } => unset(cx, &app, &keys).await,
+    }
 }
 
-async fn print(api: &Api, app: &str, oneline: bool, json: JsonArg) -> Result<()> {
-    let config: Value = api.get(&format!("/v2/apps/{app}/config/")).await?;
-    if json.json {
-        return output::json(&config);
-    }
+/// How a configuration is printed.
+#[derive(Clone, Copy)]
+enum Form {
+    Table,
+    OneLine,
+    Diff,
+    Json,
+}
+
+async fn list(cx: &Context, arg: &AppArg, form: Form) -> Result<()> {
+    let app = cx.app(arg).await?;
+    print(&app, &read(&cx.api()?, &app).await?, form)
+}
+
+async fn read(api: &Api, app: &AppName) -> Result<Value> {
+    api.get(&format!("/v2/apps/{app}/config/")).await
+}
+
+fn print(app: &AppName, config: &Value, form: Form) -> Result<()> {
     let empty = Map::new();
     let values = config.get("values").and_then(Value::as_object).unwrap_or(&empty);
     let pairs =
         values.iter().map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()));
-    if oneline {
-        let words: Vec<String> = pairs.map(|(key, value)| shell_word(&format!("{key}={value}"))).collect();
-        output::line(&words.join(" "));
-    } else {
-        output::heading(&format!("{app} Config"));
-        output::table(&pairs.map(|(key, value)| vec![key, value]).collect::<Vec<_>>());
+    match form {
+        Form::Json => output::json(config)?,
+        Form::OneLine => {
+            let words: Vec<String> =
+                pairs.map(|(key, value)| shell::quote_on_one_line(&format!("{key}={value}"))).collect();
+            output::line(&words.join(" "));
+        }
+        Form::Diff => pairs.for_each(|(key, value)| {
+            output::line(&format!("{key}={}", value.replace('\n', "\\n")));
+        }),
+        Form::Table => {
+            output::heading(&format!("{app} Config"));
+            output::table(&pairs.map(|(key, value)| vec![key, value]).collect::<Vec<_>>());
+        }
     }
     Ok(())
 }
 
-pub(super) async fn set(cx: &Context, arg: &AppArg, values: &[String]) -> Result<()> {
-    let app = cx.app_to_change(arg)?;
+async fn set(cx: &Context, arg: &AppArg, values: &[String]) -> Result<()> {
+    let app = cx.app_to_change(arg).await?;
     let mut map = Map::new();
     for pair in values {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
@@ -51,35 +85,30 @@ pub(super) async fn set(cx: &Context, arg: &AppArg, values: &[String]) -> Result
     change(cx, &app, "Creating config", map).await
 }
 
-pub(super) async fn unset(cx: &Context, arg: &AppArg, keys: &[String]) -> Result<()> {
-    let app = cx.app_to_change(arg)?;
+async fn unset(cx: &Context, arg: &AppArg, keys: &[String]) -> Result<()> {
+    let app = cx.app_to_change(arg).await?;
     let map = keys.iter().map(|key| (key.clone(), Value::Null)).collect();
     change(cx, &app, "Removing config", map).await
 }
 
-async fn change(cx: &Context, app: &str, title: &str, values: Map<String, Value>) -> Result<()> {
+async fn change(cx: &Context, app: &AppName, title: &str, values: Map<String, Value>) -> Result<()> {
     let api = cx.api()?;
     let body = json!({"values": values});
     let path = format!("/v2/apps/{app}/config/");
     let made = async {
-        match api.done(Method::POST, &path, Some(&body)).await {
-            Ok(_) => newest_release(&api, app).await.map(Some),
+        let release = match api.done(Method::POST, &path, Some(&body)).await {
+            Ok(_) => Some(newest_release(&api, app).await?),
             // Set to what it was: nothing to do is no failure for a person.
-            Err(ClientError::Refused { status: 409, message }) if message.contains("changed nothing") => {
-                Ok(None)
-            }
-            Err(other) => Err(other),
-        }
+            Err(ClientError::Refused { status: 409, message }) if message.contains("changed nothing") => None,
+            Err(other) => return Err(other),
+        };
+        Ok((release, read(&api, app).await?))
     };
-    match output::action(title, DETACHED, made).await? {
+    let (release, config) = output::action(title, DETACHED, made).await?;
+    match release {
         Some(release) => output::line(&format!("{app} is now at {release}")),
         None => output::line("no change: these values are set already"),
     }
     output::line("");
-    print(&api, app, false, JsonArg { json: false }).await
-}
-
-fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-=./:@%+,".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    print(app, &config, Form::Table)
 }

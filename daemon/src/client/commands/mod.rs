@@ -14,66 +14,37 @@ mod releases;
 mod run;
 mod version;
 
+use deis_core::AppName;
 use serde_json::Value;
 
 use super::{
     args::{Command, JsonArg, LimitArg},
     context::Context,
     error::{ClientError, Result},
+    http::Api,
     output,
 };
 
 /// Runs one command.
 pub(super) async fn run(cx: &Context, command: Command) -> Result<()> {
-    match command {
-        Command::Register(args) => auth::register(cx, args).await,
-        Command::Login(args) => auth::login(cx, args).await,
-        Command::Logout => auth::logout(cx),
-        Command::Whoami { all, json } => auth::whoami(cx, all, json).await,
-        Command::Passwd { password, new_password, username } => {
-            auth::passwd(cx, password, new_password, username).await
-        }
-        Command::Regenerate { username, all } => auth::regenerate(cx, username, all).await,
-        Command::Cancel { username, yes } => auth::cancel(cx, username, yes).await,
+    let done = match command {
+        Command::Auth(command) => auth::run(cx, command).await,
+        Command::Apps(command) => apps::run(cx, command).await,
+        Command::Builds(command) => builds::run(cx, command).await,
+        Command::Config(command) => config::run(cx, command).await,
+        Command::Releases(command) => releases::run(cx, command).await,
+        Command::Ps(command) => ps::run(cx, command).await,
+        Command::Domains(command) => domains::run(cx, command).await,
+        Command::Keys(command) => keys::run(cx, command).await,
+        Command::Git(command) => git::run(cx, command).await,
         Command::Users { limit, json } => auth::users(cx, limit, json).await,
-        Command::Create { id, no_remote, buildpack, remote, ssh } => {
-            apps::create(cx, id, buildpack, (!no_remote).then_some(remote), ssh).await
-        }
-        Command::Apps { limit, json } => apps::list(cx, limit, json).await,
-        Command::Info { app, json } => apps::info(cx, &app, json).await,
-        Command::Open { app } => apps::open(cx, &app).await,
-        Command::Destroy { app, confirm } => apps::destroy(cx, &app, confirm).await,
-        Command::Logs(args) => logs::logs(cx, args).await,
-        Command::Run { app, command } => run::run(cx, &app, &command).await,
-        Command::Builds { app, limit, json } => builds::list(cx, &app, limit, json).await,
-        Command::BuildsCreate { image, app } => builds::create(cx, &app, &image).await,
-        Command::ConfigList { app, oneline, json } => config::list(cx, &app, oneline, json).await,
-        Command::ConfigSet { app, values } => config::set(cx, &app, &values).await,
-        Command::ConfigUnset { app, keys } => config::unset(cx, &app, &keys).await,
-        Command::Releases { app, limit, json } => releases::list(cx, &app, limit, json).await,
-        Command::ReleaseInfo { version, app, json } => releases::info(cx, &app, &version, json).await,
-        Command::Rollback { version, app } => releases::rollback(cx, &app, version).await,
-        Command::Ps { app, json } => ps::list(cx, &app, json).await,
-        Command::Restart { target, app } => ps::restart(cx, &app, target).await,
-        Command::Scale { app, scales } => ps::scale(cx, &app, &scales).await,
-        Command::Domains { app, limit, json } => domains::list(cx, &app, limit, json).await,
-        Command::DomainsAdd { domain, app } => domains::add(cx, &app, &domain).await,
-        Command::DomainsRemove { domain, app } => domains::remove(cx, &app, &domain).await,
-        Command::Keys { limit, json } => keys::list(cx, limit, json).await,
-        Command::KeysAdd { words } => keys::add(cx, &words).await,
-        Command::KeysRemove { key } => keys::remove(cx, &key).await,
-        Command::GitRemote { app, remote, force, ssh } => git::remote(cx, &app, &remote, force, ssh).await,
-        Command::GitRemove { app } => git::remove(cx, &app),
-        Command::GitCredential { operation } => git::credential(cx, &operation),
-        Command::Plan { app, changes, unset, scale, json } => {
-            plan::plan(cx, &app, &plan::Wanted { changes, unset, scale }, json).await
-        }
         Command::Shortcuts => {
             version::shortcuts();
             Ok(())
         }
-        Command::Version { all } => version::version(cx, all).await,
-    }
+        Command::Version { all, json } => version::version(cx, all, json).await,
+    };
+    done.map_err(|error| cx.explain(error))
 }
 
 /// A page of a list, as the controller sends it.
@@ -104,25 +75,24 @@ async fn print_list(
     Ok(())
 }
 
+/// All rows of a list, however many pages it has.
+async fn all(api: &Api, path: &str) -> Result<Vec<Value>> {
+    let mut rows = Vec::new();
+    loop {
+        let page: Page = api.get(&format!("{path}?offset={}", rows.len())).await?;
+        let last = page.results.is_empty();
+        rows.extend(page.results);
+        if last || u64::try_from(rows.len()).is_ok_and(|n| n >= page.count) {
+            return Ok(rows);
+        }
+    }
+}
+
 /// Number of the newest release that is not failed, for the line that says what a change made.
-async fn newest_release(api: &super::http::Api, app: &str) -> Result<String> {
+async fn newest_release(api: &Api, app: &AppName) -> Result<String> {
     let page: Page = api.get(&format!("/v2/apps/{app}/releases/?limit=20")).await?;
     let newest = page.results.iter().find(|r| r.get("failed") != Some(&Value::Bool(true)));
     Ok(newest.map(|r| format!("v{}", output::text(r, "version"))).unwrap_or_default())
-}
-
-/// Percent-encodes a path segment.
-fn segment(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            use std::fmt::Write as _;
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }
 
 /// What a change that is waited for says when the person goes away.

@@ -18,19 +18,29 @@ pub(super) struct Wanted {
 }
 
 pub(super) async fn plan(cx: &Context, arg: &AppArg, wanted: &Wanted, json: JsonArg) -> Result<()> {
-    let (api, app) = (cx.api()?, cx.app(arg)?);
+    let (api, app) = (cx.api()?, cx.app(arg).await?);
     let body = if wanted.scale {
         json!({"scale": ps::targets(&wanted.changes)?})
     } else {
         json!({"values": values(wanted)?})
     };
-    let plan: Value = api.post(&format!("/v2/apps/{app}/plan/"), &body).await?;
+    let plan: Value = match api.post(&format!("/v2/apps/{app}/plan/"), &body).await {
+        // Set to what it is: a plan without steps, as for a scale to what runs.
+        Err(ClientError::Refused { status: 409, message }) if message.contains("changed nothing") => {
+            json!({"steps": [], "diff": []})
+        }
+        other => other?,
+    };
     if json.json {
         return output::json(&plan);
     }
     output::heading(&format!("{app} Plan"));
     let rows = |field: &str| plan.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
-    for (number, step) in rows("steps").iter().enumerate() {
+    let (steps, differences) = (rows("steps"), rows("diff"));
+    if steps.is_empty() && differences.is_empty() {
+        output::line("There is nothing to do: it is so already.");
+    }
+    for (number, step) in steps.iter().enumerate() {
         output::line(&format!(
             "{}. {}: {}",
             number + 1,
@@ -38,7 +48,7 @@ pub(super) async fn plan(cx: &Context, arg: &AppArg, wanted: &Wanted, json: Json
             output::text(step, "detail")
         ));
     }
-    for difference in rows("diff") {
+    for difference in differences {
         let path = output::text(&difference, "path");
         match (difference.get("before"), difference.get("after")) {
             (Some(Value::Null) | None, _) => {

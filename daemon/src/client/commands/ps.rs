@@ -2,19 +2,31 @@
 
 use std::collections::BTreeMap;
 
+use deis_core::AppName;
 use serde_json::{Map, Value};
 
 use super::super::{
-    args::{AppArg, JsonArg},
+    args::{AppArg, JsonArg, PsCommand},
     context::Context,
     error::{ClientError, Result},
-    http::Api,
+    http::segment,
     output,
 };
 use super::{DETACHED, Page};
 
-pub(super) async fn list(cx: &Context, arg: &AppArg, json: JsonArg) -> Result<()> {
-    let app = cx.app(arg)?;
+/// More processes of a type than this are refused.
+const MOST: i64 = 10_000;
+
+pub(super) async fn run(cx: &Context, command: PsCommand) -> Result<()> {
+    match command {
+        PsCommand::List { app, json } => list(cx, &app, json).await,
+        PsCommand::Restart { target, app } => restart(cx, &app, target).await,
+        PsCommand::Scale { app, scales } => scale(cx, &app, &scales).await,
+    }
+}
+
+async fn list(cx: &Context, arg: &AppArg, json: JsonArg) -> Result<()> {
+    let app = cx.app(arg).await?;
     let value: Value = cx.api()?.get(&format!("/v2/apps/{app}/pods/")).await?;
     if json.json {
         return output::json(&value);
@@ -25,7 +37,7 @@ pub(super) async fn list(cx: &Context, arg: &AppArg, json: JsonArg) -> Result<()
 }
 
 /// Prints processes grouped by type.
-pub(super) fn print(app: &str, pods: &[Value]) {
+pub(super) fn print(app: &AppName, pods: &[Value]) {
     output::heading(&format!("{app} Processes"));
     let mut types: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
     for pod in pods {
@@ -40,19 +52,19 @@ pub(super) fn print(app: &str, pods: &[Value]) {
     }
 }
 
-pub(super) async fn scale(cx: &Context, arg: &AppArg, scales: &[String]) -> Result<()> {
-    let (api, app) = (cx.api()?, cx.app_to_change(arg)?);
+async fn scale(cx: &Context, arg: &AppArg, scales: &[String]) -> Result<()> {
+    let (api, app) = (cx.api()?, cx.app_to_change(arg).await?);
     let body = Value::Object(targets(scales)?);
     let path = format!("/v2/apps/{app}/scale/");
     let drink = std::env::var("DEIS_DRINK_OF_CHOICE").unwrap_or_else(|_| "coffee".to_owned());
     let title = format!("Scaling processes... but first, {drink}!");
-    output::action(
-        title.trim_end_matches("..."),
-        DETACHED,
-        api.done(reqwest::Method::POST, &path, Some(&body)),
-    )
-    .await?;
-    show(&api, &app).await
+    let change = async {
+        api.done(reqwest::Method::POST, &path, Some(&body)).await?;
+        api.get(&format!("/v2/apps/{app}/pods/")).await
+    };
+    let page: Page = output::action(&title, DETACHED, change).await?;
+    print(&app, &page.results);
+    Ok(())
 }
 
 /// `TYPE=N` pairs as a JSON object.
@@ -60,22 +72,28 @@ pub(super) fn targets(scales: &[String]) -> Result<Map<String, Value>> {
     let mut map = Map::new();
     for pair in scales {
         let bad = || ClientError::Usage(format!("{pair:?} is not TYPE=N, as in web=2"));
-        let (process, count) = pair.split_once('=').ok_or_else(bad)?;
-        let count: i64 = count.parse().map_err(|_| bad())?;
-        map.insert(process.to_owned(), Value::from(count));
+        let (process, text) = pair.split_once('=').ok_or_else(bad)?;
+        let count: i64 = text.parse().map_err(|_| bad())?;
+        if !(0..=MOST).contains(&count) {
+            let text =
+                format!("{pair:?}: the number must be greater than or equal to zero, and at most {MOST}");
+            return Err(ClientError::Usage(text));
+        }
+        if map.insert(process.to_owned(), Value::from(count)).is_some() {
+            return Err(ClientError::Usage(format!("{process} is given twice")));
+        }
     }
     Ok(map)
 }
 
-pub(super) async fn restart(cx: &Context, arg: &AppArg, target: Option<String>) -> Result<()> {
-    let (api, app) = (cx.api()?, cx.app_to_change(arg)?);
+async fn restart(cx: &Context, arg: &AppArg, target: Option<String>) -> Result<()> {
+    let (api, app) = (cx.api()?, cx.app_to_change(arg).await?);
     let path = match target.as_deref() {
         None => format!("/v2/apps/{app}/pods/restart/"),
-        // A process has two hyphens behind its app's name, a type has not.
-        Some(name) => match process_type_of(&app, name) {
-            Some(process) => format!("/v2/apps/{app}/pods/{process}/{name}/restart/"),
-            None => format!("/v2/apps/{app}/pods/{name}/restart/"),
-        },
+        Some(target) => {
+            let pods: Page = api.get(&format!("/v2/apps/{app}/pods/")).await?;
+            format!("/v2/apps/{app}/pods/{}/restart/", matching(&app, &pods.results, target)?)
+        }
     };
     let call = async {
         let pods: Vec<Value> = api.post(&path, &Value::Object(Map::new())).await?;
@@ -90,18 +108,23 @@ pub(super) async fn restart(cx: &Context, arg: &AppArg, target: Option<String>) 
     Ok(())
 }
 
-/// The process type in a process's name (`app-web-12345678-abcde`, or the same without the app).
-fn process_type_of<'a>(app: &str, name: &'a str) -> Option<&'a str> {
-    let rest = name.strip_prefix(app).and_then(|r| r.strip_prefix('-')).unwrap_or(name);
-    let (rest, suffix) = rest.rsplit_once('-')?;
-    let (process, number) = rest.rsplit_once('-')?;
-    (suffix.len() == 5 && number.len() >= 8 && number.bytes().all(|b| b.is_ascii_digit())).then_some(process)
-}
-
-async fn show(api: &Api, app: &str) -> Result<()> {
-    let page: Page = api.get(&format!("/v2/apps/{app}/pods/")).await?;
-    print(app, &page.results);
-    Ok(())
+/// The part of a path that stands for a process (by its name, also without the app's) or a process type.
+fn matching(app: &AppName, pods: &[Value], target: &str) -> Result<String> {
+    let is_named = |pod: &&Value| {
+        let name = output::text(pod, "name");
+        name == target || name.strip_prefix(app.as_str()).and_then(|n| n.strip_prefix('-')) == Some(target)
+    };
+    if let Some(pod) = pods.iter().find(is_named) {
+        let (process, name) = (output::text(pod, "type"), output::text(pod, "name"));
+        return Ok(format!("{}/{}", segment(&process)?, segment(&name)?));
+    }
+    if pods.iter().any(|pod| output::text(pod, "type") == target) {
+        return segment(target);
+    }
+    Err(ClientError::Other(format!(
+        "Could not find any processes to restart: {app} runs none of that name or type: {target:?} \
+         (see `deis ps -a {app}`)"
+    )))
 }
 
 #[cfg(test)]
@@ -109,16 +132,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_name_tells_its_type() {
-        assert_eq!(process_type_of("my-app", "my-app-mail-queue-123456789-ab1de"), Some("mail-queue"));
-        assert_eq!(process_type_of("my-app", "web-123456789-ab1de"), Some("web"));
-        assert_eq!(process_type_of("my-app", "web"), None);
-        assert_eq!(process_type_of("my-app", "mail-queue-x"), None);
+    fn one_process_is_found_by_the_name_that_is_listed() {
+        let app = AppName::new("my-app").unwrap();
+        let pods = [
+            serde_json::json!({"name": "my-app-mail-queue-3-ab1de", "type": "mail-queue"}),
+            serde_json::json!({"name": "my-app-web-3-zz9zz", "type": "web"}),
+        ];
+        let path = |target| matching(&app, &pods, target).ok();
+        assert_eq!(
+            path("my-app-mail-queue-3-ab1de").as_deref(),
+            Some("mail-queue/my-app-mail-queue-3-ab1de")
+        );
+        assert_eq!(path("web-3-zz9zz").as_deref(), Some("web/my-app-web-3-zz9zz"));
+        assert_eq!(path("web").as_deref(), Some("web"));
+        assert_eq!(path("worker"), None);
+        assert_eq!(path("../releases/rollback?"), None);
     }
 
     #[test]
     fn scales_are_pairs() {
         assert_eq!(targets(&["web=2".to_owned()]).unwrap()["web"], 2);
-        assert!(matches!(targets(&["web".to_owned()]), Err(ClientError::Usage(_))));
+        for wrong in [&["web"][..], &["web=x"], &["web=-1"], &["web=10001"], &["web=1", "web=2"]] {
+            let wrong: Vec<String> = wrong.iter().map(|w| (*w).to_owned()).collect();
+            assert!(matches!(targets(&wrong), Err(ClientError::Usage(_))), "{wrong:?}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! One-off commands.
 
-use std::io::Write as _;
+use std::{io::Write as _, os::unix::fs::FileTypeExt as _};
 
 use serde_json::{Value, json};
 
@@ -8,18 +8,24 @@ use super::super::{
     args::AppArg,
     context::Context,
     error::{ClientError, Result},
-    output,
+    output, shell,
 };
 
 pub(super) async fn run(cx: &Context, arg: &AppArg, words: &[String]) -> Result<()> {
-    let (api, app) = (cx.api()?, cx.app_to_change(arg)?);
-    let command = words.join(" ");
+    let (api, app) = (cx.api()?, cx.app_to_change(arg).await?);
+    let command = shell::command(words);
+    // What arrives here as a pipe or a file was meant for the command.
+    let input = std::fs::metadata("/proc/self/fd/0").map(|input| input.file_type());
+    if input.is_ok_and(|kind| kind.is_fifo() || kind.is_file()) {
+        output::warn("The command does not get this standard input; its own is empty.");
+    }
     eprintln!("Running '{command}'...");
     let (path, body) = (format!("/v2/apps/{app}/run"), json!({"command": command}));
+    let mut interrupts = output::interrupts()?;
     let call = api.post::<Value>(&path, &body);
     let answer = tokio::select! {
         answer = call => answer?,
-        _ = tokio::signal::ctrl_c() => {
+        _ = interrupts.recv() => {
             let text = "Detached. The command goes on without you; its output is lost.";
             return Err(ClientError::Interrupted(text.to_owned()));
         }

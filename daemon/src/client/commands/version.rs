@@ -1,18 +1,31 @@
 //! Versions and short names.
 
 use reqwest::Method;
+use serde_json::json;
 
-use super::super::{context::Context, error::Result, http::Api, output};
+use super::super::{args::JsonArg, context::Context, error::Result, http::Api, output};
 
-pub(super) async fn version(cx: &Context, all: bool) -> Result<()> {
-    output::line(concat!("deis ", env!("CARGO_PKG_VERSION")));
+pub(super) async fn version(cx: &Context, all: bool, json: JsonArg) -> Result<()> {
+    let mut versions = json!({"client": env!("CARGO_PKG_VERSION")});
     if all {
         let profile = cx.profile()?;
         let api = Api::new(&profile.controller, None, profile.ssl_verify)?;
         let answer = api.send(Method::GET, "/healthz", None).await?;
-        let state = if answer.status.is_success() { "healthy" } else { "not healthy" };
-        let version = answer.platform_version.unwrap_or_else(|| "unknown".to_owned());
-        output::line(&format!("platform {version} at {} ({state})", api.base()));
+        versions["controller"] = json!({
+            "url": api.base(),
+            "version": answer.platform_version,
+            "healthy": answer.status.is_success(),
+        });
+    }
+    if json.json {
+        return output::json(&versions);
+    }
+    output::line(&format!("deis {}", output::text(&versions, "client")));
+    if let Some(controller) = versions.get("controller") {
+        let (url, version) = (output::text(controller, "url"), output::text(controller, "version"));
+        let version = if version.is_empty() { "unknown" } else { &version };
+        let state = if controller["healthy"] == true { "healthy" } else { "not healthy" };
+        output::line(&format!("platform {version} at {url} ({state})"));
     }
     Ok(())
 }

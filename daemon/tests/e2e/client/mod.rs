@@ -1,5 +1,12 @@
 //! The client: help, exit codes, JSON, and the promises of the command line.
 
+mod forms;
+mod login;
+mod output;
+mod processes;
+mod remotes;
+mod untrusted;
+
 use std::process::Command;
 
 use super::rig::{Rig, STATIC, text};
@@ -66,6 +73,10 @@ fn reads_print_json_and_plans_change_nothing() {
     assert_eq!(rig.releases("site").len(), 2);
     assert!(rig.deis(&["config:set", "A=1", "-a", "site"]).contains("site is now at v3"));
     assert!(rig.deis(&["config:set", "A=1", "-a", "site"]).contains("no change"));
+    for nothing in [&["plan", "A=1"][..], &["plan", "--scale", "web=1"]] {
+        let plan = rig.deis(&[nothing, &["-a", "site"]].concat());
+        assert!(plan.contains("There is nothing to do"), "{nothing:?}: {plan}");
+    }
 }
 
 #[test]
