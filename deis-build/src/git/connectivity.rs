@@ -7,16 +7,28 @@ use gix::{
     hashtable::HashSet,
     objs::{CommitRef, Find as _, Kind as ObjectKind, TagRefIter, TreeRefIter},
     odb::HeaderExt as _,
-    validate::path::component,
 };
 use gix_pack::bundle::write::Outcome;
 
+use super::{limits::Limits, path};
+
 /// Checks every object of the pack. The error is the short reason that the client is told.
-pub(super) fn check(view: &gix::Repository, pack: &Outcome, shallow: &[ObjectId]) -> Result<(), String> {
+///
+/// Returns the commits at which history ends now: those that the client named as such, came in this pack and have a
+/// parent that is not here. What the client lacks of older commits is none of the server's loss.
+pub(super) fn check(
+    view: &gix::Repository,
+    pack: &Outcome,
+    shallow: &[ObjectId],
+    limits: &Limits,
+) -> Result<Vec<ObjectId>, String> {
+    let mut cut = Vec::new();
     // A ref to what is there already comes with a pack of nothing.
     if pack.index.num_objects == 0 {
-        return Ok(());
+        return Ok(cut);
     }
+    let shallow: HashSet<ObjectId> = shallow.iter().copied().collect();
+    let mut unpacked = 0_u64;
     let Some(Ok(bundle)) = pack.to_bundle() else { return Err("the pack cannot be read back".to_owned()) };
     let mut known: HashSet<ObjectId> = HashSet::default();
     let mut exists = |id: &gix::oid| {
@@ -32,6 +44,10 @@ pub(super) fn check(view: &gix::Repository, pack: &Outcome, shallow: &[ObjectId]
     for entry in bundle.index.iter() {
         let damaged = || format!("object {} cannot be read", entry.oid);
         let header = view.objects.header(entry.oid).map_err(|_| damaged())?;
+        unpacked = unpacked.saturating_add(header.size());
+        if unpacked > limits.unpacked_bytes {
+            return Err(format!("the push unpacks to more than {} MiB", limits.unpacked_bytes >> 20));
+        }
         if header.kind() == ObjectKind::Blob {
             continue;
         }
@@ -44,21 +60,18 @@ pub(super) fn check(view: &gix::Repository, pack: &Outcome, shallow: &[ObjectId]
                 if !exists(&commit.tree()) {
                     return Err(missing(&commit.tree()));
                 }
-                if shallow.contains(&entry.oid) {
-                    continue;
-                }
-                for parent in commit.parents() {
-                    if !exists(&parent) {
+                if let Some(parent) = commit.parents().find(|parent| !exists(parent)) {
+                    if !shallow.contains(&entry.oid) {
                         return Err(missing(&parent));
                     }
+                    cut.push(entry.oid);
                 }
             }
             ObjectKind::Tree => {
                 for child in TreeRefIter::from_bytes(object.data, Kind::Sha1) {
                     let child = child.map_err(|_| damaged())?;
-                    let mode = child.mode.is_link().then_some(component::Mode::Symlink);
-                    component(child.filename, mode, component::Options::default()).map_err(|_| {
-                        format!("a tree holds the forbidden name {:?}", child.filename.to_string())
+                    path::check(child.filename, child.mode).map_err(|reason| {
+                        format!("a tree holds {:?}: {reason}", child.filename.to_string())
                     })?;
                     // A submodule names a commit of another repository.
                     if !child.mode.is_commit() && !exists(child.oid) {
@@ -76,5 +89,5 @@ pub(super) fn check(view: &gix::Repository, pack: &Outcome, shallow: &[ObjectId]
             ObjectKind::Blob => {}
         }
     }
-    Ok(())
+    Ok(cut)
 }

@@ -29,6 +29,9 @@ pub enum GitError {
         /// Why, for people.
         reason: String,
     },
+    /// It was stopped from outside.
+    #[error("the work was stopped")]
+    Cancelled,
     /// Reading or writing failed.
     #[error("input or output failed")]
     Io(#[from] std::io::Error),

@@ -5,18 +5,21 @@ use std::{num::NonZeroU32, path::Path, sync::atomic::AtomicBool};
 use super::{
     error::{GitError, Result},
     oid::Oid,
-    tree::{Exported, export_tree},
+    tree::{Budget, export_tree},
 };
 
 /// Fetches `url` (http, https or file) and writes its tree at `reference` – a branch, a tag or a commit id; the
-/// default branch with `None` – into `folder`, which must be empty. No git process runs.
+/// default branch with `None` – into `folder`, which must be empty; what is needed meanwhile stands beside it. No git process runs.
 ///
 /// Blocks, also for the network: call it off the async threads. Returns the commit that was written.
 pub fn fetch_remote(url: &str, reference: Option<&str>, folder: &Path, cancel: &AtomicBool) -> Result<Oid> {
     // The transport takes the process's TLS provider and panics without one; one that is there already stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let failed = |reason: String| GitError::Fetch { url: url.to_owned(), reason };
-    let scratch = tempfile::tempdir()?;
+    // Whoever reads the message need not know the password that stands in the URL, nor may its cause repeat it.
+    let public = without_password(url);
+    let failed =
+        |reason: String| GitError::Fetch { url: public.clone(), reason: reason.replace(url, &public) };
+    let scratch = tempfile::tempdir_in(folder.parent().unwrap_or(folder))?;
     // Alone and without history first; a server need not hand out a commit by its id, nor know a short one.
     let shallow = clone(url, reference, &scratch.path().join("shallow"), true, cancel);
     let repo = match (shallow, reference) {
@@ -36,8 +39,16 @@ pub fn fetch_remote(url: &str, reference: Option<&str>, folder: &Path, cancel: &
     let object = found.object().map_err(GitError::repository)?;
     let commit = object.peel_to_commit().map_err(|_| failed(format!("{wanted:?} is no commit")))?;
     let tree = commit.tree_id().map_err(GitError::repository)?.detach();
-    export_tree(&repo, tree, folder, "", 0, &mut Exported::default())?;
+    export_tree(&repo, tree, folder, &Budget::default(), cancel)?;
     Ok(Oid::from(commit.id))
+}
+
+/// A URL as it may be shown: without user name and password.
+pub fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
 }
 
 fn clone(

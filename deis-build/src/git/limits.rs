@@ -7,10 +7,14 @@ pub struct Limits {
     pub pack_bytes: u64,
     /// Bytes of one object, unpacked.
     pub object_bytes: usize,
+    /// Bytes of all objects, unpacked.
+    pub unpacked_bytes: u64,
     /// Objects of the pack.
     pub objects: u32,
     /// Refs that may move in one push.
     pub commands: usize,
+    /// Commits without parents that the client may name.
+    pub shallow: usize,
     /// Whether only fast-forwards are taken.
     pub only_fast_forward: bool,
 }
@@ -20,8 +24,10 @@ impl Default for Limits {
         Self {
             pack_bytes: 2 << 30,
             object_bytes: 512 << 20,
-            objects: 5_000_000,
+            unpacked_bytes: 4 << 30,
+            objects: 1_000_000,
             commands: 1000,
+            shallow: 10_000,
             only_fast_forward: false,
         }
     }

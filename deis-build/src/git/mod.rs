@@ -5,25 +5,30 @@
 //! [`Repository::update_refs`] moves them once the build is live; [`Received::report`] is the answer.
 
 mod advertise;
+mod attributes;
 mod connectivity;
 mod error;
 mod fetch;
+mod history;
 mod limits;
 mod oid;
 mod packet;
+mod path;
+mod policy;
 mod quarantine;
 mod receive;
 mod repo;
 mod report;
+mod request;
 mod tree;
 mod upload;
 
 pub use advertise::Service;
 pub use error::GitError;
-pub use fetch::fetch_remote;
+pub use fetch::{fetch_remote, without_password};
 pub use limits::Limits;
 pub use oid::Oid;
 pub use packet::{KEEP_ALIVE, progress, refusal};
 pub use receive::{Command, Received};
 pub use repo::{RefRefused, Repository};
-pub use tree::Exported;
+pub use tree::{Budget, Exported};

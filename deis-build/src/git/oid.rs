@@ -25,6 +25,11 @@ impl Oid {
         &self.0[..7]
     }
 
+    /// The first eight, by which builds are named (contract 11.4).
+    pub fn build(&self) -> &str {
+        &self.0[..8]
+    }
+
     pub(super) fn to_gix(&self) -> ObjectId {
         ObjectId::from_hex(self.0.as_bytes()).expect("40 hex digits are an object id")
     }

@@ -2,12 +2,15 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufRead as _, BufReader, Read},
+    io::{self, BufReader, Read},
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
 };
 
-use gix::hash::Kind;
+use gix::{
+    error::{Class, ResourceExhaustionKind},
+    hash::Kind,
+};
 use gix_pack::bundle::write::{Options, Outcome};
 
 use super::{
@@ -35,7 +38,7 @@ impl Quarantine {
         Ok(Self { folder, main })
     }
 
-    /// Reads a pack to its end, completes and verifies it. `None`: the client sent none.
+    /// Reads a pack to its end, completes and verifies it.
     ///
     /// The error is the short reason that the client is told.
     pub(super) fn ingest(
@@ -44,13 +47,42 @@ impl Quarantine {
         input: impl Read,
         limits: &Limits,
         cancel: &AtomicBool,
-    ) -> std::result::Result<Option<Outcome>, String> {
-        let limited = Limited { input, left: limits.pack_bytes };
+    ) -> std::result::Result<Outcome, String> {
+        let limited = Limited { input, left: limits.pack_bytes, ended: None };
         let mut reader = BufReader::with_capacity(256 * 1024, limited);
-        match reader.fill_buf() {
-            Ok([]) => return Ok(None),
-            Ok(_) => {}
-            Err(_) => return Err("the connection broke while the pack arrived".to_owned()),
+        let outcome = self.write(repo, &mut reader, limits, cancel);
+        let ended = reader.into_inner().ended;
+        match (outcome, ended) {
+            (_, Some(Ended::TooLarge)) => {
+                Err(format!("the push is larger than {} MiB", limits.pack_bytes >> 20))
+            }
+            (_, Some(Ended::Broken(error))) if error.kind() == io::ErrorKind::TimedOut => {
+                Err("the client stopped sending".to_owned())
+            }
+            (_, Some(Ended::Broken(_))) => Err("the connection broke while the pack arrived".to_owned()),
+            (outcome, None) => outcome,
+        }
+    }
+
+    fn write(
+        &self,
+        repo: &gix::Repository,
+        reader: &mut impl io::BufRead,
+        limits: &Limits,
+        cancel: &AtomicBool,
+    ) -> std::result::Result<Outcome, String> {
+        let damaged = || "the pack is damaged or incomplete".to_owned();
+        // The number of objects stands in the head, so that too many cost nothing.
+        match reader.fill_buf().map_err(|_| damaged())? {
+            [] => return Err("the push came without a pack".to_owned()),
+            [b'P', b'A', b'C', b'K', 0, 0, 0, 2 | 3, a, b, c, d, ..] => {
+                if u32::from_be_bytes([*a, *b, *c, *d]) > limits.objects {
+                    return Err(format!("the pack has more than {} objects", limits.objects));
+                }
+            }
+            // A first read may be short; what is no pack at all is found out below.
+            head if b"PACK".starts_with(&head[..head.len().min(4)]) => {}
+            _ => return Err(damaged()),
         }
         let options = Options {
             thread_limit: Some(2),
@@ -59,7 +91,7 @@ impl Quarantine {
             ..Options::default()
         };
         let outcome = gix_pack::Bundle::write_to_directory(
-            &mut reader,
+            reader,
             Some(&self.folder.path().join("pack")),
             &mut gix::progress::Discard,
             cancel,
@@ -71,16 +103,16 @@ impl Quarantine {
             Ok(outcome) if outcome.index.num_objects > limits.objects => {
                 Err(format!("the pack has more than {} objects", limits.objects))
             }
-            Ok(outcome) => Ok(Some(outcome)),
+            Ok(outcome) => Ok(outcome),
             Err(error) => {
-                let text = format!("{error:#}").to_lowercase();
-                tracing::debug!(error = text, "a pack was refused");
-                Err(if text.contains(TOO_LARGE) {
-                    format!("the push is larger than {} MiB", limits.pack_bytes >> 20)
-                } else if text.contains("alloc") || text.contains("limit") || text.contains("exceed") {
+                tracing::debug!(error = format!("{error:#}"), "a pack was refused");
+                let too_large = error.dominant_class().is_some_and(|class| {
+                    matches!(class, Class::ResourceExhaustion(ResourceExhaustionKind::AllocationLimit))
+                });
+                Err(if too_large {
                     format!("an object is larger than {} MiB", limits.object_bytes >> 20)
                 } else {
-                    "the pack is damaged or incomplete".to_owned()
+                    damaged()
                 })
             }
         }
@@ -118,18 +150,36 @@ impl Quarantine {
     }
 }
 
-const TOO_LARGE: &str = "push exceeds the size limit";
-
+/// Reads up to a limit, and remembers why it could not: the reader's errors come back wrapped beyond recognition.
 struct Limited<R> {
     input: R,
     left: u64,
+    ended: Option<Ended>,
+}
+
+enum Ended {
+    TooLarge,
+    Broken(io::Error),
 }
 
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.input.read(buffer)?;
-        let used = u64::try_from(count).unwrap_or(u64::MAX);
-        self.left = self.left.checked_sub(used).ok_or_else(|| io::Error::other(TOO_LARGE))?;
+        let count = match self.input.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            Err(error) => {
+                let kind = error.kind();
+                self.ended = Some(Ended::Broken(error));
+                return Err(kind.into());
+            }
+            Ok(count) => count,
+        };
+        match self.left.checked_sub(count as u64) {
+            Some(left) => self.left = left,
+            None => {
+                self.ended = Some(Ended::TooLarge);
+                return Err(io::Error::other("the pack is too large"));
+            }
+        }
         Ok(count)
     }
 }

@@ -1,7 +1,7 @@
 //! A bare repository of an app.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -17,9 +17,27 @@ use gix::{
 use super::{
     error::{GitError, Result},
     oid::Oid,
+    policy::target,
 };
 
 /// A bare repository. Opened anew for each operation, which costs less than a millisecond.
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+/// use deis_build::git::{Limits, Repository, Service};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let repository = Repository::open_or_create(folder.path().join("app.git"))?;
+/// let mut greeting = Vec::new();
+/// repository.advertise(Service::ReceivePack, false, &mut greeting)?;
+/// // … goes to the client; what that sends is read, and nothing has moved yet.
+/// let answer = &b"0000"[..];
+/// let received = repository.receive(answer, &Limits::default(), &AtomicBool::new(false))?;
+/// assert!(received.is_none(), "this client had nothing to push");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Repository {
     path: PathBuf,
@@ -79,7 +97,7 @@ impl Repository {
         let mut refused = Vec::new();
         let mut edits = Vec::new();
         for update in updates {
-            if self.resolve(&update.name)?.as_ref().map(Oid::as_str) == update.new.as_deref() {
+            if target(&repo, &update.name).as_ref().map(Oid::as_str) == update.new.as_deref() {
                 continue;
             }
             match edit(update) {
@@ -91,14 +109,16 @@ impl Repository {
             }
         }
         if atomic {
-            let names: Vec<String> = edits.iter().map(|(update, _)| update.name.clone()).collect();
-            if repo.edit_references(edits.into_iter().map(|(_, edit)| edit)).is_err() {
-                refused.extend(names.into_iter().map(|name| RefRefused { name, reason: FAILED.to_owned() }));
+            let wanted: Vec<&RefUpdate> = edits.iter().map(|(update, _)| *update).collect();
+            if let Err(error) = repo.edit_references(edits.into_iter().map(|(_, edit)| edit)) {
+                tracing::warn!(path = %self.path.display(), error = format!("{error:#}"), "refs did not move");
+                refused.extend(wanted.into_iter().map(|update| not_moved(&repo, update)));
             }
         } else {
             for (update, edit) in edits {
-                if repo.edit_reference(edit).is_err() {
-                    refused.push(RefRefused { name: update.name.clone(), reason: FAILED.to_owned() });
+                if let Err(error) = repo.edit_reference(edit) {
+                    tracing::warn!(path = %self.path.display(), error = format!("{error:#}"), "a ref did not move");
+                    refused.push(not_moved(&repo, update));
                 }
             }
         }
@@ -117,8 +137,13 @@ impl Repository {
         Ok(fs::rename(fresh, self.path.join("HEAD"))?)
     }
 
-    /// Removes what a killed process left of unfinished pushes. Only while no push is under way.
+    /// Removes what a killed process left of unfinished pushes, its locks among it, which nobody would ever release.
+    /// Only while no push is under way.
     pub fn sweep(&self) -> Result<()> {
+        for name in ["packed-refs.lock", "HEAD.lock", "shallow.lock", "HEAD.new"] {
+            fs::remove_file(self.path.join(name)).or_else(absent)?;
+        }
+        remove_locks(&self.path.join("refs"))?;
         for entry in fs::read_dir(self.path.join("objects"))? {
             let entry = entry?;
             if entry.file_name().to_string_lossy().starts_with(super::quarantine::PREFIX) {
@@ -133,14 +158,39 @@ impl Repository {
         let options = gix::open::Options::isolated()
             .bail_if_untrusted(false)
             .open_path_as_is(true)
-            .config_overrides(["user.name=deis", "user.email=deis@localhost"]);
+            // A replaced object would not be the one that was checked.
+            .config_overrides(["user.name=deis", "user.email=deis@localhost", "core.useReplaceRefs=false"]);
         let mut repo = gix::open_opts(&self.path, options).map_err(GitError::repository)?;
         repo.object_cache_size_if_unset(16 << 20);
         Ok(repo)
     }
 }
 
-const FAILED: &str = "failed to update ref: it has moved since";
+fn not_moved(repo: &gix::Repository, update: &RefUpdate) -> RefRefused {
+    let moved = target(repo, &update.name).as_ref().map(Oid::as_str) != update.old.as_deref();
+    let reason = if moved {
+        "failed to update ref: it has moved since"
+    } else {
+        "failed to update ref: it is locked or cannot be written"
+    };
+    RefRefused { name: update.name.clone(), reason: reason.to_owned() }
+}
+
+fn remove_locks(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_locks(&path)?;
+        } else if path.extension().is_some_and(|e| e == "lock") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+fn absent(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
 
 fn edit(update: &RefUpdate) -> Option<RefEdit> {
     let name = FullName::try_from(update.name.as_bytes().as_bstr()).ok()?;

@@ -6,10 +6,9 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use gix::{bstr::ByteSlice as _, hash::ObjectId, objs::Kind as ObjectKind};
+use gix::{bstr::ByteSlice as _, hash::ObjectId};
 use gix_pack::data::output::{
-    bytes::FromEntriesIter,
-    count::objects::{ObjectExpansion, Options as CountOptions},
+    bytes::FromEntriesIter, count::objects::Options as CountOptions,
     entry::iter_from_counts::Options as EntryOptions,
 };
 use gix_packetline::{
@@ -19,6 +18,7 @@ use gix_packetline::{
 
 use super::{
     error::{GitError, Result},
+    history::{Bounds, Chosen, Tips, is_commit},
     packet::Data,
     repo::Repository,
 };
@@ -30,49 +30,132 @@ impl Repository {
     pub fn upload(&self, input: impl Read, out: &mut dyn Write, stateless: bool) -> Result<()> {
         let repo = self.gix()?;
         let mut lines = StreamingPeekableIter::new(BufReader::new(input), &[PacketLineRef::Flush], false);
-        let Some((wants, capabilities)) = read_wants(&mut lines, out)? else { return Ok(()) };
-        for want in &wants {
-            if !repo.has_object(want) {
-                encode::error_to_write(format!("upload-pack: not our ref {want}").as_bytes(), &mut *out)?;
-                out.flush()?;
-                return Err(GitError::Missing(want.to_string()));
-            }
+        let Some(asked) = Asked::read(&mut lines)? else { return Ok(()) };
+        if let Some(refusal) = asked.refusal(&repo)? {
+            encode::error_to_write(format!("upload-pack: {refusal}").as_bytes(), &mut *out)?;
+            out.flush()?;
+            return Err(GitError::Missing(refusal));
         }
-        let has = |name: &str| capabilities.iter().any(|c| c == name);
-        let negotiation = Negotiation { repo: &repo, wants: &wants, detailed: has("multi_ack_detailed") };
-        let Some(common) = negotiation.run(&mut lines, out, has("no-done"), stateless)? else {
+        let tips = Tips::of(&repo, &asked.wants)?;
+        let bounds = match asked.depth {
+            Some(depth) => {
+                let bounds = Bounds::at(&repo, &tips.commits, depth, &asked.shallow)?;
+                for id in &bounds.cut {
+                    encode::data_to_write(format!("shallow {id}").as_bytes(), &mut *out)?;
+                }
+                for id in &bounds.joined {
+                    encode::data_to_write(format!("unshallow {id}").as_bytes(), &mut *out)?;
+                }
+                encode::flush_to_write(&mut *out)?;
+                out.flush()?;
+                Some(bounds)
+            }
+            None => None,
+        };
+        let negotiation = Negotiation {
+            repo: &repo,
+            wants: &asked.wants,
+            detailed: asked.has("multi_ack_detailed"),
+            // What reaches back to a common commit is no sign that a longer history is there.
+            eager: bounds.is_none(),
+        };
+        let Some(common) = negotiation.run(&mut lines, out, asked.has("no-done"), stateless)? else {
             return Ok(());
         };
-        send_pack(&repo, &wants, &common, has("thin-pack"), has("side-band-64k"), out)
+        let chosen = if bounds.is_some() || !asked.shallow.is_empty() {
+            Chosen::shallow(&repo, tips, &common, &asked.shallow, bounds.as_ref())?
+        } else {
+            Chosen::whole(&repo, tips, &common)?
+        };
+        send_pack(&repo, chosen, asked.has("thin-pack"), asked.has("side-band-64k"), out)
     }
 }
 
-type Wants = (Vec<ObjectId>, Vec<String>);
+/// What a client asks for.
+struct Asked {
+    wants: Vec<ObjectId>,
+    capabilities: Vec<String>,
+    /// Where its own history ends.
+    shallow: HashSet<ObjectId>,
+    /// How many commits of each history it wants.
+    depth: Option<usize>,
+    unknown: Option<String>,
+}
 
-fn read_wants<R: Read>(lines: &mut Lines<R>, out: &mut dyn Write) -> Result<Option<Wants>> {
-    let (mut wants, mut capabilities) = (Vec::new(), Vec::new());
-    while let Some(line) = next(lines)? {
-        if let Some(rest) = line.strip_prefix(b"want ") {
-            wants.push(parse_id(rest)?);
-            if capabilities.is_empty() && rest.len() > 40 {
-                capabilities = rest[40..].to_str_lossy().split_whitespace().map(str::to_owned).collect();
+impl Asked {
+    fn read<R: Read>(lines: &mut Lines<R>) -> Result<Option<Self>> {
+        let mut asked = Self {
+            wants: Vec::new(),
+            capabilities: Vec::new(),
+            shallow: HashSet::new(),
+            depth: None,
+            unknown: None,
+        };
+        while let Some(line) = next(lines)? {
+            if let Some(rest) = line.strip_prefix(b"want ") {
+                asked.wants.push(parse_id(rest)?);
+                if asked.capabilities.is_empty() && rest.len() > 40 {
+                    let names = rest[40..].to_str_lossy();
+                    asked.capabilities = names.split_whitespace().map(str::to_owned).collect();
+                }
+            } else if let Some(rest) = line.strip_prefix(b"shallow ") {
+                asked.shallow.insert(parse_id(rest)?);
+            } else if let Some(rest) = line.strip_prefix(b"deepen ") {
+                let depth = rest.to_str().ok().and_then(|text| text.trim().parse().ok());
+                let depth = depth.ok_or_else(|| GitError::Protocol("a depth is malformed".to_owned()))?;
+                asked.depth = (depth > 0).then_some(depth);
+            } else {
+                asked.unknown =
+                    Some(line.to_str_lossy().chars().filter(|c| !c.is_control()).take(60).collect());
             }
-        } else if line.starts_with(b"deepen") || line.starts_with(b"shallow") {
-            encode::error_to_write(
-                b"this server serves no shallow fetches; fetch without --depth",
-                &mut *out,
-            )?;
-            out.flush()?;
+            if asked.wants.len() + asked.shallow.len() > MOST_LINES {
+                return Err(GitError::Protocol(format!("a fetch may name at most {MOST_LINES} objects")));
+            }
+        }
+        Ok((!asked.wants.is_empty()).then_some(asked))
+    }
+
+    fn has(&self, capability: &str) -> bool {
+        self.capabilities.iter().any(|c| c == capability)
+    }
+
+    /// Why this is not served: only what a ref reaches is, for the rest was pushed and never accepted, or taken back.
+    fn refusal(&self, repo: &gix::Repository) -> Result<Option<String>> {
+        if let Some(unknown) = &self.unknown {
+            return Ok(Some(format!("{unknown:?} is not served here")));
+        }
+        let mut tips = HashSet::new();
+        for reference in
+            repo.references().map_err(GitError::repository)?.all().map_err(GitError::repository)?
+        {
+            let mut reference = reference.map_err(GitError::repository)?;
+            tips.extend(reference.try_id().map(gix::Id::detach));
+            tips.extend(reference.peel_to_id().ok().map(gix::Id::detach));
+        }
+        let mut open: HashSet<ObjectId> =
+            self.wants.iter().filter(|id| !tips.contains(*id)).copied().collect();
+        if open.is_empty() {
             return Ok(None);
         }
+        let commits: Vec<ObjectId> = tips.into_iter().filter(|id| is_commit(repo, *id)).collect();
+        for commit in repo.rev_walk(commits).all().map_err(GitError::repository)? {
+            open.remove(&commit.map_err(GitError::repository)?.id);
+            if open.is_empty() {
+                return Ok(None);
+            }
+        }
+        Ok(open.into_iter().next().map(|id| format!("not our ref {id}")))
     }
-    Ok((!wants.is_empty()).then_some((wants, capabilities)))
 }
+
+/// Most objects that a client may name before it negotiates.
+const MOST_LINES: usize = 10_000;
 
 struct Negotiation<'a> {
     repo: &'a gix::Repository,
     wants: &'a [ObjectId],
     detailed: bool,
+    eager: bool,
 }
 
 impl Negotiation<'_> {
@@ -107,7 +190,7 @@ impl Negotiation<'_> {
                 common.push(id);
                 if self.detailed {
                     encode::text_to_write(format!("ACK {id} common").as_bytes(), &mut *out)?;
-                    if !ready && self.is_enough(&common) {
+                    if self.eager && !ready && self.is_enough(&common) {
                         ready = true;
                         encode::text_to_write(format!("ACK {id} ready").as_bytes(), &mut *out)?;
                     }
@@ -139,8 +222,7 @@ impl Negotiation<'_> {
 
 fn send_pack(
     repo: &gix::Repository,
-    wants: &[ObjectId],
-    common: &[ObjectId],
+    chosen: Chosen,
     thin: bool,
     sideband: bool,
     out: &mut dyn Write,
@@ -148,28 +230,8 @@ fn send_pack(
     let mut handle = repo.objects.clone().into_inner();
     handle.prevent_pack_unload();
     let handle = handle.into_arc()?;
-    let (mut ids, mut tips) = (Vec::new(), Vec::new());
-    for want in wants {
-        let mut object = repo.find_object(*want).map_err(GitError::repository)?;
-        while object.kind == ObjectKind::Tag {
-            ids.push(object.id);
-            let target = object.into_tag().target_id().map_err(GitError::repository)?.detach();
-            object = repo.find_object(target).map_err(GitError::repository)?;
-        }
-        if object.kind == ObjectKind::Commit { tips.push(object.id) } else { ids.push(object.id) }
-    }
-    let is_commit = |id: &ObjectId| repo.find_header(*id).is_ok_and(|h| h.kind() == ObjectKind::Commit);
-    let hidden: Vec<ObjectId> = common.iter().copied().filter(is_commit).collect();
-    let walk = repo.rev_walk(tips).with_hidden(hidden.clone()).all().map_err(GitError::repository)?;
-    for commit in walk {
-        ids.push(commit.map_err(GitError::repository)?.id);
-    }
+    let Chosen { ids, had, expansion } = chosen;
     let stop = AtomicBool::new(false);
-    let expansion = if hidden.is_empty() {
-        ObjectExpansion::TreeContents
-    } else {
-        ObjectExpansion::TreeAdditionsComparedToAncestor
-    };
     let (mut counts, _) = gix_pack::data::output::count::objects(
         handle.clone(),
         Box::new(ids.into_iter().map(Ok)),
@@ -179,7 +241,6 @@ fn send_pack(
     )
     .map_err(GitError::repository)?;
     // The comparison adds the ancestors themselves, which the client has.
-    let had: HashSet<ObjectId> = hidden.into_iter().collect();
     counts.retain(|count| !had.contains(&count.id));
     let number = u32::try_from(counts.len()).map_err(GitError::repository)?;
     let options = EntryOptions {

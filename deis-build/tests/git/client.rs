@@ -39,3 +39,14 @@ fn what_is_not_there_is_said() {
     assert!(error.contains("nowhere"), "{error}");
     assert!(fetch_remote("file:///nowhere/at/all", None, out.path(), &never).is_err());
 }
+
+#[test]
+fn a_password_in_a_url_is_not_repeated() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().join("pack");
+    std::fs::create_dir(&folder).unwrap();
+    let url = "http://ann:s3cret@127.0.0.1:1/pack.git";
+    let error = fetch_remote(url, None, &folder, &AtomicBool::new(false)).unwrap_err().to_string();
+    assert!(error.contains("127.0.0.1:1/pack.git") && !error.contains("s3cret"), "{error}");
+    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 1, "what was needed meanwhile is gone");
+}

@@ -4,5 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test may block, and has nobody to take the time from")]
 
 mod client;
+mod export;
+mod fetch;
 mod receive;
 mod support;

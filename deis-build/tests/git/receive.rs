@@ -32,7 +32,7 @@ fn a_new_branch_is_taken_and_read_back() {
     let commit = Oid::new(&tip).unwrap();
     assert_eq!(sides.server.root_file(&commit, "index.html", 10).unwrap().as_deref(), Some(&b"hello"[..]));
     let out = tempfile::tempdir().unwrap();
-    assert_eq!(sides.server.export(&commit, out.path()).unwrap().files, 1);
+    assert_eq!(sides.export(&tip, out.path()).unwrap().files, 1);
     sides.is_clean();
 }
 
@@ -46,11 +46,17 @@ fn damaged_packs_are_refused() {
     flipped[middle] ^= 0xff;
     let mut lying = good.clone();
     lying[11] += 1;
-    for pack in [&flipped, &good[..good.len() - 30], &lying, &b"not a pack at all"[..]] {
+    let limit = b"PACK\0\0\0\x02 limit exceeded by an alloc";
+    for pack in [&flipped, &good[..good.len() - 30], &lying, &b"not a pack at all"[..], b"PA"] {
         refused(&sides, &sides.push(&[(NULL, &tip, MAIN)], pack), "damaged or incomplete");
     }
+    refused(&sides, &sides.push(&[(NULL, &tip, MAIN)], limit), "more than 1000000 objects");
+    refused(&sides, &sides.push(&[(NULL, &tip, MAIN)], b""), "without a pack");
     // The same commit can be pushed at once.
     sides.push_branch(&tip);
+    // What is there already needs a pack all the same: git always sends one.
+    let bare = sides.push(&[(NULL, &tip, "refs/heads/again")], b"");
+    assert!(bare.accepted().is_empty() && bare.unpack_error.is_some());
 }
 
 #[test]
@@ -68,15 +74,14 @@ fn a_pack_that_lacks_something_is_refused() {
 fn forbidden_names_in_trees_are_refused() {
     let sides = Sides::new();
     let blob = sides.git_with(&["hash-object", "-w", "--stdin"], b"x");
-    for name in ["..", ".git", ".GIT", "a/b", "."] {
-        let mut tree = format!("100644 {name}\0").into_bytes();
-        tree.extend((0..20).map(|i| u8::from_str_radix(&blob[i * 2..i * 2 + 2], 16).unwrap()));
-        let tree = sides.git_with(&["hash-object", "-t", "tree", "-w", "--literally", "--stdin"], &tree);
-        let commit = format!("tree {tree}\nauthor a <a> 0 +0000\ncommitter a <a> 0 +0000\n\nbad\n");
-        let commit = sides.git_with(&["hash-object", "-t", "commit", "-w", "--stdin"], commit.as_bytes());
+    for name in ["..", ".git", ".GIT", "git~1", ".g\u{200c}it", "a/b", ".", "..\\x", "a\u{1b}]0;x"] {
+        let (tree, commit) = sides.tree(&[("100644", name.as_bytes(), &blob)]);
         let pack = sides.pack_of(&[&blob, &tree, &commit]);
         refused(&sides, &sides.push(&[(NULL, &commit, MAIN)], &pack), "forbidden name");
     }
+    let (tree, commit) = sides.tree(&[("170000", b"odd", &blob)]);
+    let pack = sides.pack_of(&[&blob, &tree, &commit]);
+    refused(&sides, &sides.push(&[(NULL, &commit, MAIN)], &pack), "its mode is unknown");
 }
 
 #[test]
@@ -90,6 +95,12 @@ fn limits_hold() {
         &sides.push_with(&[(NULL, &tip, MAIN)], "report-status", &pack, &small),
         "larger than 1 MiB",
     );
+    let tight = Limits { unpacked_bytes: 2 << 20, ..Limits::default() };
+    refused(
+        &sides,
+        &sides.push_with(&[(NULL, &tip, MAIN)], "report-status", &pack, &tight),
+        "unpacks to more than 2 MiB",
+    );
     let few = Limits { objects: 2, ..Limits::default() };
     refused(
         &sides,
@@ -97,9 +108,14 @@ fn limits_hold() {
         "more than 2 objects",
     );
     let short = Limits { pack_bytes: 1000, ..Limits::default() };
-    let received = sides.push_with(&[(NULL, &tip, MAIN)], "report-status", &pack, &short);
-    assert!(received.unpack_error.is_some() && received.accepted().is_empty());
-    sides.is_clean();
+    refused(
+        &sides,
+        &sides.push_with(&[(NULL, &tip, MAIN)], "report-status", &pack, &short),
+        "the push is larger than 0 MiB",
+    );
+    // Nothing but the head has to come for a number of objects that is too large.
+    let head = [&b"PACK"[..], &2_u32.to_be_bytes(), &u32::MAX.to_be_bytes()].concat();
+    refused(&sides, &sides.push(&[(NULL, &tip, MAIN)], &head), "more than 1000000 objects");
 }
 
 #[test]
@@ -110,7 +126,7 @@ fn refs_move_only_from_where_they_were() {
     let second = sides.commit("b", b"2");
     let pack = sides.pack(&second, Some(&first));
     let stale = sides.push(&[(NULL, &second, MAIN)], &pack);
-    assert_eq!(stale.commands[0].refused.as_deref(), Some("fetch first"));
+    assert_eq!(stale.commands[0].refused.as_deref(), Some("stale info"));
     let one = sides.push(&[(&first, &second, MAIN)], &pack);
     let other = one.accepted();
     assert!(sides.server.update_refs(&one.accepted(), false).unwrap().is_empty());
@@ -138,10 +154,127 @@ fn deletions_tags_and_odd_names() {
     let absent = sides.push(&[(&tip, NULL, "refs/heads/never-there")], b"");
     assert!(absent.deploys().is_none() && absent.commands[0].refused.is_none());
     assert!(sides.server.update_refs(&absent.accepted(), false).unwrap().is_empty());
-    for name in ["main", "refs/heads/../../config", "refs/heads/a..b", "refs/heads/a b", "HEAD"] {
+    let long = format!("refs/heads/{}", "x".repeat(201));
+    for name in [
+        "main",
+        "HEAD",
+        "refs/heads/../../config",
+        "refs/heads/a..b",
+        "refs/heads/a b",
+        "refs/heads/a.lock",
+        "refs/heads/-x",
+        "refs/heads/--upload-pack=id",
+        "refs/heads/$(id)",
+        "refs/heads/`id`",
+        "refs/heads/a|b",
+        "refs/tags/;id",
+        &long,
+    ] {
         let odd = sides.push(&[(NULL, &tip, name)], &sides.pack_of(&[&tip]));
         assert_eq!(odd.commands[0].refused.as_deref(), Some("funny refname"), "{name}");
     }
+    for name in ["refs/replace/x", "refs/notes/commits", "refs/pull/1/head"] {
+        let odd = sides.push(&[(NULL, &tip, name)], &sides.pack_of(&[&tip]));
+        assert_eq!(
+            odd.commands[0].refused.as_deref(),
+            Some("only branches and tags are taken here"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_ref_that_cannot_be_written_is_refused_before_anything_is_built() {
+    let sides = Sides::new();
+    let tip = sides.commit("a", b"1");
+    sides.push_branch(&tip);
+    let pack = sides.pack(&tip, None);
+    let below = sides.push(&[(NULL, &tip, "refs/heads/main/x")], &pack);
+    let reason = "'refs/heads/main' exists; cannot create 'refs/heads/main/x'";
+    assert_eq!(below.commands[0].refused.as_deref(), Some(reason));
+    let deep = sides.push(&[(NULL, &tip, "refs/heads/dir/x")], &pack);
+    assert!(sides.server.update_refs(&deep.accepted(), false).unwrap().is_empty());
+    let above = sides.push(&[(NULL, &tip, "refs/heads/dir")], &pack);
+    assert!(above.commands[0].refused.as_deref().unwrap().starts_with("'refs/heads/dir/x' exists"));
+    let both = sides.push(&[(NULL, &tip, "refs/heads/n"), (NULL, &tip, "refs/heads/n/x")], &pack);
+    assert!(both.accepted().is_empty());
+    let twice = sides.push(&[(NULL, &tip, "refs/heads/t"), (NULL, &tip, "refs/heads/t")], &pack);
+    assert!(twice.accepted().is_empty());
+    // Names that only look alike, or whose folder is empty, are fine.
+    assert_eq!(sides.push(&[(NULL, &tip, "refs/heads/main-x")], &pack).accepted().len(), 1);
+    let gone = sides.push(&[(&tip, NULL, "refs/heads/dir/x")], b"");
+    assert!(sides.server.update_refs(&gone.accepted(), false).unwrap().is_empty());
+    let now = sides.push(&[(NULL, &tip, "refs/heads/dir")], &pack);
+    assert!(sides.server.update_refs(&now.accepted(), false).unwrap().is_empty());
+    sides.is_clean();
+}
+
+#[test]
+fn a_request_that_breaks_off_is_no_push() {
+    let sides = Sides::new();
+    let tip = sides.commit("a", b"1");
+    sides.push_branch(&tip);
+    let line = |old: &str, new: &str, name: &str| {
+        let command = format!("{old} {new} {name}\0report-status");
+        format!("{:04x}{command}", command.len() + 4).into_bytes()
+    };
+    let create = line(NULL, &tip, "refs/heads/nopack");
+    let cases = [
+        line(&tip, NULL, MAIN),
+        create.clone(),
+        [&create[..], b"0001"].concat(),
+        [&create[..], b"0002"].concat(),
+        [&create[..], b"0050abc"].concat(),
+        [&create[..], b"00"].concat(),
+        b"0001".to_vec(),
+        b"00".to_vec(),
+    ];
+    for request in cases {
+        let answer = sides.server.receive(&request[..], &Limits::default(), &AtomicBool::new(false));
+        assert!(answer.is_err(), "{:?}", String::from_utf8_lossy(&request));
+    }
+    // Push options end with a flush of their own.
+    let command = format!("{NULL} {tip} refs/heads/options\0report-status push-options");
+    let mut request = format!("{:04x}{command}0000", command.len() + 4).into_bytes();
+    request.extend(b"0009x=y\n");
+    assert!(sides.server.receive(&request[..], &Limits::default(), &AtomicBool::new(false)).is_err());
+}
+
+#[test]
+fn what_changed_since_the_check_is_refused_by_the_next_one() {
+    let sides = Sides::new();
+    let first = sides.commit("a", b"1");
+    sides.push_branch(&first);
+    let second = sides.commit("b", b"2");
+    let pack = sides.pack(&second, Some(&first));
+    let one = sides.push(&[(&first, &second, MAIN)], &pack);
+    let mut other = sides.push(&[(&first, &second, MAIN), (NULL, &second, "refs/heads/side")], &pack);
+    assert!(sides.server.update_refs(&one.accepted(), false).unwrap().is_empty());
+    sides.server.check_again(&mut other, &Limits::default()).unwrap();
+    assert_eq!(other.commands[0].refused.as_deref(), Some("stale info"));
+    assert_eq!(other.accepted().len(), 1);
+}
+
+#[test]
+fn locks_of_a_killed_process_are_swept_and_said_while_they_stand() {
+    let sides = Sides::new();
+    let first = sides.commit("a", b"1");
+    sides.push_branch(&first);
+    let second = sides.commit("b", b"2");
+    let received = sides.push(&[(&first, &second, MAIN)], &sides.pack(&second, Some(&first)));
+    let locks = ["refs/heads/main.lock", "packed-refs.lock", "HEAD.lock", "shallow.lock", "HEAD.new"];
+    for lock in locks {
+        std::fs::write(sides.server.path().join(lock), "").unwrap();
+    }
+    for atomic in [true, false] {
+        let refused = sides.server.update_refs(&received.accepted(), atomic).unwrap();
+        assert_eq!(refused.len(), 1);
+        assert!(refused[0].reason.contains("locked or cannot be written"), "{refused:?}");
+    }
+    sides.server.sweep().unwrap();
+    assert!(locks.iter().all(|lock| !sides.server.path().join(lock).exists()));
+    assert!(sides.server.update_refs(&received.accepted(), false).unwrap().is_empty());
+    sides.is_clean();
 }
 
 #[test]
@@ -203,6 +336,26 @@ fn a_shallow_clone_can_push() {
     let received =
         sides.server.receive(&request[..], &Limits::default(), &AtomicBool::new(false)).unwrap().unwrap();
     assert_eq!((received.unpack_error.clone(), received.accepted().len()), (None, 1));
+}
+
+#[test]
+fn a_push_from_a_shallow_clone_cuts_nothing_off_that_is_here() {
+    let sides = Sides::new();
+    sides.commit("a", b"1");
+    let second = sides.commit("b", b"2");
+    sides.push_branch(&second);
+    let third = sides.commit("c", b"3");
+    for (root, line) in [(&second, "an old one"), (&third, "the new one, whose parent is here")] {
+        let shallow = format!("shallow {root}");
+        let command = format!("{NULL} {third} refs/heads/side\0report-status");
+        let mut request =
+            format!("{:04x}{shallow}{:04x}{command}0000", shallow.len() + 4, command.len() + 4).into_bytes();
+        request.extend(sides.pack(&third, Some(&second)));
+        let received =
+            sides.server.receive(&request[..], &Limits::default(), &AtomicBool::new(false)).unwrap().unwrap();
+        assert_eq!((received.unpack_error.clone(), received.accepted().len()), (None, 1), "{line}");
+        assert!(!sides.server.path().join("shallow").exists(), "{line}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use deis_build::git::{Limits, Received, Repository};
+use deis_build::git::{Budget, Exported, GitError, Limits, Oid, Received, Repository};
 
 pub(crate) const NULL: &str = "0000000000000000000000000000000000000000";
 
@@ -74,6 +74,37 @@ impl Sides {
     /// A pack of exactly these objects.
     pub(crate) fn pack_of(&self, ids: &[&str]) -> Vec<u8> {
         self.git_bytes(&["pack-objects", "--stdout", "-q"], format!("{}\n", ids.join("\n")).as_bytes())
+    }
+
+    /// A commit of a tree with exactly these entries (mode, name, id), allowed or not; tree and commit.
+    pub(crate) fn tree(&self, entries: &[(&str, &[u8], &str)]) -> (String, String) {
+        let mut tree = Vec::new();
+        for (mode, name, id) in entries {
+            tree.extend([mode.as_bytes(), b" ", name, b"\0"].concat());
+            tree.extend((0..20).map(|i| u8::from_str_radix(&id[i * 2..i * 2 + 2], 16).unwrap()));
+        }
+        let tree = self.git_with(&["hash-object", "-t", "tree", "-w", "--literally", "--stdin"], &tree);
+        let commit = format!("tree {tree}\nauthor a <a> 0 +0000\ncommitter a <a> 0 +0000\n\nmade\n");
+        let commit = self.git_with(&["hash-object", "-t", "commit", "-w", "--stdin"], commit.as_bytes());
+        (tree, commit)
+    }
+
+    pub(crate) fn blob(&self, content: &[u8]) -> String {
+        self.git_with(&["hash-object", "-w", "--stdin"], content)
+    }
+
+    /// Writes what the server has of a commit to a folder.
+    pub(crate) fn export(&self, commit: &str, folder: &Path) -> Result<Exported, GitError> {
+        self.export_within(commit, folder, &Budget::default())
+    }
+
+    pub(crate) fn export_within(
+        &self,
+        commit: &str,
+        folder: &Path,
+        budget: &Budget,
+    ) -> Result<Exported, GitError> {
+        self.server.export(&Oid::new(commit).unwrap(), folder, budget, &AtomicBool::new(false))
     }
 
     /// Sends commands and a pack.

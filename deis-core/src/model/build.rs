@@ -64,6 +64,9 @@ pub struct BuildSpec {
     pub artifact: Artifact,
     /// Full commit id of the source, if it has one (40 hex digits).
     pub sha: Option<String>,
+    /// Full name of the ref by which the source came; `None` if it did not come by a push, or before this was kept.
+    #[serde(default)]
+    pub branch: Option<String>,
     /// Name of the image as shown by the API; empty for slugs.
     #[serde(default)]
     pub image: String,
@@ -84,6 +87,7 @@ impl BuildSpec {
             kind: BuildKind::Buildpack,
             artifact: Artifact::Slug { digest },
             sha: None,
+            branch: None,
             image: String::new(),
             processes,
             has_procfile: true,

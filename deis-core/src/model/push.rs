@@ -11,7 +11,7 @@ pub struct Push {
     pub id: uuid::Uuid,
     /// The refs that move when the build is live, all or none; the first is the one that is built.
     pub updates: Vec<RefUpdate>,
-    /// The commit that is built.
+    /// The commit that is built; where nothing is, what the first ref names or named.
     pub sha: String,
     /// Who pushed.
     pub by: Username,
@@ -19,6 +19,14 @@ pub struct Push {
     pub since: Timestamp,
     /// The release that its build became, once there is one.
     pub release: Option<ReleaseVersion>,
+}
+
+impl Push {
+    /// What is pushed, by whom and since when, for somebody who has to wait for it.
+    pub fn holder(&self) -> String {
+        let sha: String = self.sha.chars().take(7).collect();
+        format!("{sha} by {}, since {}", self.by, self.since.to_rfc3339())
+    }
 }
 
 /// A wanted change of one ref.

@@ -22,9 +22,7 @@ impl AppHandle {
                 if open.value.id == record.id {
                     return Ok(());
                 }
-                let sha: String = open.value.sha.chars().take(7).collect();
-                let since = open.value.since.to_rfc3339();
-                return Err(Error::Busy { reason: format!("{sha} by {}, since {since}", open.value.by) });
+                return Err(Error::Busy { reason: open.value.holder() });
             }
             edits.create(keys::push(self.name()), &record);
             edits.guard(keys::head(self.name()), state.head.revision);

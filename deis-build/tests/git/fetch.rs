@@ -1,0 +1,56 @@
+//! What is served to a fetch, and what is not.
+
+use deis_build::git::GitError;
+
+use super::support::{NULL, Sides};
+
+/// What the server answers to these lines of a client that has nothing and is done.
+fn ask(sides: &Sides, lines: &[String]) -> (Result<(), GitError>, String) {
+    let mut request = Vec::new();
+    for line in lines {
+        request.extend(format!("{:04x}{line}\n", line.len() + 5).bytes());
+    }
+    request.extend(b"00000009done\n");
+    let mut answer = Vec::new();
+    let ended = sides.server.upload(&request[..], &mut answer, true);
+    (ended, String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[test]
+fn only_what_a_ref_reaches_is_served() {
+    let sides = Sides::new();
+    let first = sides.commit("a", b"1");
+    let second = sides.commit("b", b"2");
+    sides.push_branch(&second);
+    sides.git(&["checkout", "--quiet", "--orphan", "other"]);
+    let secret = sides.commit("secret", b"never accepted");
+    let pushed = sides.push(&[(NULL, &secret, "refs/heads/side")], &sides.pack(&secret, None));
+    assert_eq!(pushed.accepted().len(), 1);
+    // Its build failed: the objects are there, and no ref.
+    let tree = sides.git(&["rev-parse", "main^{tree}"]);
+    for id in [&secret, &tree, &"1".repeat(40)] {
+        let (ended, answer) = ask(&sides, &[format!("want {id}")]);
+        assert!(ended.is_err() && answer.contains(&format!("not our ref {id}")), "{answer}");
+    }
+    for id in [&first, &second] {
+        let (ended, answer) = ask(&sides, &[format!("want {id}")]);
+        assert!(ended.is_ok() && answer.contains("PACK"), "{answer}");
+    }
+}
+
+#[test]
+fn a_history_ends_where_it_is_asked_to() {
+    let sides = Sides::new();
+    let ids: Vec<String> = (0..4).map(|i| sides.commit("a", i.to_string().as_bytes())).collect();
+    sides.push_branch(&ids[3]);
+    let want = format!("want {}", ids[3]);
+    let (_, answer) = ask(&sides, &[want.clone(), "deepen 2".to_owned()]);
+    assert!(answer.starts_with(&format!("0034shallow {}0000", ids[2])), "{answer}");
+    let deeper = [want.clone(), format!("shallow {}", ids[2]), "deepen 3".to_owned()];
+    let (_, answer) = ask(&sides, &deeper);
+    assert!(answer.starts_with(&format!("0034shallow {}0036unshallow {}0000", ids[1], ids[2])), "{answer}");
+    let (_, answer) = ask(&sides, &[want.clone(), "deepen 9".to_owned()]);
+    assert!(answer.starts_with("00000008NAK"), "{answer}");
+    let (ended, answer) = ask(&sides, &[want, "deepen-since 1".to_owned()]);
+    assert!(ended.is_err() && answer.contains("is not served here"), "{answer}");
+}
