@@ -1,10 +1,10 @@
 //! Slugs in an object store, and unpacked beside it: the one keyed by digest, the other verified by it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use bytes::Bytes;
@@ -23,6 +23,26 @@ use tokio::{
 use crate::slug;
 
 /// Slugs of a platform. Clones share one.
+///
+/// ```
+/// use std::sync::Arc;
+/// use deis_build::Artifacts;
+/// use deis_core::Digest;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let store = Arc::new(object_store::memory::InMemory::new());
+/// let artifacts = Artifacts::new(store, folder.path().join("unpacked"))?;
+///
+/// let file = folder.path().join("slug.tar.zst");
+/// std::fs::write(&file, b"a packed app")?;
+/// let digest = Digest::of(b"a packed app");
+/// artifacts.put(&digest, &file).await?;
+/// assert!(artifacts.has(&digest).await);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Artifacts(Arc<Inner>);
 
@@ -32,6 +52,8 @@ struct Inner {
     unpacked: PathBuf,
     /// One unpacking at a time for each slug, and who uses its folder.
     folders: Mutex<HashMap<Digest, Arc<AsyncMutex<Weak<Digest>>>>>,
+    /// Slugs that were found damaged: as if they were not there, until they are put again.
+    damaged: Mutex<HashSet<Digest>>,
 }
 
 /// A slug cannot be stored.
@@ -60,7 +82,7 @@ impl Artifacts {
                 remove(&path)?;
             }
         }
-        Ok(Self(Arc::new(Inner { store, unpacked, folders: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { store, unpacked, folders: Mutex::default(), damaged: Mutex::default() })))
     }
 
     /// The function that a scheduler gets an artifact's folder from.
@@ -72,12 +94,13 @@ impl Artifacts {
         })
     }
 
-    /// Puts the file of a slug under its digest; one that is there already is not sent again.
+    /// Puts the file of a slug under its digest; one that is there already, and was not found damaged, is not sent
+    /// again.
     pub async fn put(&self, digest: &Digest, file: &Path) -> Result<(), StoreFailed> {
         let place = slug_path(digest);
         let mut reader = tokio::fs::File::open(file).await.map_err(StoreFailed::new)?;
         let size = reader.metadata().await.map_err(StoreFailed::new)?.len();
-        if self.0.store.head(&place).await.is_ok_and(|known| known.size == size) {
+        if !self.is_damaged(digest) && self.0.store.head(&place).await.is_ok_and(|known| known.size == size) {
             return Ok(());
         }
         let upload = self.0.store.put_multipart(&place).await.map_err(StoreFailed::new)?;
@@ -91,12 +114,22 @@ impl Artifacts {
             writer.wait_for_capacity(4).await.map_err(StoreFailed::new)?;
             writer.write(&buffer[..count]);
         }
-        writer.finish().await.map(drop).map_err(StoreFailed::new)
+        writer.finish().await.map(drop).map_err(StoreFailed::new)?;
+        self.damaged().remove(digest);
+        Ok(())
     }
 
-    /// Whether a slug is there.
+    /// Whether a slug is there, and not known to be damaged.
     pub async fn has(&self, digest: &Digest) -> bool {
-        self.0.store.head(&slug_path(digest)).await.is_ok()
+        !self.is_damaged(digest) && self.0.store.head(&slug_path(digest)).await.is_ok()
+    }
+
+    fn is_damaged(&self, digest: &Digest) -> bool {
+        self.damaged().contains(digest)
+    }
+
+    fn damaged(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        self.0.damaged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers a small value under a key.
@@ -153,8 +186,9 @@ impl Artifacts {
         }
         out.flush().await.map_err(|e| away(Box::new(e)))?;
         if Digest::from_hash(&hasher.finalize()) != *digest {
+            self.damaged().insert(digest.clone());
             return Err(ArtifactError::Definitive {
-                reason: format!("slug {digest} is damaged in the object store"),
+                reason: format!("slug {digest} is damaged in the object store; push the same commit again"),
             });
         }
         let path = path.to_path_buf();
@@ -236,7 +270,15 @@ mod tests {
         assert_eq!(artifacts.prune(&[]).await.unwrap(), 1);
 
         store.put(&slug_path(&packed.digest), Bytes::from_static(b"garbage").into()).await.unwrap();
-        assert!(matches!(unpack(artifact).await, Err(ArtifactError::Definitive { .. })));
+        assert!(artifacts.has(&packed.digest).await);
+        assert!(matches!(unpack(artifact.clone()).await, Err(ArtifactError::Definitive { .. })));
+        // Nobody builds on it any more, and the next build of the same source mends it, whatever its size.
+        assert!(!artifacts.has(&packed.digest).await);
+        let same_size = Bytes::from(vec![0; usize::try_from(fs::metadata(&file).unwrap().len()).unwrap()]);
+        store.put(&slug_path(&packed.digest), same_size.into()).await.unwrap();
+        artifacts.put(&packed.digest, &file).await.unwrap();
+        drop(unpack(artifact).await.unwrap());
+        assert_eq!(artifacts.prune(&[]).await.unwrap(), 1);
         let missing = Artifact::Slug { digest: Digest::of(b"nothing") };
         assert!(matches!(unpack(missing).await, Err(ArtifactError::Definitive { .. })));
         assert_eq!(fs::read_dir(folder.path().join("unpacked")).unwrap().count(), 0);

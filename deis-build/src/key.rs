@@ -39,7 +39,7 @@ pub(crate) fn build_key(
 }
 
 /// What the operator's buildpacks are: their files' names, sizes and times. Reading gigabytes of them for each push
-/// would cost more than the build that it saves.
+/// would cost more than the build that it saves. `export` is no part of a buildpack: builds write it.
 fn fingerprint(folder: &Path) -> String {
     let mut parts = Vec::new();
     collect(folder, 0, &mut parts);
@@ -52,6 +52,9 @@ fn collect(folder: &Path, depth: usize, parts: &mut Vec<String>) {
     for entry in entries.flatten() {
         let Ok(meta) = entry.metadata() else { continue };
         let path = entry.path();
+        if depth == 1 && entry.file_name() == "export" {
+            continue;
+        }
         if meta.is_dir() && depth < 3 {
             collect(&path, depth + 1, parts);
         } else {

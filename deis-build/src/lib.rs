@@ -1,9 +1,22 @@
 //! Git pushes received, source built into slugs: the build half of the deis engine.
 //!
-//! * [`git`]: the server side of git, without HTTP or SSH.
+//! * [`git`]: the server side of git, without HTTP or SSH. It starts at [`git::Repository`].
 //! * [`Pipeline`]: from a commit to a [`deis_core::BuildSpec`], by buildpacks, as a task.
 //! * [`Artifacts`]: slugs in an object store, and the function that unpacks them for a scheduler.
 //! * [`driver`]: what a program calls first in `main` to be a build when it is asked to.
+//!
+//! # Features
+//!
+//! | Feature | Default | What it adds |
+//! | --- | --- | --- |
+//! | `local` | yes | the program `deis-builder`: builder and process shim, for embedders whose executable cannot be run again |
+//!
+//! # When not to use it
+//!
+//! * To talk to git servers: the client here fetches one tree for one build. [`gix`](https://docs.rs/gix) is a client.
+//! * To build images: Dockerfiles are refused, and slugs are for hosts that have the toolchains of the build.
+//! * To build for people who do not trust each other on one host: a build runs with the rights of the program that
+//!   starts it. Its processes end with it and its files have one folder, but it is no sandbox.
 
 #[allow(clippy::disallowed_methods, reason = "slugs are unpacked on threads that may block")]
 mod artifacts;

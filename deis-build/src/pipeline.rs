@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -23,7 +26,7 @@ use crate::{
         embedded,
     },
     error::BuildError,
-    git::{Oid, Repository},
+    git::{Budget, Oid, Repository, without_password},
     key::{STACK, build_key},
 };
 
@@ -105,9 +108,8 @@ impl Pipeline {
         artifacts: Artifacts,
     ) -> std::io::Result<Self> {
         let work = options.folder.join("work");
-        if work.exists() {
-            fs::remove_dir_all(&work)?;
-        }
+        fs::create_dir_all(&work)?;
+        remove_aside(&options.folder, &work)?;
         fs::create_dir_all(&work)?;
         fs::create_dir_all(options.folder.join("cache"))?;
         let embedded = embedded::install(&options.folder)?;
@@ -155,6 +157,7 @@ impl Pipeline {
         let scheme = url.split_once("://").map(|(s, _)| s).unwrap_or_default();
         if !self.0.options.schemes.iter().any(|s| s == scheme) {
             let allowed = self.0.options.schemes.join(", ");
+            let url = without_password(url);
             let text = format!("BUILDPACK_URL {url:?} is not allowed here: use a git URL over {allowed}");
             return Err(BuildError::Refused(text));
         }
@@ -178,15 +181,20 @@ impl Pipeline {
             (request.repository.clone(), request.commit.clone(), Job::root(work));
         let (fresh, most) = (request.config.contains_key("DEIS_DISABLE_CACHE"), self.0.options.most_cache);
         let kept = cache.clone();
-        let exported = blocking(move || {
+        // Ends the export when this future ends, by the limit or because nobody waits for it any more.
+        let guard = Cancel(Arc::default());
+        let cancel = Arc::clone(&guard.0);
+        let export = blocking(move || {
             fs::create_dir(&root)?;
             if fresh || size_of(&kept) > most {
                 fs::remove_dir_all(&kept).or_else(|e| if kept.exists() { Err(e) } else { Ok(()) })?;
             }
             fs::create_dir_all(&kept)?;
-            Ok(repository.export(&commit, &root)?)
-        })
-        .await?;
+            Ok(repository.export(&commit, &root, &Budget::default(), &cancel)?)
+        });
+        let limit = self.0.options.limit;
+        let exported =
+            tokio::time::timeout(limit, export).await.map_err(|_| BuildError::TooLong(limit.as_secs()))??;
         for path in exported.submodules {
             let _ = output.send(format!(" !     Submodule {path} is not fetched")).await;
         }
@@ -220,11 +228,12 @@ impl Pipeline {
         let id: String = id.chars().filter(char::is_ascii_alphanumeric).collect();
         let own = [
             ("STACK", STACK),
-            ("SOURCE_VERSION", request.commit.as_str()),
+            ("SOURCE_VERSION", request.commit.build()),
             ("REQUEST_ID", &id),
             ("LANG", "C.UTF-8"),
         ];
         env.extend(own.map(|(k, v)| (k.to_owned(), v.to_owned())));
+        env.insert("TMPDIR".to_owned(), Job::scratch(work).to_string_lossy().into_owned());
         let mut buildpacks = options.buildpacks.as_deref().map(folders).transpose()?.unwrap_or_default();
         buildpacks.extend(self.0.embedded.clone());
         let job = Job {
@@ -278,6 +287,36 @@ impl Pipeline {
     }
 }
 
+/// Sets a flag when it goes.
+struct Cancel(Arc<AtomicBool>);
+
+impl Drop for Cancel {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Empties the folder of builds at once, and removes what was in it beside everything else: a killed build may have
+/// left more than a start can wait for.
+fn remove_aside(folder: &Path, work: &Path) -> std::io::Result<()> {
+    let aside = tempfile::Builder::new().prefix(ASIDE).tempdir_in(folder)?.keep();
+    fs::rename(work, aside.join("work"))?;
+    let old: Vec<PathBuf> = fs::read_dir(folder)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(ASIDE)))
+        .collect();
+    std::thread::spawn(move || {
+        for path in old {
+            if let Err(error) = fs::remove_dir_all(&path) {
+                tracing::warn!(path = %path.display(), %error, "what is left of old builds cannot be removed");
+            }
+        }
+    });
+    Ok(())
+}
+
+const ASIDE: &str = ".old-work-";
+
 /// What is wrong with a source is said before anything is run.
 fn check_source(request: &BuildRequest) -> Result<(), BuildError> {
     let file = |name: &str| request.repository.root_file(&request.commit, name, 1 << 20);
@@ -300,6 +339,7 @@ fn spec(built: Remembered, sha: String, key: Option<Digest>) -> BuildSpec {
         kind: BuildKind::Buildpack,
         artifact: Artifact::Slug { digest: built.digest },
         sha: Some(sha),
+        branch: None,
         image: String::new(),
         processes: built.processes,
         has_procfile: built.has_procfile,

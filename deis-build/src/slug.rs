@@ -10,6 +10,8 @@ use std::{
 use deis_core::Digest;
 use sha2::{Digest as _, Sha256};
 
+use crate::buildpack::control;
+
 /// What packing made.
 #[derive(Clone, Debug)]
 pub(crate) struct Packed {
@@ -83,7 +85,7 @@ fn append(
 }
 
 fn read_ignore(root: &Path) -> Vec<String> {
-    let text = fs::read_to_string(root.join(".slugignore")).unwrap_or_default();
+    let text = control::read(root, ".slugignore").ok().flatten().unwrap_or_default();
     let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with(['#', '!']));
     lines.map(|l| l.trim_matches('/').to_owned()).collect()
 }

@@ -10,17 +10,17 @@ use std::{
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::atomic::AtomicBool,
 };
 
 use deis_core::{Digest, ProcessType, parse_procfile};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    control, leftovers, pack,
     release::{self, Released},
     script::{self, Env, say},
 };
-use crate::{git::fetch_remote, slug};
+use crate::slug;
 
 /// Name that the program is called by (`argv[0]`) to be a build.
 pub const NAME: &str = "deis-builder";
@@ -46,6 +46,11 @@ impl Job {
     /// Where the source is, and the built app after it.
     pub(crate) fn root(work: &Path) -> PathBuf {
         work.join("app")
+    }
+
+    /// Where the build's temporary files are: they go with it.
+    pub(crate) fn scratch(work: &Path) -> PathBuf {
+        work.join("tmp")
     }
 
     /// Where the packed slug is put.
@@ -82,7 +87,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let outcome = build(&job).unwrap_or_else(|error| Outcome::Refused { reason: error.to_string() });
+    let outcome = outcome_of(|| build(&job));
     let built = matches!(outcome, Outcome::Built { .. });
     let text = serde_json::to_vec(&outcome).unwrap_or_default();
     if let Err(error) = fs::write(Job::result(&job.work), text) {
@@ -92,7 +97,25 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(!built))
 }
 
+/// A build that cannot go on, or that panics in some library, is refused with a reason: the person who pushed cannot
+/// use an exit code.
+fn outcome_of(build: impl FnOnce() -> std::io::Result<Outcome>) -> Outcome {
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(build));
+    match caught {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(error)) => Outcome::Refused { reason: error.to_string() },
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason is known");
+            let text: String = text.lines().next().unwrap_or_default().chars().take(200).collect();
+            Outcome::Refused { reason: format!("the build ended by an error of the platform: {text}") }
+        }
+    }
+}
+
 fn build(job: &Job) -> std::io::Result<Outcome> {
+    leftovers::adopt()?;
+    fs::create_dir(Job::scratch(&job.work))?;
     let root = Job::root(&job.work);
     let env_dir = write_env(job)?;
     let home = write_home(job)?;
@@ -101,7 +124,7 @@ fn build(job: &Job) -> std::io::Result<Outcome> {
         [("HOME", &home), ("APP_DIR", &root)].map(|(k, v)| (k.to_owned(), v.to_string_lossy().into_owned())),
     );
 
-    let (pack, name) = match choose(job, &root, &env)? {
+    let (pack, name) = match pack::choose(job, &root, &env)? {
         Ok(found) => found,
         Err(outcome) => return Ok(outcome),
     };
@@ -139,40 +162,6 @@ fn build(job: &Job) -> std::io::Result<Outcome> {
     Ok(Outcome::Built { digest: packed.digest, processes, has_procfile })
 }
 
-/// The buildpack asked for, or the first that detects the app.
-fn choose(job: &Job, root: &Path, env: &Env) -> std::io::Result<Result<(PathBuf, String), Outcome>> {
-    if let Some((url, reference)) = &job.fetch {
-        say("-----> Fetching custom buildpack");
-        let pack = job.work.join("buildpack");
-        fs::create_dir(&pack)?;
-        if let Err(error) = fetch_remote(url, reference.as_deref(), &pack, &AtomicBool::new(false)) {
-            return Ok(Err(Outcome::Refused { reason: error.to_string() }));
-        }
-        if !is_executable(&pack.join("bin/compile")) {
-            let reason = format!("{url} is no buildpack: it has no executable bin/compile");
-            return Ok(Err(Outcome::Refused { reason }));
-        }
-        // Its detect is asked for a name only: who names a buildpack wants it.
-        let named = script::capture(&pack.join("bin/detect"), &[root], root, env).ok();
-        let name =
-            named.map(|(_, out, _)| out).filter(|n| !n.is_empty()).unwrap_or_else(|| "Custom".to_owned());
-        return Ok(Ok((pack, first_line(&name))));
-    }
-    let mut tried = Vec::new();
-    for pack in &job.buildpacks {
-        let own = pack.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match script::capture(&pack.join("bin/detect"), &[root], root, env) {
-            Ok((status, out, _)) if status.success() => {
-                let name = if out.is_empty() { own } else { first_line(&out) };
-                return Ok(Ok((pack.clone(), name)));
-            }
-            Ok((_, out, err)) => tried.push((own, first_line(if err.is_empty() { &out } else { &err }))),
-            Err(error) => tried.push((own, format!("its bin/detect cannot be run: {error}"))),
-        }
-    }
-    Ok(Err(Outcome::NoMatch { tried }))
-}
-
 type Processes = BTreeMap<ProcessType, String>;
 
 fn run_release(pack: &Path, root: &Path, env: &Env) -> std::io::Result<Result<Released, Outcome>> {
@@ -180,20 +169,19 @@ fn run_release(pack: &Path, root: &Path, env: &Env) -> std::io::Result<Result<Re
     if !is_executable(&program) {
         return Ok(Ok(Released::default()));
     }
-    let (status, out, err) = script::capture(&program, &[root], root, env)?;
-    if !status.success() {
-        say(&format!(" !     {}", first_line(&err)));
-        return Ok(Err(Outcome::Failed { step: "release".to_owned(), exit: status.code() }));
+    let ended = script::capture(&program, &[root], root, env, None)?;
+    if !ended.status.is_some_and(|s| s.success()) {
+        say(&format!(" !     {}", first_line(&ended.err)));
+        let exit = ended.status.and_then(|s| s.code());
+        return Ok(Err(Outcome::Failed { step: "release".to_owned(), exit }));
     }
-    fs::write(root.join(".release"), &out)?;
-    let released = match release::read(&out) {
+    control::write(root, ".release", &ended.out)?;
+    let released = match release::read(&ended.out) {
         Ok(released) => released,
         Err(reason) => return Ok(Err(Outcome::Refused { reason })),
     };
     if let Some(text) = released.profile() {
-        let folder = root.join(".profile.d");
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join("config_vars.sh"), text)?;
+        control::write(root, ".profile.d/config_vars.sh", &text)?;
     }
     Ok(Ok(released))
 }
@@ -206,14 +194,14 @@ fn discover(
 ) -> std::io::Result<Result<(Processes, bool), String>> {
     say("-----> Discovering process types");
     let list = |types: &Processes| types.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let file = root.join("Procfile");
-    let has_procfile = file.is_file();
+    let procfile = control::read(root, "Procfile")?;
+    let has_procfile = procfile.is_some();
     let mut processes = defaults;
     if !processes.is_empty() {
         say(&format!("       Default process types for {name} -> {}", list(&processes)));
     }
-    if has_procfile {
-        match parse_procfile(&fs::read_to_string(&file)?) {
+    if let Some(text) = procfile {
+        match parse_procfile(&text) {
             Ok(own) => {
                 say(&format!("       Procfile declares types -> {}", list(&own)));
                 processes.extend(own);
@@ -263,7 +251,7 @@ fn write_home(job: &Job) -> std::io::Result<PathBuf> {
 
 /// What a buildpack leaves in `export` for those after it: plain `export KEY="value"` lines.
 fn read_export(pack: &Path, env: &mut Env) {
-    let Ok(text) = fs::read_to_string(pack.join("export")) else { return };
+    let Ok(Some(text)) = control::read(pack, "export") else { return };
     for line in text.lines() {
         let Some((key, value)) = line.trim().strip_prefix("export ").and_then(|l| l.split_once('=')) else {
             continue;
@@ -278,15 +266,28 @@ fn read_export(pack: &Path, env: &mut Env) {
     }
 }
 
-fn is_executable(file: &Path) -> bool {
+pub(super) fn is_executable(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
-fn first_line(text: &str) -> String {
+pub(super) fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().trim().to_owned()
 }
 
 fn size(bytes: u64) -> String {
     let tenths = |unit: u64| format!("{}.{}", bytes / unit, bytes % unit * 10 / unit);
     if bytes >= 1 << 20 { format!("{}M", tenths(1 << 20)) } else { format!("{}K", tenths(1 << 10)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_refusal_with_a_reason() {
+        let Outcome::Refused { reason } = outcome_of(|| panic!("no provider")) else {
+            panic!("it is refused")
+        };
+        assert!(reason.contains("no provider"), "{reason}");
+    }
 }

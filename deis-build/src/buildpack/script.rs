@@ -2,56 +2,109 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead as _, BufReader, Read, Write as _},
+    io::{self, BufRead as _, BufReader, Read, Write as _},
     path::Path,
-    process::{Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     thread,
+    time::Duration,
 };
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, pidfd_open},
+};
+
+use super::leftovers;
 
 /// The environment of all scripts of one build.
 pub(super) type Env = BTreeMap<String, String>;
 
-/// Runs a script and passes its output on, indented below the headings. Standard input is empty.
-pub(super) fn stream(
-    program: &Path,
-    args: &[&Path],
-    directory: &Path,
-    env: &Env,
-) -> std::io::Result<ExitStatus> {
-    let mut child =
-        command(program, args, directory, env).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let copy = thread::spawn(move || err.map(pass_on));
-    if let Some(out) = out {
-        pass_on(out);
-    }
-    let status = child.wait()?;
-    let _ = copy.join();
-    Ok(status)
+/// Longest line that is passed on in one piece: with its indent, less than what a task's output cuts lines at.
+const MOST_LINE: u64 = 32 << 10;
+/// Most that a script may print where its output is read as a whole.
+const MOST_CAPTURED: u64 = 1 << 20;
+
+/// How a script ended that was listened to.
+pub(super) struct Ended {
+    /// `None` if it was ended at its limit.
+    pub(super) status: Option<ExitStatus>,
+    /// Standard output.
+    pub(super) out: String,
+    /// Standard error.
+    pub(super) err: String,
 }
 
-/// Runs a script and returns what it printed: standard output, and standard error as one text.
+/// Runs a script and passes its output on, indented below the headings. Standard input is empty. What it leaves
+/// running is ended with it: its pipes would stay open, and the app would change while it is packed.
+pub(super) fn stream(program: &Path, args: &[&Path], directory: &Path, env: &Env) -> io::Result<ExitStatus> {
+    let mut child = spawn(program, args, directory, env)?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    thread::scope(|scope| {
+        scope.spawn(|| out.map(pass_on));
+        scope.spawn(|| err.map(pass_on));
+        let status = child.wait();
+        leftovers::end();
+        status
+    })
+}
+
+/// Runs a script and returns what it printed, at most so long.
 pub(super) fn capture(
     program: &Path,
     args: &[&Path],
     directory: &Path,
     env: &Env,
-) -> std::io::Result<(ExitStatus, String, String)> {
-    let output = command(program, args, directory, env).output()?;
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
-    Ok((output.status, text(output.stdout), text(output.stderr)))
+    limit: Option<Duration>,
+) -> io::Result<Ended> {
+    let mut child = spawn(program, args, directory, env)?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    thread::scope(|scope| {
+        let out = scope.spawn(|| out.map(collect).unwrap_or_default());
+        let err = scope.spawn(|| err.map(collect).unwrap_or_default());
+        let ended = limit.map_or(Ok(true), |limit| ends_within(&child, limit));
+        if !matches!(ended, Ok(true)) {
+            child.kill()?;
+        }
+        let status = child.wait();
+        leftovers::end();
+        let (out, err) = (out.join().unwrap_or_default(), err.join().unwrap_or_default());
+        Ok(Ended { status: ended?.then_some(status?), out, err })
+    })
 }
 
-fn command(program: &Path, args: &[&Path], directory: &Path, env: &Env) -> Command {
+fn spawn(program: &Path, args: &[&Path], directory: &Path, env: &Env) -> io::Result<Child> {
     let mut command = Command::new(program);
-    command.args(args).current_dir(directory).env_clear().envs(env).stdin(Stdio::null());
-    command
+    command.args(args).current_dir(directory).env_clear().envs(env);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+}
+
+/// Waits for the end of a child without reaping it.
+fn ends_within(child: &Child, limit: Duration) -> io::Result<bool> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| io::Error::other("a process without a number"))?;
+    let process = pidfd_open(pid, PidfdFlags::empty())?;
+    let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
+    let mut wanted = [PollFd::new(&process, PollFlags::IN)];
+    loop {
+        match poll(&mut wanted, Some(&limit)) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return Ok(other? > 0),
+        }
+    }
+}
+
+fn collect(mut from: impl Read) -> String {
+    let mut bytes = Vec::new();
+    let _ = from.by_ref().take(MOST_CAPTURED).read_to_end(&mut bytes);
+    // What is too much is read all the same, or the script would wait for ever.
+    let _ = io::copy(&mut from, &mut io::sink());
+    String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
 fn pass_on(from: impl Read) {
     let mut reader = BufReader::new(from);
     let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+    while reader.by_ref().take(MOST_LINE).read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
         let text = String::from_utf8_lossy(&line);
         // Carriage returns redraw a line on a terminal; the last state is what a log wants.
         let text = text.trim_end().rsplit('\r').next().unwrap_or_default();
@@ -63,7 +116,7 @@ fn pass_on(from: impl Read) {
 
 /// Prints a line of the build.
 pub(super) fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     // Nobody reads any more: the build goes on all the same.
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }

@@ -58,7 +58,7 @@ async fn scripts_get_their_folders_and_only_the_declared_environment() {
     // The cache is kept from build to build.
     let again = shop.build(&[("app.txt", "y")]).await.map_err(|(e, _)| e).unwrap();
     assert_eq!(again.read("count"), "kept\nkept\n");
-    shop.is_clean();
+    shop.is_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,13 +92,15 @@ async fn the_same_source_is_built_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slugs_are_the_same_for_the_same_files_and_leave_out_what_is_ignored() {
+    // The times of the files differ from round to round, which a slug must not show.
     let make =
         "ln -s app.txt \"$1/link\"; mkdir -p \"$1/deep/er\" \"$1/node_modules\"; echo x > \"$1/deep/er/run\"
                 chmod +x \"$1/deep/er/run\"; echo junk > \"$1/junk.tmp\"; mkfifo \"$1/pipe\"";
     let mut specs = Vec::new();
-    for _ in 0..2 {
+    for day in [1, 2] {
         let shop = Workshop::new().await;
-        shop.pack("mine", &[YES, ("compile", make)]);
+        let make = format!("{make}; find \"$1\" -exec touch -h -d '2020-01-0{day}' {{}} +");
+        shop.pack("mine", &[YES, ("compile", &make)]);
         let files = [
             ("app.txt", "x"),
             ("Procfile", "web: x\n"),
@@ -112,7 +114,38 @@ async fn slugs_are_the_same_for_the_same_files_and_leave_out_what_is_ignored() {
         }
         assert_eq!(built.read("deep/er/run"), "x\n");
         specs.push(built.spec);
-        std::thread::sleep(std::time::Duration::from_millis(1100));
     }
     assert_eq!(specs[0].artifact, specs[1].artifact);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_buildpack_exports_stays_within_its_build() {
+    let shop = Workshop::new().await;
+    let compile = "[ ! -e \"$(dirname \"$0\")/../export\" ] || exit 9
+        echo 'export LEAK=\"of this build\"' > \"$(dirname \"$0\")/../export\"";
+    shop.pack("mine", &[YES, ("compile", compile)]);
+    let hooks = [("Procfile", "web: x\n"), ("bin/post-compile", "#!/bin/sh\necho \"$LEAK\" > leak\n")];
+    let first = shop.build(&hooks).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
+    assert_eq!(first.read("leak"), "of this build\n");
+    assert!(!shop.path("packs/mine/export").exists());
+    // One that an older version left there counts for nothing: not for a build, nor for its key.
+    fs::write(shop.path("packs/mine/export"), "export LEAK=old\n").unwrap();
+    let again = shop.build(&hooks).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
+    assert!(again.said.contains("was built before"), "{}", again.said);
+    let other = [hooks[0], hooks[1], ("a", "b")];
+    shop.build(&other).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn temporary_files_go_with_the_build() {
+    let shop = Workshop::new().await;
+    shop.pack(
+        "mine",
+        &[YES, ("compile", "mktemp > \"$1/where\"; echo \"$SOURCE_VERSION\" > \"$1/version\"")],
+    );
+    let built = shop.build(&[("Procfile", "web: x\n")]).await.map_err(|(e, _)| e).unwrap();
+    let place = built.read("where");
+    assert!(place.starts_with(shop.path("build/work").to_str().unwrap()), "{place}");
+    assert_eq!(built.read("version").trim(), &built.spec.sha.as_ref().unwrap()[..8]);
+    shop.is_clean().await;
 }

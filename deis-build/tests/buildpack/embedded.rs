@@ -34,6 +34,12 @@ async fn python_installs_beside_the_source() {
     let built = shop.build(&files).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
     assert!(built.said.contains("Installing dependencies from requirements.txt"), "{}", built.said);
     assert_eq!(run(&built, "python3 -c 'import greeting; print(greeting.TEXT)'"), "hello\n");
+    // Compiled once, and the same whenever it is.
+    assert_eq!(run(&built, "ls .deis/python/__pycache__ | grep -c greeting"), "1\n");
+    let mut other = Workshop::new().await;
+    other.config.insert("ANOTHER".to_owned(), "build".to_owned());
+    let again = other.build(&files).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
+    assert_eq!(again.spec.artifact, built.spec.artifact);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Builds that end badly say why and leave nothing.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use deis_build::BuildError;
 
@@ -27,7 +27,7 @@ async fn each_step_can_fail_and_is_named() {
             matches!(&error, BuildError::Failed { step: s, exit: e } if s == step && *e == exit),
             "{error:?}: {said}"
         );
-        shop.is_clean();
+        shop.is_clean().await;
     }
     shop.pack("mine", &[YES, ("compile", "true"), ("release", "echo '{'")]);
     let (error, _) = failure(&shop, &FILES).await;
@@ -48,7 +48,7 @@ async fn a_build_ends_at_its_limit_with_everything_it_started() {
     assert!(matches!(error, BuildError::TooLong(2)), "{error:?}");
     assert!(error.hint().is_some());
     assert_eq!(processes_with(&format!("sleep {mark}")), Vec::<String>::new());
-    shop.is_clean();
+    shop.is_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,6 +58,81 @@ async fn a_background_process_does_not_hold_a_build_up() {
     shop.pack("mine", &[YES, ("compile", &format!("sleep {mark} > /dev/null 2>&1 &"))]);
     shop.build(&FILES).await.map_err(|(e, _)| e).unwrap();
     assert_eq!(processes_with(&format!("sleep {mark}")), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_step_leaves_running_ends_with_it_though_it_holds_the_output() {
+    let shop = Workshop::new().await;
+    let mark = format!("7{}.25", std::process::id());
+    let linger = format!("setsid sleep {mark} & sleep {mark} & echo started");
+    // The next step looks: nothing runs any more when it starts.
+    let look = format!("#!/bin/sh\n! grep -qs 's[l]eep.{mark}' /proc/[0-9]*/cmdline\n");
+    for scripts in [
+        &[YES, ("compile", linger.as_str())][..],
+        &[YES, ("compile", "true"), ("release", &format!("{linger} >&2"))],
+        &[("detect", &format!("{linger}; echo Mine")), ("compile", "true")],
+    ] {
+        shop.pack("mine", scripts);
+        let files =
+            [FILES[0], ("bin/post-compile", look.as_str()), ("script", &scripts[1].1.len().to_string())];
+        shop.build(&files).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
+        let _ = fs::remove_dir_all(shop.path("packs/mine"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endless_line_is_passed_on_in_pieces() {
+    let shop = Workshop::new().await;
+    shop.pack("mine", &[YES, ("compile", "head -c 300000 /dev/zero | tr '\\0' x")]);
+    let built = shop.build(&FILES).await.map_err(|(e, _)| e).unwrap();
+    assert_eq!(built.said.matches('x').count(), 300_000);
+    let longest = built.said.lines().map(str::len).max().unwrap();
+    assert!(longest < 65_536, "{longest}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_files_are_never_read_or_written_through_a_link() {
+    let shop = Workshop::new().await;
+    fs::write(shop.path("host-file"), "secret: of the host\n").unwrap();
+    let outside = shop.path("");
+    for (compile, words) in [
+        (format!("ln -sf {}host-file \"$1/Procfile\"", outside.display()), "Procfile must be a file"),
+        (format!("ln -s {}host-file \"$1/.release\"", outside.display()), ".release must be a file"),
+        (format!("ln -s {} \"$1/.profile.d\"", outside.display()), ".profile.d must be a folder"),
+    ] {
+        let release = ("release", "printf 'config_vars:\\n  LEVEL: 3\\n'");
+        shop.pack("mine", &[YES, ("compile", &compile), release]);
+        let (error, said) = failure(&shop, &FILES).await;
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(!format!("{error}{said}").contains("secret"), "{said}");
+    }
+    assert_eq!(fs::read_to_string(shop.path("host-file")).unwrap(), "secret: of the host\n");
+    assert!(!shop.path("config_vars.sh").exists());
+    shop.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_build_left_is_put_aside_at_a_start() {
+    let shop = Workshop::with(|options| {
+        fs::create_dir_all(options.folder.join("work/build-old/app/deep")).unwrap();
+    })
+    .await;
+    shop.is_clean().await;
+    until_gone(&shop.path("build"), ".old-work-").await;
+}
+
+async fn until_gone(folder: &std::path::Path, prefix: &str) {
+    let left = || {
+        let names = fs::read_dir(folder).unwrap().flatten().map(|e| e.file_name());
+        names.filter(|n| n.to_string_lossy().starts_with(prefix)).count()
+    };
+    for _ in 0..500 {
+        if left() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{prefix} is left in {}", folder.display());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,12 +146,13 @@ async fn sources_that_cannot_run_are_refused() {
     for (files, words) in [
         (&[("app.py", "x")][..], "no process type"),
         (&[("Procfile", "web: x\n???\n")], "line 2"),
+        (&[("Procfile", "run: x\n")], "reserved"),
         (&[("Dockerfile", "FROM x"), ("Procfile", "web: x\n")], "builds no Dockerfiles yet"),
     ] {
         let (error, _) = failure(&shop, files).await;
         assert!(error.to_string().contains(words), "{error}");
     }
-    shop.is_clean();
+    shop.is_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -70,5 +70,5 @@ async fn what_cannot_be_fetched_is_said() {
         let (error, _) = shop.build(&[("Procfile", "web: x\n")]).await.err().expect("it fails");
         assert!(error.to_string().contains(words), "{url}: {error}");
     }
-    shop.is_clean();
+    shop.is_clean().await;
 }

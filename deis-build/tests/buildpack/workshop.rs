@@ -132,14 +132,14 @@ impl Workshop {
     }
 
     /// Nothing is left of builds, and nothing of them runs.
-    pub(crate) fn is_clean(&self) {
+    pub(crate) async fn is_clean(&self) {
         let mut left: Vec<_> = fs::read_dir(self.path("build/work")).unwrap().flatten().collect();
         // What was built is removed beside the answer.
         for _ in 0..100 {
             if left.is_empty() {
                 break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             left = fs::read_dir(self.path("build/work")).unwrap().flatten().collect();
         }
         assert!(left.is_empty(), "{left:?}");
