@@ -34,8 +34,8 @@ pub struct GitHttp {
 pub fn router(state: GitHttp) -> Router {
     Router::new()
         .route("/{repository}/info/refs", get(advertise))
-        .route("/{repository}/git-receive-pack", post(receive))
-        .route("/{repository}/git-upload-pack", post(upload))
+        .route("/{repository}/git-receive-pack", post(|s, p, h, r| serve(Service::ReceivePack, s, p, h, r)))
+        .route("/{repository}/git-upload-pack", post(|s, p, h, r| serve(Service::UploadPack, s, p, h, r)))
         .with_state(state)
 }
 
@@ -60,7 +60,8 @@ async fn advertise(
     Ok(answer(&format!("application/x-{}-advertisement", service.name()), Body::from(bytes)))
 }
 
-async fn receive(
+async fn serve(
+    service: Service,
     State(state): State<GitHttp>,
     Path(repository): Path<String>,
     headers: HeaderMap,
@@ -70,28 +71,15 @@ async fn receive(
     let (output, body) = streamed();
     let input = read_body(request);
     tokio::spawn(async move {
-        if let Err(error) = state.pushes.receive(&app, input, output).await {
-            tracing::error!(app = %app.name(), %error, "a push failed");
+        let ended = match service {
+            Service::ReceivePack => state.pushes.receive(&app, input, output).await,
+            Service::UploadPack => state.pushes.upload(&app, input, output, true).await,
+        };
+        if let Err(error) = ended {
+            tracing::error!(app = %app.name(), service = service.name(), %error, "a git request failed");
         }
     });
-    Ok(answer("application/x-git-receive-pack-result", body))
-}
-
-async fn upload(
-    State(state): State<GitHttp>,
-    Path(repository): Path<String>,
-    headers: HeaderMap,
-    request: Request,
-) -> Answer {
-    let app = authorize(&state, &headers, &repository).await?;
-    let (output, body) = streamed();
-    let input = read_body(request);
-    tokio::spawn(async move {
-        if let Err(error) = state.pushes.upload(&app, input, output, true).await {
-            tracing::error!(app = %app.name(), %error, "a fetch failed");
-        }
-    });
-    Ok(answer("application/x-git-upload-pack-result", body))
+    Ok(answer(&format!("application/x-{}-result", service.name()), body))
 }
 
 /// The app, for a user whose token is the password and who may use it.

@@ -1,8 +1,10 @@
 //! Git over HTTP and over SSH: transports only; what a push does is in `push`.
 
+mod exec;
 #[allow(clippy::disallowed_methods, reason = "keys are read before the listeners are up")]
 mod host_keys;
 pub mod http;
+mod seats;
 pub mod ssh;
 mod stdin;
 

@@ -6,20 +6,25 @@ use bytes::Bytes;
 use deis_build::git::{Service, refusal};
 use deis_core::{Digest, Platform, User};
 use russh::{
-    Channel, ChannelId, MethodKind, MethodSet,
+    Channel, ChannelId, Disconnect, MethodKind, MethodSet,
     server::{
-        Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Server as _, Session,
-        VerifiedPublicKey,
+        Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey, run_stream,
     },
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
-    sync::mpsc,
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{app_for, host_keys, no_such_app, stdin::stdin};
+use super::{
+    app_for,
+    exec::Exec,
+    host_keys, no_such_app,
+    seats::{Seat, Seats},
+    stdin::stdin,
+};
 use crate::push::{Ended, Pushes};
 
 /// The SSH side of git. Clones share one.
@@ -28,6 +33,7 @@ pub struct GitSsh {
     platform: Platform,
     pushes: Pushes,
     config: Arc<Config>,
+    seats: Seats,
 }
 
 impl GitSsh {
@@ -41,43 +47,90 @@ impl GitSsh {
             auth_rejection_time_initial: Some(Duration::ZERO),
             inactivity_timeout: None,
             keepalive_interval: Some(Duration::from_secs(15)),
-            nodelay: true,
             max_auth_attempts: 6,
             ..Config::default()
         };
-        Ok(Self { platform, pushes, config: Arc::new(config) })
+        Ok(Self { platform, pushes, config: Arc::new(config), seats: Seats::new(SEATS) })
     }
 
     /// Serves connections until it is told to stop. Pushes that are past their pack go on.
     pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
-        let mut server = Listener(self.clone());
-        let running = server.run_on_socket(Arc::clone(&self.config), &listener);
-        tokio::select! {
-            ended = running => if let Err(error) = ended {
-                tracing::error!(%error, "the SSH listener ended");
-            },
-            () = stop.cancelled() => {}
+        let (strangers, sessions) = (Arc::new(Semaphore::new(STRANGERS)), Arc::new(Semaphore::new(SESSIONS)));
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stop.cancelled() => return,
+            };
+            let socket = match accepted {
+                Ok((socket, _)) => socket,
+                Err(error) => {
+                    tracing::warn!(%error, "an SSH connection could not be accepted");
+                    // Without files, or memory, for one more: those that are there end first.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            // Whoever comes when all places are taken is turned away at once; those who are in are not affected.
+            let places =
+                (Arc::clone(&strangers).try_acquire_owned(), Arc::clone(&sessions).try_acquire_owned());
+            if let (Ok(stranger), Ok(session)) = places {
+                let own = self.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = own.session(socket, stranger).await {
+                        tracing::debug!(%error, "an SSH session ended early");
+                    }
+                    drop(session);
+                });
+            }
         }
     }
+
+    /// One connection. It has to log in within the grace time.
+    async fn session(&self, socket: TcpStream, stranger: OwnedSemaphorePermit) -> Result<(), russh::Error> {
+        let known = CancellationToken::new();
+        let grace = tokio::time::sleep(GRACE);
+        tokio::pin!(grace);
+        let connection = Connection {
+            server: self.clone(),
+            user: None,
+            seat: None,
+            known: known.clone(),
+            channels: HashMap::new(),
+        };
+        let _ = socket.set_nodelay(true);
+        let mut running = tokio::select! {
+            running = run_stream(Arc::clone(&self.config), socket, connection) => running?,
+            () = &mut grace => return Ok(()),
+        };
+        tokio::select! {
+            ended = &mut running => return ended,
+            () = known.cancelled() => {}
+            () = &mut grace => {
+                let text = "log in faster".to_owned();
+                return running.handle().disconnect(Disconnect::ByApplication, text, String::new()).await;
+            }
+        }
+        drop(stranger);
+        running.await
+    }
 }
 
-struct Listener(GitSsh);
-
-impl russh::server::Server for Listener {
-    type Handler = Connection;
-
-    fn new_client(&mut self, _: Option<std::net::SocketAddr>) -> Connection {
-        Connection { server: self.0.clone(), user: None, channels: HashMap::new() }
-    }
-
-    fn handle_session_error(&mut self, error: russh::Error) {
-        tracing::debug!(%error, "an SSH session ended early");
-    }
-}
+/// How long a client may take to log in.
+const GRACE: Duration = Duration::from_secs(10);
+/// Connections that have not logged in.
+const STRANGERS: usize = 64;
+/// Connections in all.
+const SESSIONS: usize = 256;
+/// Connections of one user.
+const SEATS: usize = 10;
 
 struct Connection {
     server: GitSsh,
     user: Option<User>,
+    /// Counts for as long as the connection is there.
+    seat: Option<Seat>,
+    /// Cancelled once the client has logged in.
+    known: CancellationToken,
     channels: HashMap<ChannelId, Channel<Msg>>,
 }
 
@@ -85,7 +138,7 @@ impl Connection {
     async fn user_of(&self, key: &russh::keys::PublicKey) -> Option<User> {
         let blob = key.to_bytes().ok()?;
         let found = self.server.platform.user_by_key(&Digest::of(&blob)).await.ok()?;
-        found.map(|(user, _)| user)
+        found.map(|(user, _)| user).filter(|user| user.active)
     }
 }
 
@@ -102,7 +155,13 @@ impl Handler for Connection {
 
     async fn auth_publickey(&mut self, _: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
         self.user = self.user_of(key.public_key).await;
-        Ok(if self.user.is_some() { Auth::Accept } else { Auth::reject() })
+        self.seat = self.user.as_ref().and_then(|user| self.server.seats.take(&user.name));
+        if self.seat.is_none() {
+            self.user = None;
+            return Ok(Auth::reject());
+        }
+        self.known.cancel();
+        Ok(Auth::Accept)
     }
 
     async fn channel_open_session(
@@ -158,25 +217,6 @@ impl Handler for Connection {
         session.channel_success(id)?;
         tokio::spawn(run(self.server.clone(), user, request, channel));
         Ok(())
-    }
-}
-
-/// What a client may ask for.
-#[derive(Debug, PartialEq, Eq)]
-enum Exec {
-    Ping,
-    Git(Service, String),
-}
-
-impl Exec {
-    fn parse(command: &str) -> Option<Self> {
-        if command.trim() == "ping" {
-            return Some(Self::Ping);
-        }
-        let (service, rest) = command.trim().split_once(' ')?;
-        let repository = rest.trim().trim_matches('\'').trim_matches('"');
-        let valid = !repository.is_empty() && !repository.contains("..");
-        valid.then_some(Self::Git(Service::from_name(service)?, repository.to_owned()))
     }
 }
 
@@ -256,22 +296,6 @@ async fn serve(
         Err(error) => {
             tracing::error!(app = %app.name(), %error, "a git request failed");
             1
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_commands_and_a_ping_are_known() {
-        let git = |s, r: &str| Some(Exec::Git(s, r.to_owned()));
-        assert_eq!(Exec::parse("git-receive-pack '/blog.git'"), git(Service::ReceivePack, "/blog.git"));
-        assert_eq!(Exec::parse("git-upload-pack 'blog.git'"), git(Service::UploadPack, "blog.git"));
-        assert_eq!(Exec::parse("ping"), Some(Exec::Ping));
-        for bad in ["ls", "git-receive-pack", "git-receive-pack ''", "git-receive-pack '../x'", "sh -c id"] {
-            assert_eq!(Exec::parse(bad), None, "{bad}");
         }
     }
 }

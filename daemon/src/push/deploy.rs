@@ -10,7 +10,7 @@ use deis_core::{AppHandle, BuildSpec, Change, Error, RefUpdate, ReleaseVersion, 
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
-use super::{Lines, ONGOING, Pushes};
+use super::{Lines, Pushes};
 
 impl Pushes {
     pub(super) async fn deploy(
@@ -18,56 +18,38 @@ impl Pushes {
         app: &AppHandle,
         repository: &Repository,
         received: &mut Received,
-        update: &RefUpdate,
-        commit: &Oid,
+        (update, commit): (RefUpdate, Oid),
+        id: uuid::Uuid,
         lines: &Lines,
-    ) {
-        let push = Self::new_push(app, received, commit.to_string());
-        let id = push.id;
-        match app.push_begin(push).await {
-            Ok(()) => {}
-            Err(Error::Busy { reason }) => {
-                lines.say(&format!("{ONGOING}\n{reason}")).await;
-                return received.refuse_all(ONGOING);
-            }
-            Err(error) => {
-                lines.say(&format!(" !     {error}")).await;
-                return received.refuse_all("the platform is not available");
-            }
-        }
+    ) -> String {
         let others = received.accepted().iter().filter(|u| u.name != update.name).count();
         if others > 0 {
             lines.say(&format!("Deploying {} only; other refs are stored, not built", update.name)).await;
         }
-        let ended = self.build_and_release(app, repository, commit, id, lines).await;
-        let text = match &ended {
-            Ok(version) => {
-                self.move_refs(repository, received).await;
-                if let Err(error) = repository.adopt_head(&update.name) {
-                    tracing::warn!(app = %app.name(), %error, "HEAD could not be set");
-                }
-                format!("{} pushed {}", app.actor().name(), describe(commit, version))
-            }
+        let version = match self.build_and_release(app, repository, &update, &commit, id, lines).await {
+            Ok(version) => version,
             Err(reason) => {
-                received.refuse_all(reason);
-                format!("the push of {} by {} failed: {reason}", commit.short(), app.actor().name())
+                received.refuse_all(&reason);
+                return format!("the push of {} by {} failed: {reason}", commit.short(), app.actor().name());
             }
         };
-        if let Err(error) = app.push_close(id, &text).await {
-            tracing::error!(app = %app.name(), %error, "a push could not be closed; the next start closes it");
+        let mut text = format!("{} pushed {}", app.actor().name(), describe(&commit, &version));
+        if let Some(reason) = self.move_refs(app, repository, received).await {
+            lines.say(&format!(" !     {version} is live, but not every ref has moved: {reason}")).await;
+            text = format!("{text}, but not every ref has moved: {reason}; push again");
+        } else if let Err(error) = repository.adopt_head(&update.name) {
+            tracing::warn!(app = %app.name(), %error, "HEAD could not be set");
         }
-        if ended.is_ok() {
-            lines.say("").await;
-            lines
-                .say(&format!("Use 'deis open' to view this application, or go to {}", self.app_url(app)))
-                .await;
-        }
+        lines.say("").await;
+        lines.say(&format!("Use 'deis open' to view this application, or go to {}", self.app_url(app))).await;
+        text
     }
 
     async fn build_and_release(
         &self,
         app: &AppHandle,
         repository: &Repository,
+        update: &RefUpdate,
         commit: &Oid,
         push: uuid::Uuid,
         lines: &Lines,
@@ -83,7 +65,7 @@ impl Pushes {
             config,
         };
         let spec = match self.build(&request, lines).await {
-            Ok(spec) => spec,
+            Ok(spec) => BuildSpec { branch: Some(update.name.clone()), ..spec },
             Err(error) => return Err(build_failed(&error, lines).await),
         };
         lines.say("Build complete.").await;

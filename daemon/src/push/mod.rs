@@ -1,6 +1,7 @@
 //! A push on its way from a received pack to a live release and a moved ref, by whichever transport it came.
 
 mod deploy;
+mod lines;
 mod recover;
 #[allow(clippy::disallowed_methods, reason = "git is synchronous and runs on threads that may block")]
 mod repos;
@@ -14,12 +15,13 @@ use std::{
 use bytes::Bytes;
 use deis_build::{
     Pipeline,
-    git::{KEEP_ALIVE, Limits, Received, Repository, Service, progress, refusal},
+    git::{Limits, Received, Repository, Service, refusal},
 };
-use deis_core::{AppHandle, Platform, Push};
-use tokio::sync::mpsc;
+use deis_core::{AppHandle, BuildSpec, Error, Platform, Push};
+use tokio::{runtime::Handle, sync::mpsc};
 use uuid::Uuid;
 
+use lines::{Lines, keep_alive};
 pub use repos::Repos;
 
 /// Takes pushes and serves fetches. Clones share one.
@@ -48,8 +50,10 @@ pub enum Ended {
     Refused,
 }
 
-/// How long a silent line stays silent.
-const SILENCE: Duration = Duration::from_secs(5);
+/// How long the last word waits for a client that does not read.
+const REPORT: Duration = Duration::from_secs(60);
+/// Most names of refs in one line of an app's log.
+const MOST_NAMES: usize = 10;
 const ONGOING: &str = "Another git push is ongoing";
 
 impl Pushes {
@@ -92,8 +96,9 @@ impl Pushes {
         stateless: bool,
     ) -> Result<Ended, deis_core::Error> {
         let repository = self.repository(app).await?;
+        let runtime = Handle::current();
         let served = blocking(move || {
-            let mut writer = std::io::BufWriter::with_capacity(64 * 1024, ChannelWriter(output));
+            let mut writer = std::io::BufWriter::with_capacity(64 * 1024, ChannelWriter { output, runtime });
             Ok(repository.upload(input, &mut writer, stateless))
         })
         .await?;
@@ -145,25 +150,86 @@ impl Pushes {
         let lines = Lines::new(output.clone(), received.has_progress());
         let beat = tokio::spawn(keep_alive(output.clone(), received.has_progress()));
         self.protect_live(&app, &repository, &mut received).await;
-        match received.deploys().map(|(update, id)| (update.clone(), id)) {
-            Some((update, id)) => self.deploy(&app, &repository, &mut received, &update, &id, &lines).await,
-            None => self.store_only(&repository, &mut received, &lines).await,
+        if !received.accepted().is_empty() {
+            self.in_turn(&app, &repository, &mut received, &lines).await;
         }
         beat.abort();
         let _ = beat.await;
         let refused =
             received.unpack_error.is_some() || received.commands.iter().any(|c| c.refused.is_some());
-        let _ = output.send(received.report().into()).await;
+        // Nothing is held any more, but a client that never reads must not be waited for without end.
+        let _ = tokio::time::timeout(REPORT, output.send(received.report().into())).await;
         if refused { Ended::Refused } else { Ended::Well }
     }
 
-    /// Tags and deletions: stored, never built.
-    async fn store_only(&self, repository: &Repository, received: &mut Received, lines: &Lines) {
-        let accepted = received.accepted();
-        if accepted.is_empty() {
-            return;
+    /// Does what is accepted while the push's record keeps others away, and closes that with what came of it.
+    async fn in_turn(
+        &self,
+        app: &AppHandle,
+        repository: &Repository,
+        received: &mut Received,
+        lines: &Lines,
+    ) {
+        let push = Self::new_push(app, received);
+        let id = push.id;
+        match app.push_begin(push).await {
+            Ok(()) => {}
+            Err(Error::Busy { reason }) => {
+                lines.say(&format!("{ONGOING}\n{reason}")).await;
+                return received.refuse_all(ONGOING);
+            }
+            Err(error) => {
+                lines.say(&format!(" !     {error}")).await;
+                return received.refuse_all("the platform is not available");
+            }
         }
-        self.move_refs(repository, received).await;
+        let text = if self.still_allowed(app, repository, received).await {
+            match received.deploys().map(|(update, commit)| (update.clone(), commit)) {
+                Some(built) => self.deploy(app, repository, received, built, id, lines).await,
+                None => self.store_only(app, repository, received, lines).await,
+            }
+        } else {
+            format!("a push by {} was refused: another one was faster", app.actor().name())
+        };
+        if let Err(error) = app.push_close(id, &text).await {
+            tracing::error!(app = %app.name(), %error, "a push could not be closed; the next start closes it");
+        }
+    }
+
+    /// Checks again what was checked while others could still move refs. The record says what moves, all or none, so
+    /// one change that is no longer possible refuses the whole push.
+    async fn still_allowed(&self, app: &AppHandle, repository: &Repository, received: &mut Received) -> bool {
+        let before = received.accepted().len();
+        let (own, limits, mut checked) = (repository.clone(), self.0.limits, received.clone());
+        let again = blocking(move || own.check_again(&mut checked, &limits).map(|()| checked)).await;
+        match again {
+            Ok(checked) => *received = checked,
+            Err(error) => {
+                tracing::error!(app = %app.name(), %error, "a push could not be checked");
+                received.refuse_all("the platform is not available");
+            }
+        }
+        self.protect_live(app, repository, received).await;
+        if received.accepted().len() == before {
+            return true;
+        }
+        received.refuse_all("another push was faster: fetch and push again");
+        false
+    }
+
+    /// Tags and deletions: stored, never built.
+    async fn store_only(
+        &self,
+        app: &AppHandle,
+        repository: &Repository,
+        received: &mut Received,
+        lines: &Lines,
+    ) -> String {
+        let accepted = received.accepted();
+        let failed = self.move_refs(app, repository, received).await;
+        if let Some(reason) = failed {
+            return format!("a push by {} was not stored: {reason}", app.actor().name());
+        }
         let tags = accepted.iter().any(|u| u.new.is_some());
         lines
             .say(if tags {
@@ -172,13 +238,28 @@ impl Pushes {
                 "Deleted. Nothing was deployed."
             })
             .await;
+        let names: Vec<&str> = accepted.iter().take(MOST_NAMES).map(|u| u.name.as_str()).collect();
+        format!("{} {} {}", app.actor().name(), if tags { "stored" } else { "deleted" }, names.join(", "))
     }
 
-    async fn move_refs(&self, repository: &Repository, received: &mut Received) {
+    /// Moves what is accepted; returns why something did not move.
+    async fn move_refs(
+        &self,
+        app: &AppHandle,
+        repository: &Repository,
+        received: &mut Received,
+    ) -> Option<String> {
         let (updates, atomic, own) = (received.accepted(), received.is_atomic(), repository.clone());
         match blocking(move || own.update_refs(&updates, atomic)).await {
-            Ok(refused) => refused.iter().for_each(|r| received.refuse(&r.name, &r.reason)),
-            Err(_) => received.refuse_all("failed to update ref"),
+            Ok(refused) => {
+                refused.iter().for_each(|r| received.refuse(&r.name, &r.reason));
+                refused.first().map(|r| format!("{}: {}", r.name, r.reason))
+            }
+            Err(error) => {
+                tracing::error!(app = %app.name(), %error, "refs could not be moved");
+                received.refuse_all("failed to update ref");
+                Some("failed to update ref".to_owned())
+            }
         }
     }
 
@@ -193,19 +274,26 @@ impl Pushes {
         if deletions.is_empty() {
             return;
         }
-        let live = self.live_sha(app).await;
+        let Some(live) = self.live_build(app).await else { return };
         for name in deletions {
-            let tip = repository.resolve(&name).ok().flatten();
-            if live.is_some() && tip.map(|t| t.to_string()) == live {
+            let is_live = match &live.branch {
+                Some(branch) => *branch == name,
+                // Builds of older versions do not say where they came from.
+                None => {
+                    let tip = repository.resolve(&name).ok().flatten();
+                    tip.is_some_and(|tip| live.sha.as_deref() == Some(tip.as_str()))
+                }
+            };
+            if is_live {
                 received.refuse(&name, "it is the branch of the live release");
             }
         }
     }
 
-    async fn live_sha(&self, app: &AppHandle) -> Option<String> {
+    async fn live_build(&self, app: &AppHandle) -> Option<BuildSpec> {
         let live = app.info().await.ok()?.live?;
         let build = app.release(live).await.ok()?.release.build?;
-        app.build(build).await.ok()?.spec.sha
+        Some(app.build(build).await.ok()?.spec)
     }
 
     /// Removes repositories of apps that are not alive.
@@ -219,10 +307,14 @@ impl Pushes {
         blocking(move || repos.open(&app)).await
     }
 
-    fn new_push(app: &AppHandle, received: &Received, sha: String) -> Push {
+    fn new_push(app: &AppHandle, received: &Received) -> Push {
+        let updates = received.accepted();
+        let built = received.deploys().map(|(_, commit)| commit.to_string());
+        let first = updates.first().and_then(|u| u.new.clone().or_else(|| u.old.clone()));
+        let sha = built.or(first).unwrap_or_default();
         Push {
             id: Uuid::new_v4(),
-            updates: received.accepted(),
+            updates,
             sha,
             by: app.actor().name().clone(),
             since: crate::clock::now(),
@@ -233,8 +325,7 @@ impl Pushes {
 
 /// What the second of two pushes is told.
 fn busy(open: &Push) -> String {
-    let sha: String = open.sha.chars().take(7).collect();
-    format!("{ONGOING}\n{sha} by {}, since {}", open.by, open.since.to_rfc3339())
+    format!("{ONGOING}\n{}", open.holder())
 }
 
 /// Runs git work on a thread that may block.
@@ -246,44 +337,17 @@ async fn blocking<T: Send + 'static>(
     joined.map_err(|e| deis_core::Error::Internal(Box::new(e)))
 }
 
-/// Lines for the person who pushes.
-struct Lines {
+/// A writer for blocking code into a channel. A client that stops reading is one that went away.
+struct ChannelWriter {
     output: Output,
-    wanted: bool,
+    runtime: Handle,
 }
-
-impl Lines {
-    fn new(output: Output, wanted: bool) -> Self {
-        Self { output, wanted }
-    }
-
-    async fn say(&self, text: &str) {
-        if self.wanted {
-            let _ = self.output.send(progress(&format!("{text}\n")).into()).await;
-        }
-    }
-}
-
-/// Keeps git, and whatever stands between, from taking a long build for a dead line.
-async fn keep_alive(output: Output, wanted: bool) {
-    if !wanted {
-        return;
-    }
-    loop {
-        tokio::time::sleep(SILENCE).await;
-        if output.send(Bytes::from_static(KEEP_ALIVE)).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// A writer for blocking code into a channel.
-struct ChannelWriter(Output);
 
 impl std::io::Write for ChannelWriter {
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        let send = self.output.send_timeout(Bytes::copy_from_slice(data), REPORT);
         let gone = |_| std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-        self.0.blocking_send(Bytes::copy_from_slice(data)).map(|()| data.len()).map_err(gone)
+        self.runtime.block_on(send).map(|()| data.len()).map_err(gone)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

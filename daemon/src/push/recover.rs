@@ -41,15 +41,22 @@ impl Pushes {
                 let branch =
                     updates.iter().rev().find(|u| u.name.starts_with("refs/heads/")).map(|u| u.name.clone());
                 let refused = blocking(move || {
-                    let refused = repository.update_refs(&updates, false)?;
+                    // What a record names moves as it is made, all or none.
+                    let refused = repository.update_refs(&updates, true)?;
                     branch.map_or(Ok(()), |branch| repository.adopt_head(&branch))?;
                     Ok(refused)
                 })
                 .await?;
-                for refused in refused {
+                for refused in &refused {
                     tracing::warn!(app = %app.name(), name = refused.name, reason = refused.reason, "a ref did not move");
                 }
-                format!("the push by {} was finished after a restart", push.by)
+                match refused.first() {
+                    None => format!("the push by {} was finished after a restart", push.by),
+                    Some(r) => {
+                        let (by, name, reason) = (&push.by, &r.name, &r.reason);
+                        format!("the push by {by} is live, but {name} did not move: {reason}; push again")
+                    }
+                }
             }
             Settled::Superseded { by } => {
                 let version = change.release.map(|v| v.to_string()).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _},
     path::Path,
     process::{Child, ChildStderr, Command, Stdio},
 };
@@ -161,6 +161,139 @@ fn a_push_that_gives_way_to_a_rollback_fails_and_moves_no_ref() {
     assert!(rest.contains("v3 was superseded by v4, which runs another build"), "{rest}");
     assert_eq!(work.git(&["ls-remote", "deis", "main"]), before);
     assert_eq!(rig.get("loser.localhost").0, 200);
+}
+
+#[test]
+fn refs_that_cannot_be_written_never_deploy() {
+    let rig = Rig::new();
+    let work = rig.app("strict", STATIC);
+    work.git(&["push", "deis", "main"]);
+    for (refspec, reason) in [
+        ("main:refs/heads/main/x", "cannot create 'refs/heads/main/x'"),
+        ("main:refs/heads/$(id)", "funny refname"),
+        ("main:refs/notes/x", "only branches and tags are taken here"),
+    ] {
+        let (ok, said) = work.try_git(&["push", "deis", refspec]);
+        assert!(!ok && said.contains(reason), "{said}");
+    }
+    assert_eq!(rig.releases("strict").len(), 2);
+}
+
+#[test]
+fn locks_of_a_killed_daemon_block_nothing() {
+    let mut rig = Rig::new();
+    let work = rig.app("locked", STATIC);
+    work.git(&["push", "deis", "main"]);
+    rig.kill();
+    let repos: Vec<_> = fs::read_dir(rig.path("data/repos")).unwrap().flatten().collect();
+    fs::write(repos[0].path().join("refs/heads/main.lock"), "").unwrap();
+    rig.restart();
+    work.commit(&[("more.html", "x")]);
+    work.git(&["push", "deis", "main"]);
+    assert!(work.git(&["push", "deis", "main"]).contains("up-to-date"));
+}
+
+#[test]
+fn a_ref_that_could_not_be_moved_is_said_and_the_push_can_be_repeated() {
+    let rig = Rig::new();
+    let work = rig.app("stuck", STATIC);
+    work.git(&["push", "deis", "main"]);
+    let repos: Vec<_> = fs::read_dir(rig.path("data/repos")).unwrap().flatten().collect();
+    let lock = repos[0].path().join("refs/heads/main.lock");
+    fs::write(&lock, "").unwrap();
+    work.commit(&[("more.html", "x")]);
+    let (ok, said) = work.try_git(&["push", "deis", "main"]);
+    assert!(!ok && said.contains("v3 is live, but not every ref has moved"), "{said}");
+    assert!(said.contains("it is locked or cannot be written"), "{said}");
+    fs::remove_file(lock).unwrap();
+    work.git(&["push", "deis", "main"]);
+    assert!(work.git(&["push", "deis", "main"]).contains("up-to-date"));
+}
+
+#[test]
+fn the_branch_of_the_live_build_is_known_by_its_name() {
+    let rig = Rig::new();
+    let work = rig.app("named", STATIC);
+    work.git(&["push", "deis", "main"]);
+    // The same commit by another name, which is live now.
+    work.git(&["push", "deis", "main:other"]);
+    work.commit(&[("more.html", "x")]);
+    work.git(&["push", "deis", "main"]);
+    rig.deis(&["rollback", "v3", "-a", "named"]);
+    let (ok, said) = work.try_git(&["push", "deis", ":other"]);
+    assert!(!ok && said.contains("branch of the live release"), "{said}");
+    rig.deis(&["rollback", "v2", "-a", "named"]);
+    // Its tip has moved on, and its name is still the one that runs.
+    let (ok, said) = work.try_git(&["push", "deis", ":main"]);
+    assert!(!ok && said.contains("branch of the live release"), "{said}");
+    // The live commit itself, but not the live branch.
+    work.git(&["push", "deis", ":other"]);
+}
+
+#[test]
+fn a_shallow_clone_can_be_made_deepened_and_pushed_from() {
+    let rig = Rig::new();
+    let work = rig.app("history", STATIC);
+    for name in ["two.html", "three.html"] {
+        work.commit(&[(name, "x")]);
+    }
+    work.git(&["push", "deis", "main"]);
+    let remote = work.git(&["remote", "get-url", "deis"]).trim().to_owned();
+    work.git(&["clone", "--quiet", "--depth", "1", &remote, "clone"]);
+    let count = || work.git(&["-C", "clone", "rev-list", "--count", "HEAD"]).trim().to_owned();
+    assert_eq!(count(), "1");
+    fs::write(work.folder.join("clone/four.html"), "x").unwrap();
+    work.git(&["-C", "clone", "add", "."]);
+    work.git(&["-C", "clone", "commit", "--quiet", "--message", "four"]);
+    work.git(&["-C", "clone", "push", &remote, "HEAD:main"]);
+    work.git(&["-C", "clone", "fetch", "--quiet", "--depth", "2"]);
+    assert_eq!(count(), "3");
+    work.git(&["-C", "clone", "fetch", "--quiet", "--unshallow"]);
+    assert_eq!(count(), "4");
+    work.git(&["-C", "clone", "fsck", "--full"]);
+    // Nothing of the server's own history was cut off by the push.
+    work.git(&["clone", "--quiet", &remote, "whole"]);
+    assert_eq!(work.git(&["-C", "whole", "rev-list", "--count", "HEAD"]).trim(), "4");
+}
+
+#[test]
+fn a_buildpack_can_be_fetched_over_http_from_the_platform_itself() {
+    let rig = Rig::with(&["--buildpack-schemes", "http,https"]);
+    let compile = "#!/bin/sh\necho made-by-our-pack > $1/index.html\n";
+    let release = "#!/bin/sh\necho 'default_process_types: {web: exec deis-static .}'\n";
+    let pack = rig.app("pack", &[("index.html", "x"), ("bin/compile", compile), ("bin/release", release)]);
+    pack.git(&["push", "deis", "main"]);
+    let profile = fs::read_to_string(rig.path("client.json")).unwrap();
+    let profile: serde_json::Value = serde_json::from_str(&profile).unwrap();
+    let token = profile["token"].as_str().unwrap();
+    let work = rig.app("user", &[("readme", "x")]);
+    let url = |pack: &str| format!("BUILDPACK_URL=http://ann:{token}@localhost:{}/{pack}.git#main", rig.http);
+    rig.deis(&["config:set", &url("nowhere"), "-a", "user"]);
+    let (ok, said) = work.try_git(&["push", "deis", "main"]);
+    assert!(!ok && said.contains("cannot fetch") && !said.contains(token), "{said}");
+    rig.deis(&["config:set", &url("pack"), "-a", "user"]);
+    work.git(&["push", "deis", "main"]);
+    assert!(rig.get("user.localhost").1.contains("made-by-our-pack"));
+}
+
+#[test]
+fn who_does_not_log_in_over_ssh_is_cut_off_and_others_are_turned_away_meanwhile() {
+    let rig = Rig::new();
+    let connect = || std::net::TcpStream::connect(("127.0.0.1", rig.ssh)).unwrap();
+    let mut silent: Vec<_> = (0..64).map(|_| connect()).collect();
+    let mut greeting = [0; 4];
+    for socket in &mut silent {
+        socket.read_exact(&mut greeting).unwrap();
+        assert_eq!(&greeting, b"SSH-");
+    }
+    let mut said = Vec::new();
+    let _ = connect().read_to_end(&mut said);
+    assert_eq!(said, b"", "there is no place for one more");
+    for socket in &mut silent {
+        // Ends at the server's own time; a reset is an end too.
+        let _ = socket.read_to_end(&mut said);
+    }
+    connect().read_exact(&mut greeting).unwrap();
 }
 
 /// A build step that waits for a file to appear.
