@@ -47,6 +47,13 @@ impl Rig {
         format!("http://localhost:{}", self.http)
     }
 
+    /// The user's API token, which is the password for git.
+    pub(crate) fn token(&self) -> String {
+        let profile = fs::read_to_string(self.path("client.json")).unwrap();
+        let profile: serde_json::Value = serde_json::from_str(&profile).unwrap();
+        profile["token"].as_str().unwrap().to_owned()
+    }
+
     /// Kills the daemon without warning and starts it again.
     pub(crate) fn kill_and_restart(&mut self) {
         self.kill();

@@ -120,3 +120,26 @@ pub(super) fn say(text: &str) {
     // Nobody reads any more: the build goes on all the same.
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Ends all children of its process: no other test of this binary starts any.
+    #[test]
+    fn a_script_that_is_listened_to_ends_at_its_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let env = Env::from([("PATH".to_owned(), std::env::var("PATH").unwrap())]);
+        let run = |text: &'static str, limit| {
+            let args = [Path::new("-c"), Path::new(text)];
+            capture(Path::new("/bin/sh"), &args, folder.path(), &env, Some(limit)).unwrap()
+        };
+        let hung = run("echo begun; sleep 600 & sleep 600", Duration::from_millis(300));
+        assert!(hung.status.is_none());
+        let well = run("echo out; echo err >&2; exit 3", Duration::from_secs(600));
+        assert_eq!(
+            (well.status.and_then(|s| s.code()), well.out.as_str(), well.err.as_str()),
+            (Some(3), "out", "err")
+        );
+    }
+}

@@ -173,13 +173,11 @@ impl<R: Read> Read for Limited<R> {
             }
             Ok(count) => count,
         };
-        match self.left.checked_sub(count as u64) {
-            Some(left) => self.left = left,
-            None => {
-                self.ended = Some(Ended::TooLarge);
-                return Err(io::Error::other("the pack is too large"));
-            }
-        }
+        let Some(left) = self.left.checked_sub(count as u64) else {
+            self.ended = Some(Ended::TooLarge);
+            return Err(io::Error::other("the pack is too large"));
+        };
+        self.left = left;
         Ok(count)
     }
 }

@@ -1,6 +1,14 @@
 //! Buildpacks that the app names by URL.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    thread,
+};
+
+use deis_build::git::{Repository, Service};
 
 use crate::workshop::{Workshop, git, write};
 
@@ -71,4 +79,54 @@ async fn what_cannot_be_fetched_is_said() {
         assert!(error.to_string().contains(words), "{url}: {error}");
     }
     shop.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_buildpack_can_be_fetched_over_http() {
+    let mut shop = Workshop::with(|o| o.schemes.push("http".to_owned())).await;
+    repository(&shop.path("theirs"));
+    let server = Repository::open_or_create(shop.path("theirs.git")).unwrap();
+    git(&shop.path("theirs"), &["push", "--quiet", server.path().to_str().unwrap(), "trunk"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || listener.incoming().flatten().for_each(|socket| answer(&server, socket)));
+    shop.config.insert("BUILDPACK_URL".to_owned(), format!("http://127.0.0.1:{port}/theirs.git#trunk"));
+    let built = shop.build(&[("Procfile", "web: x\n")]).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
+    assert_eq!(built.read("version").trim(), "two");
+}
+
+/// One request of smart HTTP.
+fn answer(repository: &Repository, mut socket: TcpStream) {
+    let mut reader = BufReader::new(socket.try_clone().unwrap());
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
+    let head = head.to_ascii_lowercase();
+    let mut out = Vec::new();
+    if head.starts_with("get ") {
+        repository.advertise(Service::UploadPack, true, &mut out).unwrap();
+    } else {
+        let mut body = Vec::new();
+        if let Some((_, rest)) = head.split_once("content-length: ") {
+            body = vec![0; rest.lines().next().unwrap().trim().parse().unwrap()];
+            reader.read_exact(&mut body).unwrap();
+        } else {
+            loop {
+                let mut size = String::new();
+                reader.read_line(&mut size).unwrap();
+                let mut chunk = vec![0; usize::from_str_radix(size.trim(), 16).unwrap() + 2];
+                reader.read_exact(&mut chunk).unwrap();
+                if chunk.len() == 2 {
+                    break;
+                }
+                body.extend(&chunk[..chunk.len() - 2]);
+            }
+        }
+        repository.upload(&body[..], &mut out, true).unwrap();
+    }
+    let kind = if head.starts_with("get ") { "advertisement" } else { "result" };
+    let length = out.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-{kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    socket.write_all(&[head.into_bytes(), out].concat()).unwrap();
 }
