@@ -16,15 +16,12 @@ impl Exec {
         if command == "ping" {
             return Some(Self::Ping);
         }
-        let (service, rest) = match command.strip_prefix("git ") {
-            Some(rest) => {
-                let (verb, rest) = rest.trim_start().split_once(' ')?;
-                (format!("git-{verb}"), rest)
-            }
-            None => {
-                let (service, rest) = command.split_once(' ')?;
-                (service.to_owned(), rest)
-            }
+        let (service, rest) = if let Some(rest) = command.strip_prefix("git ") {
+            let (verb, rest) = rest.trim_start().split_once(' ')?;
+            (format!("git-{verb}"), rest)
+        } else {
+            let (service, rest) = command.split_once(' ')?;
+            (service.to_owned(), rest)
         };
         let repository = unquoted(rest.trim());
         let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);

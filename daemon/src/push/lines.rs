@@ -69,7 +69,10 @@ fn millis(time: Duration) -> u64 {
 
 /// Keeps git, and whatever stands between, from taking a long build for a dead line.
 pub(super) async fn keep_alive(output: Output, wanted: bool) {
-    while wanted {
+    if !wanted {
+        return;
+    }
+    loop {
         tokio::time::sleep(SILENCE).await;
         // Where there is no room, nothing is silent.
         if let Err(TrySendError::Closed(_)) = output.try_send(Bytes::from_static(KEEP_ALIVE)) {

@@ -252,7 +252,9 @@ impl Pushes {
         let (updates, atomic, own) = (received.accepted(), received.is_atomic(), repository.clone());
         match blocking(move || own.update_refs(&updates, atomic)).await {
             Ok(refused) => {
-                refused.iter().for_each(|r| received.refuse(&r.name, &r.reason));
+                for r in &refused {
+                    received.refuse(&r.name, &r.reason);
+                }
                 refused.first().map(|r| format!("{}: {}", r.name, r.reason))
             }
             Err(error) => {
@@ -276,13 +278,12 @@ impl Pushes {
         }
         let Some(live) = self.live_build(app).await else { return };
         for name in deletions {
-            let is_live = match &live.branch {
-                Some(branch) => *branch == name,
+            let is_live = if let Some(branch) = &live.branch {
+                *branch == name
+            } else {
                 // Builds of older versions do not say where they came from.
-                None => {
-                    let tip = repository.resolve(&name).ok().flatten();
-                    tip.is_some_and(|tip| live.sha.as_deref() == Some(tip.as_str()))
-                }
+                let tip = repository.resolve(&name).ok().flatten();
+                tip.is_some_and(|tip| live.sha.as_deref() == Some(tip.as_str()))
             };
             if is_live {
                 received.refuse(&name, "it is the branch of the live release");

@@ -246,7 +246,7 @@ fn a_shallow_clone_can_be_made_deepened_and_pushed_from() {
     work.git(&["-C", "clone", "add", "."]);
     work.git(&["-C", "clone", "commit", "--quiet", "--message", "four"]);
     work.git(&["-C", "clone", "push", &remote, "HEAD:main"]);
-    work.git(&["-C", "clone", "fetch", "--quiet", "--depth", "2"]);
+    work.git(&["-C", "clone", "fetch", "--quiet", "--depth", "3"]);
     assert_eq!(count(), "3");
     work.git(&["-C", "clone", "fetch", "--quiet", "--unshallow"]);
     assert_eq!(count(), "4");

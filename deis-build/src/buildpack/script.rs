@@ -128,6 +128,7 @@ mod tests {
     // Ends all children of its process: no other test of this binary starts any.
     #[test]
     fn a_script_that_is_listened_to_ends_at_its_limit() {
+        leftovers::adopt().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let env = Env::from([("PATH".to_owned(), std::env::var("PATH").unwrap())]);
         let run = |text: &'static str, limit| {

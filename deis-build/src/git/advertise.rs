@@ -81,7 +81,8 @@ fn capabilities(repo: &gix::Repository, service: Service) -> String {
              object-format=sha1 agent={AGENT}"
         ),
         Service::UploadPack => {
-            let head = repo.head_name().ok().flatten();
+            // A name that leads nowhere is not said, as with git: clients take a promise from it, and gix panics.
+            let head = repo.head_name().ok().flatten().filter(|_| repo.head_id().is_ok());
             let head = head.map(|name| format!(" symref=HEAD:{}", name.as_bstr())).unwrap_or_default();
             format!(
                 "multi_ack_detailed no-done side-band-64k thin-pack ofs-delta no-progress shallow \

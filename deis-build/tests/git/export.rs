@@ -6,11 +6,15 @@ use deis_build::git::{Budget, GitError, Oid};
 
 use super::support::{NULL, Sides};
 
-/// Exports a commit of the client's repository, after it was pushed.
+/// Pushes a commit of the client's repository and writes it to a folder; the number of files.
 fn export(sides: &Sides, commit: &str, out: &std::path::Path) -> Result<usize, GitError> {
+    taken(sides, commit);
+    sides.export(commit, out).map(|done| done.files)
+}
+
+fn taken(sides: &Sides, commit: &str) {
     let received = sides.push(&[(NULL, commit, "refs/heads/main")], &sides.pack(commit, None));
     assert_eq!((received.unpack_error.as_deref(), received.accepted().len()), (None, 1));
-    sides.export(commit, out).map(|done| done.files)
 }
 
 #[test]
