@@ -74,6 +74,7 @@ pub struct Daemon {
     pub bootstrap: Option<String>,
     /// What tokens are derived from.
     pub secret: Arc<TokenSecret>,
+    listens: Vec<(&'static str, SocketAddr)>,
     data: DataDir,
     workers: Workers,
     stop: CancellationToken,
@@ -93,10 +94,20 @@ const CATCH_UP: Duration = Duration::from_secs(10);
 impl Daemon {
     /// Starts everything.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
-        let data = DataDir::open(&settings.data)?;
-        let listeners = bind(settings).await?;
+        let listeners = match bind(settings).await {
+            Ok(listeners) => listeners,
+            Err(taken) => {
+                // Most likely by the daemon of this very folder, which is the better answer.
+                DataDir::check_free(&settings.data)?;
+                return Err(taken);
+            }
+        };
         let http = local(&listeners.http)?;
         let ssh = listeners.ssh.as_ref().map(local).transpose()?;
+        let metrics = listeners.metrics.as_ref().map(local).transpose()?;
+        let listens = [("HTTP", Some(http)), ("SSH", ssh), ("metrics", metrics)];
+        let listens = listens.into_iter().filter_map(|(what, address)| Some((what, address?))).collect();
+        let data = DataDir::open(&settings.data)?;
 
         let engine = Engine::open(settings, &data).await?;
         let secret =
@@ -162,11 +173,18 @@ impl Daemon {
             info,
             bootstrap: text,
             secret,
+            listens,
             data,
             workers,
             stop,
             tasks,
         })
+    }
+
+    /// Every address that it listens on, and for what.
+    pub fn listens(&self) -> String {
+        let each = self.listens.iter().map(|(what, address)| format!("{what} on {address}"));
+        each.collect::<Vec<_>>().join(", ")
     }
 
     /// The data folder.
