@@ -10,7 +10,7 @@ use crate::{
     down::down,
     quickstart,
     settings::{KNOWN, Settings},
-    signals::stop_signal,
+    signals::StopSignals,
     telemetry,
 };
 
@@ -79,6 +79,7 @@ fn print_config(args: &Args) {
 }
 
 async fn serve(settings: &Settings) -> Result<ExitCode, StartError> {
+    let mut signals = StopSignals::listen();
     let daemon = Daemon::start(settings).await?;
     tracing::info!(
         data = %daemon.data().path().display(),
@@ -94,11 +95,11 @@ async fn serve(settings: &Settings) -> Result<ExitCode, StartError> {
         );
         eprintln!("which is good for one hour: deis register URL --bootstrap-token {token}\n");
     }
-    stop_signal().await;
+    signals.next().await;
     tracing::info!("stopping; apps keep running (`deisd down` stops them)");
     tokio::select! {
         () = daemon.stop() => Ok(ExitCode::SUCCESS),
-        () = stop_signal() => {
+        () = signals.next() => {
             tracing::warn!("stopped at once; requests in flight were cut off");
             Ok(ExitCode::FAILURE)
         }

@@ -17,7 +17,7 @@ use super::{
     shell::Shell,
     steps::controller,
 };
-use crate::{signals::stop_signal, telemetry};
+use crate::{signals::StopSignals, telemetry};
 
 /// Runs all checks; exits with 1 and the reason at the first that fails. Timings are printed and never judged.
 pub(crate) async fn check() -> ExitCode {
@@ -29,9 +29,10 @@ pub(crate) async fn check() -> ExitCode {
         }
     };
     let path = folder.path().to_path_buf();
+    let mut signals = StopSignals::listen();
     let checked = tokio::select! {
         checked = run(&path) => checked,
-        () = stop_signal() => Err("interrupted".into()),
+        () = signals.next() => Err("interrupted".into()),
     };
     let cleaned = clean(&path).await;
     drop(folder);

@@ -11,7 +11,7 @@ mod steps;
 use std::process::ExitCode;
 
 use crate::{
-    compose::Daemon, down::stop_apps, serve::NO_ISOLATION, settings::Settings, signals::stop_signal,
+    compose::Daemon, down::stop_apps, serve::NO_ISOLATION, settings::Settings, signals::StopSignals,
     telemetry,
 };
 use steps::{Outcome, Steps};
@@ -36,6 +36,7 @@ pub(crate) async fn run(mut settings: Settings, keep: bool) -> ExitCode {
 }
 
 async fn start(settings: &mut Settings, keep: bool) -> Result<(), BoxError> {
+    let mut signals = StopSignals::listen();
     ports::settle(settings)?;
     let daemon = Daemon::start(settings).await?;
     println!(
@@ -47,7 +48,7 @@ async fn start(settings: &mut Settings, keep: bool) -> Result<(), BoxError> {
     let steps = Steps::new(&daemon, settings.http);
     let outcome = tokio::select! {
         outcome = steps.take() => outcome,
-        () = stop_signal() => Err("interrupted; the same command goes on from here".into()),
+        () = signals.next() => Err("interrupted; the same command goes on from here".into()),
     };
     if let Ok(outcome) = &outcome {
         explain(&daemon, &steps, outcome);
@@ -55,12 +56,12 @@ async fn start(settings: &mut Settings, keep: bool) -> Result<(), BoxError> {
             "Ctrl-C stops the daemon{}.",
             if keep { "; its apps keep running" } else { " and its apps" }
         );
-        stop_signal().await;
+        signals.next().await;
     }
     println!();
     tokio::select! {
         stopped = stop(daemon, keep) => stopped?,
-        () = stop_signal() => return Err("ended before everything had stopped; `deisd down` stops the rest".into()),
+        () = signals.next() => return Err("ended before everything had stopped; `deisd down` stops the rest".into()),
     }
     outcome.map(drop)
 }

@@ -9,5 +9,6 @@ mod contract;
 mod kills;
 mod load;
 mod push;
+mod quickstart;
 mod rig;
 mod web;
