@@ -153,10 +153,10 @@ impl Proxy {
     ) -> impl Future<Output = ()> + Send + use<> {
         let _ = stream.set_nodelay(true);
         let shared = Arc::clone(&self.0);
-        let (stream, pace) = Intake::new(stream, &shared.options);
+        let (stream, clock) = Intake::new(stream, &shared.options);
         let token = stop.clone();
         let service = service_fn(move |request| {
-            let (shared, turn, stop) = (Arc::clone(&shared), pace.begin(), token.clone());
+            let (shared, turn, stop) = (Arc::clone(&shared), clock.begin(), token.clone());
             async move {
                 let response = answer(&shared, client, &turn, &stop, request).await;
                 Ok::<_, Infallible>(hold_turn(response, turn))

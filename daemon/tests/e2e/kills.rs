@@ -111,10 +111,10 @@ fn settled(rig: &Rig, app: &str) -> Vec<u64> {
             serde_json::from_str(&rig.deis(&["info", "-a", app, "--json"])).unwrap();
         let structure = info["structure"].as_object().unwrap();
         let wanted: u64 = structure.values().map(|n| n.as_u64().unwrap()).sum();
-        let pods = info["pods"].as_array().unwrap();
-        let are_up = pods.iter().all(|pod| pod["state"] == "up");
+        let listed = info["pods"].as_array().unwrap();
+        let are_up = listed.iter().all(|pod| pod["state"] == "up");
         pids = rig.pids();
-        are_up && pods.len() as u64 == wanted && pids.len() as u64 == wanted && rig.orphans().is_empty()
+        are_up && listed.len() as u64 == wanted && pids.len() as u64 == wanted && rig.orphans().is_empty()
     });
     pids
 }

@@ -11,4 +11,5 @@ mod load;
 mod push;
 mod quickstart;
 mod rig;
+mod stops;
 mod web;

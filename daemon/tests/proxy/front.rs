@@ -65,7 +65,9 @@ impl Front {
             async move { proxy.serve(listener, stop).await }
         });
         let front = Self { address, endpoints, metrics, stop, ended };
-        instances.iter().for_each(|address| front.join(*address));
+        for address in instances {
+            front.join(*address);
+        }
         front
     }
 
