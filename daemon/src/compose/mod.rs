@@ -1,6 +1,7 @@
 //! The composition root: the engine, its back ends and the listeners, put together from settings.
 
 mod daemon;
+#[allow(clippy::disallowed_methods, reason = "the folders are made before the listeners are served")]
 mod engine;
 mod housekeeping;
 mod listeners;
