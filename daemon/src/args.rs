@@ -77,7 +77,7 @@ impl From<SettingError> for Failure {
 fn values(matches: &ArgMatches) -> Result<Values, Failure> {
     let flag = |name: &'static str| Some((name, matches.get_one::<String>(name)?.clone()));
     let flags: BTreeMap<&'static str, String> = KNOWN.iter().filter_map(|k| flag(k.name)).collect();
-    let environment = |name: &str| std::env::var(name).ok();
+    let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let named = matches
         .get_one::<PathBuf>("config")
         .cloned()

@@ -13,7 +13,7 @@ use crate::{
 
 /// Stops the daemon of the data folder, if one runs, and then all apps.
 pub(crate) async fn down(settings: &Settings) -> Result<(), StartError> {
-    if !settings.data.exists() {
+    if !DataDir::exists(&settings.data) {
         println!("There is nothing at {}.", settings.data.display());
         return Ok(());
     }

@@ -1,15 +1,12 @@
 //! `/metrics` in the text format of Prometheus, on a listener of its own that only this machine can reach.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, atomic::AtomicU64};
 
 use axum::{Router, http::header, response::IntoResponse as _, routing::get};
 use deis_core::{Actor, PageQuery, Platform, Username};
 use prometheus_client::{
     encoding::text::encode,
-    metrics::{family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 use tokio::net::TcpListener;
@@ -43,18 +40,12 @@ pub(crate) async fn serve(
 
 async fn render(platform: &Platform, proxy: &ProxyMetrics) -> String {
     let mut registry = Registry::with_prefix("deis");
-    let answers = Family::<Labels, Number>::default();
-    for (class, count) in proxy.answers().into_iter().enumerate() {
-        let labels = vec![("class".to_owned(), format!("{}xx", class + 1))];
-        answers.get_or_create(&labels).inner().store(count, Ordering::Relaxed);
-    }
-    registry.register("proxy_answers", "Answers to requests for apps since the start, by class", answers);
+    register(&mut registry, proxy);
     let mut gauge = |name: &str, help: &str, value: u64| {
         let gauge = Number::default();
         gauge.set(value);
         registry.register(name, help, gauge);
     };
-    gauge("proxy_retries", "Requests sent to another instance since the start", proxy.retries());
     gauge("proxy_in_flight", "Requests that wait for the head of their answer", proxy.in_flight());
     gauge("up", "Whether the database answers", u64::from(platform.ready().await.is_ok()));
     let everything = PageQuery { offset: 0, limit: 1 };
@@ -67,5 +58,39 @@ async fn render(platform: &Platform, proxy: &ProxyMetrics) -> String {
     match encode(&mut text, &registry) {
         Ok(()) => text,
         Err(error) => format!("# {error}\n"),
+    }
+}
+
+/// What only ever grows is a counter, so that a restart is no drop.
+fn register(registry: &mut Registry, proxy: &ProxyMetrics) {
+    let answers = Family::<Labels, Counter>::default();
+    for (class, count) in proxy.answers().into_iter().enumerate() {
+        let labels = vec![("class".to_owned(), format!("{}xx", class + 1))];
+        answers.get_or_create(&labels).inc_by(count);
+    }
+    registry.register("proxy_answers", "Answers to requests for apps since the start, by class", answers);
+    let retries = Counter::<u64>::default();
+    retries.inc_by(proxy.retries());
+    registry.register("proxy_retries", "Requests sent once more since the start", retries);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_grows_is_a_counter() {
+        let mut registry = Registry::with_prefix("deis");
+        register(&mut registry, &ProxyMetrics::default());
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        for line in [
+            "# TYPE deis_proxy_answers counter",
+            "deis_proxy_answers_total{class=\"5xx\"} 0",
+            "# TYPE deis_proxy_retries counter",
+            "deis_proxy_retries_total 0",
+        ] {
+            assert!(text.contains(line), "{line:?} is missing in {text}");
+        }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::{ffi::OsString, process::ExitCode, time::Duration};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::{
     args::{self, Args, Failure, Verb},
     compose::{Daemon, StartError},
     down::down,
     quickstart,
     settings::{KNOWN, Settings},
-    signals::stop_signal,
+    signals::StopSignals,
     telemetry,
 };
 
@@ -49,7 +51,11 @@ async fn run(args: Args, settings: &Settings) -> ExitCode {
         }
         Verb::Serve => {
             telemetry::init(&settings.log, settings.log_json);
-            report(serve(settings).await)
+            raise_descriptors();
+            match serve(settings).await {
+                Ok(code) => code,
+                Err(error) => fail(&error, 1),
+            }
         }
         Verb::Down => {
             telemetry::init(&settings.log, settings.log_json);
@@ -58,6 +64,7 @@ async fn run(args: Args, settings: &Settings) -> ExitCode {
         Verb::Quickstart { check: true, .. } => quickstart::check().await,
         Verb::Quickstart { keep, .. } => {
             telemetry::init("warn", settings.log_json);
+            raise_descriptors();
             quickstart::run(settings.clone(), keep).await
         }
     }
@@ -71,24 +78,46 @@ fn print_config(args: &Args) {
     }
 }
 
-async fn serve(settings: &Settings) -> Result<(), StartError> {
+async fn serve(settings: &Settings) -> Result<ExitCode, StartError> {
+    let mut signals = StopSignals::listen();
     let daemon = Daemon::start(settings).await?;
     tracing::info!(
         data = %daemon.data().path().display(),
+        listens = %daemon.listens(),
         "deisd serves http://deis.{}:{} (apps at http://<app>.{0}:{1})",
         daemon.info.domain,
         daemon.info.ports.http,
     );
+    tracing::warn!("{NO_ISOLATION}");
     if let Some(token) = &daemon.bootstrap {
         eprintln!(
             "\nNobody has registered yet. The first to register becomes administrator and needs this token,"
         );
         eprintln!("which is good for one hour: deis register URL --bootstrap-token {token}\n");
     }
-    stop_signal().await;
+    signals.next().await;
     tracing::info!("stopping; apps keep running (`deisd down` stops them)");
-    daemon.stop().await;
-    Ok(())
+    tokio::select! {
+        () = daemon.stop() => Ok(ExitCode::SUCCESS),
+        () = signals.next() => {
+            tracing::warn!("stopped at once; requests in flight were cut off");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// What whoever lets others deploy must know.
+pub(crate) const NO_ISOLATION: &str =
+    "apps are not isolated: they run as this user and can read and change whatever it can";
+
+/// Each request takes two descriptors, and the usual soft limit is meant for programs that use `select`. A failure
+/// leaves the limit as it is.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn report(result: Result<(), StartError>) -> ExitCode {

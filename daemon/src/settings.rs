@@ -9,6 +9,7 @@ use std::{
 
 use clap::ValueEnum as _;
 use deis_core::DomainName;
+use tracing_subscriber::EnvFilter;
 
 use crate::api::Registration;
 
@@ -198,8 +199,8 @@ impl Settings {
             data: get.parse("data", |text| Ok(PathBuf::from(text)))?,
             http: get.parse("http_listen", address)?,
             ssh: get.parse("ssh_listen", optional(address))?,
-            metrics: get.parse("metrics_listen", optional(address))?,
-            domain: get.parse("domain", |text| DomainName::new(text).map_err(|e| e.to_string()))?,
+            metrics: get.parse("metrics_listen", optional(internal_address))?,
+            domain: get.parse("domain", domain)?,
             registration: get.parse("registration", |text| {
                 let text = text.replace('-', "_");
                 Registration::from_str(&text, true)
@@ -213,7 +214,7 @@ impl Settings {
             build_env: get.parse("build_env", |text| Ok(words(text)))?,
             deploy_timeout: get.parse("deploy_timeout", seconds)?,
             push_limit: get.parse("push_limit", |text| number(text).map(|n| n << 20))?,
-            log: get.parse("log", |text| Ok(text.to_owned()))?,
+            log: get.parse("log", filter)?,
             log_json: get.parse("log_format", |text| match text {
                 "json" => Ok(true),
                 "text" => Ok(false),
@@ -239,6 +240,36 @@ impl Reader<'_> {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:8000".to_owned())
+}
+
+/// An address that only those are meant to reach for whom it was chosen.
+fn internal_address(text: &str) -> Result<SocketAddr, String> {
+    let found = address(text)?;
+    if found.ip().is_unspecified() {
+        return Err(
+            "metrics are not for everybody: name one address that only the reader can reach".to_owned()
+        );
+    }
+    Ok(found)
+}
+
+fn domain(text: &str) -> Result<DomainName, String> {
+    let domain = DomainName::new(text).map_err(|e| e.to_string())?;
+    if domain.as_str().starts_with('*') {
+        return Err("write the domain itself: apps are named below it anyhow".to_owned());
+    }
+    Ok(domain)
+}
+
+/// A tracing filter. A lone word must be a level: otherwise a level with a typing error would mean silence.
+fn filter(text: &str) -> Result<String, String> {
+    let is_level =
+        ["off", "error", "warn", "info", "debug", "trace"].contains(&text.to_ascii_lowercase().as_str());
+    let is_filter = text.contains('=') && EnvFilter::try_new(text).is_ok();
+    if is_level || is_filter {
+        return Ok(text.to_owned());
+    }
+    Err("use error, warn, info, debug, or a filter such as info,hyper=debug".to_owned())
 }
 
 fn optional<T>(parse: impl Fn(&str) -> Result<T, String>) -> impl Fn(&str) -> Result<Option<T>, String> {
@@ -285,6 +316,25 @@ mod tests {
     fn the_names_that_the_engine_reserves_are_the_default() {
         let values = collect(&BTreeMap::new(), |_| None, None).unwrap();
         assert_eq!(Settings::new(&values).unwrap().reserved, deis_core::RESERVED_NAMES);
+    }
+
+    #[test]
+    fn values_that_would_surprise_later_are_refused_at_the_start() {
+        for (name, value, is_good) in [
+            ("log", "inof", false),
+            ("log", "info,hyper=loud", false),
+            ("log", "", false),
+            ("log", "WARN", true),
+            ("log", "info,hyper=debug", true),
+            ("metrics_listen", "0.0.0.0:9464", false),
+            ("metrics_listen", "[::]:9464", false),
+            ("metrics_listen", "10.0.0.7:9464", true),
+            ("domain", "*.example.com", false),
+            ("domain", "example.com", true),
+        ] {
+            let values = collect(&[(name, value.to_owned())].into(), |_| None, None).unwrap();
+            assert_eq!(Settings::new(&values).is_ok(), is_good, "{name} = {value:?}");
+        }
     }
 
     #[test]

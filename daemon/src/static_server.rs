@@ -13,7 +13,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header},
 };
 use tokio::{
     fs::File,
@@ -61,7 +61,7 @@ async fn file(State(root): State<Arc<PathBuf>>, request: Request) -> Response<Bo
     let Some(wanted) = decode(path).and_then(|p| below(&root, &p)) else { return not_found(&root).await };
     let wanted = if wanted.is_dir() {
         if !path.ends_with('/') {
-            return redirect(&format!("{path}/"));
+            return redirect(&folder_url(request.uri()));
         }
         wanted.join("index.html")
     } else {
@@ -162,6 +162,12 @@ fn content_type(path: &Path) -> &'static str {
     }
 }
 
+/// The same with a slash at its end. One slash at its start, whatever was asked for: two would name another host.
+fn folder_url(asked: &Uri) -> String {
+    let query = asked.query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("/{}/{query}", asked.path().trim_matches('/'))
+}
+
 fn redirect(to: &str) -> Response<Body> {
     let mut response = text(StatusCode::MOVED_PERMANENTLY, "");
     if let Ok(to) = HeaderValue::from_str(to) {
@@ -182,6 +188,18 @@ fn text(status: StatusCode, text: &'static str) -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_redirected_to_on_this_host_only() {
+        for (asked, url) in [
+            ("/docs", "/docs/"),
+            ("//docs", "/docs/"),
+            ("///evil.example.com/%2e", "/evil.example.com/%2e/"),
+            ("/docs?page=2", "/docs/?page=2"),
+        ] {
+            assert_eq!(folder_url(&asked.parse().unwrap()), url);
+        }
+    }
 
     #[test]
     fn paths_stay_inside() {

@@ -4,37 +4,30 @@ use std::net::SocketAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
-/// Headers that belong to one connection and never to the next.
-const HOP_BY_HOP: [HeaderName; 8] = [
+/// Headers that belong to one connection and never to the next. What a `Connection` header names beyond these goes
+/// on: otherwise a client could make headers disappear that something before the app has set.
+const HOP_BY_HOP: [HeaderName; 10] = [
     header::CONNECTION,
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
     header::TE,
+    header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// Headers that a `Connection` header cannot make disappear: an app would be asked something else then.
-const END_TO_END: [HeaderName; 6] = [
-    header::HOST,
-    header::AUTHORIZATION,
-    header::COOKIE,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::ORIGIN,
-];
+/// Claims of a client that only a proxy may make, beside everything that begins with `x-forwarded`. `proxy` is what
+/// CGI turns into the `HTTP_PROXY` of the app's own requests.
+const CLAIMS: [&str; 6] =
+    ["forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "x-request-start", "proxy"];
 
-/// Claims of a client that only a proxy may make. The underscore forms mean the same to many apps.
-const CLAIMS: [&str; 6] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-real-ip",
-];
+/// Identifiers that a client may choose, if they look like some.
+const IDENTIFIERS: [&str; 2] = [REQUEST_ID, "x-correlation-id"];
+
+const REQUEST_ID: &str = "x-request-id";
 
 /// Bytes of a request's target and headers. The parser's own limit is that of its buffer, which overshoots.
 pub(super) fn size<B>(request: &Request<B>) -> usize {
@@ -42,93 +35,93 @@ pub(super) fn size<B>(request: &Request<B>) -> usize {
     lines.sum::<usize>() + request.uri().path_and_query().map_or(0, |p| p.as_str().len())
 }
 
-/// The protocol that a connection is to be switched to, if that is asked for.
-pub(super) fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
-    let tokens = headers.get_all(header::CONNECTION).iter().filter_map(|v| v.to_str().ok());
-    let wanted = tokens.flat_map(|v| v.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
-    wanted.then(|| headers.get(header::UPGRADE).cloned()).flatten()
-}
-
-/// Removes what belongs to this connection only, also what its `Connection` header names.
+/// Removes what belongs to this connection only.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|token| token.trim().parse().ok())
-        .filter(|name| !END_TO_END.contains(name))
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
+    for name in &HOP_BY_HOP {
         headers.remove(name);
     }
-}
-
-/// Puts back what an upgrade needs.
-pub(super) fn keep_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
-    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, protocol);
 }
 
 /// Tells the app who asks. The client's own claims are replaced: only this connection's address is known to be true.
 pub(super) fn forward(headers: &mut HeaderMap, client: SocketAddr, port: u16) {
     let text =
         |value: String| HeaderValue::from_str(&value).expect("addresses and numbers are valid header values");
-    let claimed: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| CLAIMS.contains(&name.as_str().replace('_', "-").as_str()))
-        .cloned()
-        .collect();
+    let claimed: Vec<HeaderName> = headers.keys().filter(|name| is_claim(headers, name)).cloned().collect();
     for name in claimed {
         headers.remove(name);
     }
     headers.insert("x-forwarded-for", text(client.ip().to_canonical().to_string()));
     headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
     headers.insert("x-forwarded-port", text(port.to_string()));
+    if !headers.contains_key(REQUEST_ID) {
+        headers.insert(REQUEST_ID, text(uuid::Uuid::new_v4().to_string()));
+    }
+}
+
+/// Whether a header says what a client cannot know. The underscore forms mean the same to many apps.
+fn is_claim(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let plain = name.as_str().replace('_', "-");
+    if IDENTIFIERS.contains(&plain.as_str()) {
+        return plain != name.as_str() || !is_identifier(headers, name);
+    }
+    plain.starts_with("x-forwarded") || CLAIMS.contains(&plain.as_str())
+}
+
+fn is_identifier(headers: &HeaderMap, name: &HeaderName) -> bool {
     let plain = |id: &HeaderValue| {
         (1..=64).contains(&id.len()) && id.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
     };
-    let mut ids = headers.get_all("x-request-id").iter();
-    let good = matches!((ids.next(), ids.next()), (Some(id), None) if plain(id));
-    if !good {
-        headers.insert("x-request-id", text(uuid::Uuid::new_v4().to_string()));
-    }
+    let mut ids = headers.get_all(name).iter();
+    matches!((ids.next(), ids.next()), (Some(id), None) if plain(id))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn connection_headers_stop_here() {
-        let mut headers = HeaderMap::new();
-        headers.insert("connection", HeaderValue::from_static("close, X-Secret"));
-        headers.insert("x-secret", HeaderValue::from_static("1"));
-        headers.insert("te", HeaderValue::from_static("trailers"));
-        headers.insert("accept", HeaderValue::from_static("*/*"));
-        strip_hop_by_hop(&mut headers);
-        assert_eq!(headers.len(), 1);
+    fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+        headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]
-    fn a_client_cannot_claim_an_address() {
-        let mut headers = HeaderMap::new();
-        headers.insert("x-forwarded-for", HeaderValue::from_static("6.6.6.6"));
-        headers.insert("x_forwarded_for", HeaderValue::from_static("6.6.6.6"));
-        headers.insert("x-real-ip", HeaderValue::from_static("6.6.6.6"));
+    fn only_what_belongs_to_the_connection_stops_here() {
+        let mut headers = map(&[
+            ("connection", "close, X-Api-Key, Cookie"),
+            ("x-api-key", "1"),
+            ("cookie", "1"),
+            ("te", "trailers"),
+            ("trailer", "x-forwarded-for"),
+            ("http2-settings", "AAMAAABkAAQAAP__"),
+        ]);
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers, map(&[("x-api-key", "1"), ("cookie", "1")]));
+    }
+
+    #[test]
+    fn a_client_cannot_claim_what_only_a_proxy_knows() {
+        let mut headers = map(&[
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x_forwarded_for", "6.6.6.6"),
+            ("x-forwarded-ssl", "on"),
+            ("x-forwarded", "6.6.6.6"),
+            ("x-real-ip", "6.6.6.6"),
+            ("true-client-ip", "6.6.6.6"),
+            ("x-client_ip", "6.6.6.6"),
+            ("x_request_id", "6"),
+            ("x-request-id", "good-1"),
+            ("x-correlation-id", "not good"),
+            ("proxy", "http://6.6.6.6"),
+        ]);
         forward(&mut headers, "[::ffff:10.0.0.7]:99".parse().unwrap(), 8000);
-        assert_eq!(headers["x-forwarded-for"], "10.0.0.7");
-        assert_eq!(headers["x-forwarded-port"], "8000");
-        assert!(!headers.contains_key("x_forwarded_for") && !headers.contains_key("x-real-ip"));
-    }
-
-    #[test]
-    fn a_connection_header_takes_nothing_of_the_request_away() {
-        let mut headers = HeaderMap::new();
-        headers.insert("connection", HeaderValue::from_static("host, cookie"));
-        headers.insert("host", HeaderValue::from_static("a"));
-        headers.insert("cookie", HeaderValue::from_static("b"));
-        strip_hop_by_hop(&mut headers);
-        assert_eq!(headers.len(), 2);
+        let told = map(&[
+            ("x-forwarded-for", "10.0.0.7"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-port", "8000"),
+            ("x-request-id", "good-1"),
+        ]);
+        assert_eq!(headers, told);
     }
 }

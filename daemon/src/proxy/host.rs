@@ -1,25 +1,19 @@
 //! Whose a request is, by its host.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use http::{Request, header};
 
-/// The host of a request, lower-cased and without port; `None` if it names none, or several.
+/// The host of a request, lower-cased and without port; `None` if it names none, several, or one that cannot be.
 pub(super) fn host_of<B>(request: &Request<B>) -> Option<String> {
     let mut values = request.headers().get_all(header::HOST).iter();
-    let header = values.next();
-    if values.next().is_some() {
-        return None;
-    }
+    let (Some(header), None) = (values.next(), values.next()) else { return None };
+    let host = parse(header.to_str().ok()?)?;
     // A target with a host of its own says whose the request is (RFC 9112, 3.2.2).
-    let host = match (request.uri().authority(), header) {
-        (Some(authority), _) => authority.as_str(),
-        (None, Some(value)) => value.to_str().ok()?,
-        (None, None) => return None,
-    };
-    let name = strip_port(host.trim()).trim_end_matches('.').to_ascii_lowercase();
-    let valid = |c: char| c.is_ascii_alphanumeric() || "-._[]:*".contains(c);
-    (!name.is_empty() && name.chars().all(valid)).then_some(name)
+    match request.uri().authority() {
+        Some(authority) => parse(authority.as_str()),
+        None => Some(host),
+    }
 }
 
 /// Whether the platform itself is meant: a bare address, its domain, or `deis` (and the original's `deis-builder`)
@@ -33,11 +27,25 @@ pub(super) fn is_platform(host: &str, domain: &str) -> bool {
     matches!(label, Some("deis" | "deis-builder"))
 }
 
-fn strip_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => name,
-        _ => host,
+/// A name or an address with an optional port. Names may have underscores, which browsers send.
+fn parse(text: &str) -> Option<String> {
+    let split = if text.starts_with('[') { text.find(']').map(|end| end + 1) } else { text.find(':') };
+    let (name, port) = text.split_at(split.unwrap_or(text.len()));
+    let digits = if port.is_empty() { port } else { port.strip_prefix(':')? };
+    if !digits.bytes().all(|b| b.is_ascii_digit()) || !(digits.is_empty() || digits.parse::<u16>().is_ok()) {
+        return None;
     }
+    let valid = match name.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']')?.parse::<Ipv6Addr>().is_ok(),
+        None => is_name(name),
+    };
+    valid.then(|| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase())
+}
+
+fn is_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let mut labels = name.strip_suffix('.').unwrap_or(name).split('.');
+    name.len() <= 254 && labels.all(|label| (1..=63).contains(&label.len()) && label.bytes().all(plain))
 }
 
 #[cfg(test)]
@@ -50,12 +58,49 @@ mod tests {
 
     #[test]
     fn hosts_are_read_without_port_and_case() {
-        assert_eq!(host("Blog.Localhost:8000").as_deref(), Some("blog.localhost"));
-        assert_eq!(host("blog.localhost.").as_deref(), Some("blog.localhost"));
-        assert_eq!(host("[::1]:8000").as_deref(), Some("[::1]"));
-        assert_eq!(host("a b"), None);
+        for (text, read) in [
+            ("Blog.Localhost:8000", "blog.localhost"),
+            ("blog.localhost.", "blog.localhost"),
+            ("blog.localhost:", "blog.localhost"),
+            ("under_score.localhost", "under_score.localhost"),
+            ("127.0.0.1:80", "127.0.0.1"),
+            ("[::1]:8000", "[::1]"),
+        ] {
+            assert_eq!(host(text).as_deref(), Some(read));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_host_is_none() {
+        for bad in [
+            "",
+            "a b",
+            "a@b.com",
+            "a.com/",
+            "blog.localhost:99999",
+            "blog.localhost:80:80",
+            "blog.localhost:+80",
+            "a..b",
+            "..",
+            "blog.localhost..",
+            ".blog.localhost",
+            "*.localhost",
+            "[[::1]]]",
+            "[::1",
+            "[::1]x",
+            "[blog]",
+            "::1",
+        ] {
+            assert_eq!(host(bad), None, "{bad:?}");
+        }
         let twice = Request::builder().header("host", "a").header("host", "b").body(()).unwrap();
         assert_eq!(host_of(&twice), None);
+        let absolute = |header: Option<&str>| {
+            let request = Request::builder().uri("http://blog.example.com:80/x");
+            host_of(&header.into_iter().fold(request, |r, h| r.header("host", h)).body(()).unwrap())
+        };
+        assert_eq!(absolute(None), None, "every request of HTTP/1.1 has the header");
+        assert_eq!(absolute(Some("other")).as_deref(), Some("blog.example.com"));
     }
 
     #[test]

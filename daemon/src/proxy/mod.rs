@@ -1,31 +1,58 @@
 //! The routing proxy: one listener for the platform and all apps, told apart by host.
+//!
+//! A client that closes its side of a connection is taken to be gone, as by other proxies: waiting for whoever only
+//! half-closes would keep an instance busy for everybody who hangs up.
 
 mod body;
+mod caps;
 mod forward;
+mod framing;
 mod headers;
 mod host;
+mod intake;
 mod metrics;
 mod options;
 mod pages;
+mod tunnel;
+mod upgrade;
+mod wire;
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
-use deis_core::{Endpoints, local::RouteTable};
-use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use deis_core::{AppName, Endpoints, local::RouteTable};
+use futures_util::StreamExt as _;
+use http::{Method, Request, Response, StatusCode};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_io_timeout::TimeoutStream;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service as _;
 
 pub use metrics::ProxyMetrics;
 pub use options::ProxyOptions;
 
+use body::{Held, Patient};
+use caps::{Caps, Place};
 use forward::Upstream;
 use host::{host_of, is_platform};
+use intake::{Intake, Turn};
 use pages::Page;
+
+/// How often the log repeats that connections cannot be accepted.
+const COMPLAINT: Duration = Duration::from_secs(10);
 
 /// The proxy. Clones share one.
 #[derive(Clone)]
@@ -40,6 +67,9 @@ struct Shared {
     metrics: Arc<ProxyMetrics>,
     port: u16,
     complete: CancellationToken,
+    connections: Caps<IpAddr>,
+    in_flight: Caps<AppName>,
+    tunnels: TaskTracker,
 }
 
 /// Who sent a request, for the platform's handlers.
@@ -59,17 +89,29 @@ impl Proxy {
         metrics: Arc<ProxyMetrics>,
         complete: CancellationToken,
     ) -> Self {
-        let upstream = Upstream::new(&options);
-        Self(Arc::new(Shared { options, endpoints, routes, platform, upstream, metrics, port, complete }))
+        Self(Arc::new(Shared {
+            upstream: Upstream::new(&options),
+            connections: Caps::new(options.most_connections),
+            in_flight: Caps::new(options.most_in_flight),
+            tunnels: TaskTracker::new(),
+            options,
+            endpoints,
+            routes,
+            platform,
+            metrics,
+            port,
+            complete,
+        }))
     }
 
-    /// Serves connections until it is told to stop; then takes no more, and gives those in flight their time.
+    /// Serves connections until it is told to stop; then takes no more, gives requests in flight their time, and ends
+    /// what has no end of its own: upgraded connections, and answers of the platform that follow something.
     pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
         let connections = TaskTracker::new();
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(self.0.options.head_timeout)
-            .max_buf_size(self.0.options.most_head);
+        // The head's time limit is the connection's own: the builder's would also end idle connections.
+        http.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(self.0.options.most_head);
+        let mut complained: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -78,17 +120,27 @@ impl Proxy {
             let (stream, client) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
+                    if complained.is_none_or(|at| at.elapsed() >= COMPLAINT) {
+                        complained = Some(Instant::now());
+                        tracing::warn!(%error, "connections cannot be accepted");
+                    }
                     // Out of descriptors: those in use come back, so a pause is better than an end.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             };
-            connections.spawn(self.connection(&http, stream, client, stop.clone()));
+            match self.0.connections.enter(client.ip().to_canonical()) {
+                Some(place) => {
+                    connections.spawn(self.connection(&http, stream, client, stop.clone(), place));
+                }
+                None => turn_away(&stream),
+            }
         }
         drop(listener);
         connections.close();
-        let _ = tokio::time::timeout(self.0.options.stop_limit, connections.wait()).await;
+        self.0.tunnels.close();
+        let ended = async { tokio::join!(connections.wait(), self.0.tunnels.wait()) };
+        let _ = tokio::time::timeout(self.0.options.stop_limit, ended).await;
     }
 
     fn connection(
@@ -97,15 +149,18 @@ impl Proxy {
         stream: TcpStream,
         client: SocketAddr,
         stop: CancellationToken,
+        place: Place<IpAddr>,
     ) -> impl Future<Output = ()> + Send + use<> {
         let _ = stream.set_nodelay(true);
         let shared = Arc::clone(&self.0);
-        // A client that does not read what it asked for would hold an instance for good.
-        let mut stream = Box::pin(TimeoutStream::new(stream));
-        stream.as_mut().set_write_timeout_pinned(Some(shared.options.stall_timeout));
+        let (stream, clock) = Intake::new(stream, &shared.options);
+        let token = stop.clone();
         let service = service_fn(move |request| {
-            let shared = Arc::clone(&shared);
-            async move { Ok::<_, Infallible>(answer(&shared, client, request).await) }
+            let (shared, turn, stop) = (Arc::clone(&shared), clock.begin(), token.clone());
+            async move {
+                let response = answer(&shared, client, &turn, &stop, request).await;
+                Ok::<_, Infallible>(hold_turn(response, turn))
+            }
         });
         let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
         async move {
@@ -120,34 +175,75 @@ impl Proxy {
             if let Err(error) = ended {
                 tracing::trace!(%error, "a connection ended early");
             }
+            drop(place);
         }
     }
 }
 
-async fn answer(shared: &Shared, client: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+/// The next request's turn comes when this answer has ended, or never.
+fn hold_turn(response: Response<Body>, turn: Turn) -> Response<Body> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        turn.upgrade();
+        return response;
+    }
+    response.map(|body| Body::new(Held::new(body, turn)))
+}
+
+/// Says no, if that can be said without waiting for a client that has too many connections already.
+fn turn_away(stream: &TcpStream) {
+    let _ = stream.try_write(
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: 5\r\n\r\n",
+    );
+}
+
+async fn answer(
+    shared: &Shared,
+    client: SocketAddr,
+    turn: &Turn,
+    stop: &CancellationToken,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    if !framing::is_plain_request(request.headers(), turn.has_length) {
+        return Page::Ambiguous.response(request.headers());
+    }
     let Some(host) = host_of(&request) else { return Page::BadHost.response(request.headers()) };
     if headers::size(&request) > shared.options.most_head {
         return Page::LargeHead.response(request.headers());
     }
-    if request.method() == http::Method::CONNECT {
+    if request.method() == Method::CONNECT {
         return Page::NoTunnel.response(request.headers());
     }
     if is_platform(&host, &shared.options.domain) {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ClientAddress(client));
-        let mut platform = shared.platform.clone();
-        return match platform.call(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        };
+        return to_platform(shared, client, stop, request).await;
     }
     shared.complete.cancelled().await;
     let Some(route) = shared.routes.lookup(&host) else {
         return Page::UnknownHost.response(request.headers());
     };
     let in_flight = shared.metrics.begin();
-    let response = forward::to_app(shared, &route, client, request).await;
+    let response = forward::to_app(shared, &route, client, stop, request).await;
     drop(in_flight);
     shared.metrics.answered(response.status());
+    response
+}
+
+async fn to_platform(
+    shared: &Shared,
+    client: SocketAddr,
+    stop: &CancellationToken,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let is_get = request.method() == Method::GET;
+    let mut request = request.map(|body| Body::new(Patient::new(body, shared.options.stall_timeout)));
+    request.extensions_mut().insert(ClientAddress(client));
+    let response = match shared.platform.clone().call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    // Whoever only reads can ask again, and whoever follows something would be followed for ever.
+    if is_get && response.body().size_hint().exact().is_none() {
+        let stop = stop.clone().cancelled_owned();
+        return response.map(|body| Body::from_stream(body.into_data_stream().take_until(stop)));
+    }
     response
 }

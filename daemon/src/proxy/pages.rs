@@ -10,6 +10,12 @@ use super::body::full;
 pub(super) enum Page {
     /// The request has no host, or two.
     BadHost,
+    /// The request could end at several places.
+    Ambiguous,
+    /// The request's body is not what its head announced.
+    BadBody,
+    /// The request asks for another protocol in a way that none is switched to.
+    BadUpgrade,
     /// The request's head is too large.
     LargeHead,
     /// The request wants a tunnel to somewhere.
@@ -18,6 +24,8 @@ pub(super) enum Page {
     UnknownHost,
     /// The app has nothing that could answer.
     NoInstance,
+    /// The app has as many requests in flight as it may.
+    Busy,
     /// The app is in maintenance.
     Maintenance,
     /// The client stopped sending its request.
@@ -34,6 +42,17 @@ impl Page {
             Self::BadHost => {
                 (StatusCode::BAD_REQUEST, "Bad request", "The request must name exactly one host.")
             }
+            Self::Ambiguous => {
+                (StatusCode::BAD_REQUEST, "Bad request", "Where the request's body ends is not clear.")
+            }
+            Self::BadBody => {
+                (StatusCode::BAD_REQUEST, "Bad request", "The request's body is not what its head announced.")
+            }
+            Self::BadUpgrade => (
+                StatusCode::BAD_REQUEST,
+                "Bad request",
+                "Only a GET request of HTTP/1.1 without a body can switch to another protocol.",
+            ),
             Self::LargeHead => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "Headers too large",
@@ -51,6 +70,11 @@ impl Page {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "This app is not running",
                 "It is starting, or scaled to zero, or nothing was deployed yet. Its owner sees more with `deis ps`.",
+            ),
+            Self::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "This app is busy",
+                "It has as many requests in flight as it may. Please try again in a little while.",
             ),
             Self::Maintenance => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -96,7 +120,8 @@ impl Page {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self == Self::Stalled {
+        // What follows on the connection may be the rest of this request.
+        if matches!(self, Self::Stalled | Self::Ambiguous | Self::BadBody | Self::BadUpgrade) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    net::Ipv4Addr,
     path::Path,
     process::ExitCode,
     time::{Duration, Instant},
@@ -10,13 +11,13 @@ use std::{
 use super::{
     APP, BoxError, USER,
     ask::get,
-    controller,
     daemon::Process,
-    free_ports,
+    ports,
     sample::{PYTHON, STATIC, Sample},
     shell::Shell,
+    steps::controller,
 };
-use crate::telemetry;
+use crate::{signals::StopSignals, telemetry};
 
 /// Runs all checks; exits with 1 and the reason at the first that fails. Timings are printed and never judged.
 pub(crate) async fn check() -> ExitCode {
@@ -28,7 +29,11 @@ pub(crate) async fn check() -> ExitCode {
         }
     };
     let path = folder.path().to_path_buf();
-    let checked = run(&path).await;
+    let mut signals = StopSignals::listen();
+    let checked = tokio::select! {
+        checked = run(&path) => checked,
+        () = signals.next() => Err("interrupted".into()),
+    };
     let cleaned = clean(&path).await;
     drop(folder);
     if let Err(error) = checked.and(cleaned) {
@@ -42,7 +47,7 @@ pub(crate) async fn check() -> ExitCode {
 async fn run(folder: &Path) -> Result<(), BoxError> {
     let data = folder.join("data");
     std::fs::create_dir(&data)?;
-    let ports = free_ports()?;
+    let ports = ports::three()?;
     let port = ports[0];
     let began = Instant::now();
     let daemon = Process::start(&data, ports).await?;
@@ -50,7 +55,9 @@ async fn run(folder: &Path) -> Result<(), BoxError> {
 
     let shell = Shell::new(data.join("bin"), folder.join("client.json"), folder.to_path_buf(), true);
     let password = uuid::Uuid::new_v4().simple().to_string();
-    shell.deis(&["register", &controller(port), "--username", USER, "--password", &password]).await?;
+    shell
+        .deis(&["register", &controller("localhost", port), "--username", USER, "--password", &password])
+        .await?;
     push(&shell, folder, "pages", STATIC, port).await?;
     let has_python =
         std::process::Command::new("python3").arg("--version").output().is_ok_and(|o| o.status.success());
@@ -111,7 +118,10 @@ async fn push(shell: &Shell, folder: &Path, app: &str, sample: Sample, port: u16
     let began = Instant::now();
     let answered = async {
         loop {
-            if get(port, &format!("{app}.localhost")).await.is_ok_and(|(status, _)| status == 200) {
+            if get((Ipv4Addr::LOCALHOST, port).into(), &format!("{app}.localhost"))
+                .await
+                .is_ok_and(|(status, _)| status == 200)
+            {
                 return began.elapsed();
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -120,7 +130,7 @@ async fn push(shell: &Shell, folder: &Path, app: &str, sample: Sample, port: u16
     let pushed = async {
         shell.git(&["push", "--quiet", "deis", "main"]).await?;
         // What is pushed answers: after a push there is nothing to wait for.
-        let (status, _) = get(port, &format!("{app}.localhost")).await?;
+        let (status, _) = get((Ipv4Addr::LOCALHOST, port).into(), &format!("{app}.localhost")).await?;
         if status == 200 {
             Ok(())
         } else {
@@ -135,7 +145,7 @@ async fn push(shell: &Shell, folder: &Path, app: &str, sample: Sample, port: u16
 }
 
 async fn expect(port: u16, text: &str) -> Result<(), BoxError> {
-    let (status, body) = get(port, &format!("{APP}.localhost")).await?;
+    let (status, body) = get((Ipv4Addr::LOCALHOST, port).into(), &format!("{APP}.localhost")).await?;
     if status == 200 && body.contains(text) {
         return Ok(());
     }

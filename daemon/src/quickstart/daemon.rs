@@ -1,6 +1,7 @@
 //! A daemon in a process of its own, so that it can be killed.
 
 use std::{
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -37,7 +38,7 @@ impl Process {
             if let Some(status) = own.child.try_wait()? {
                 return Err(format!("deisd ended at its start ({status}): {}", own.log()).into());
             }
-            if get(ports[0], "localhost").await.is_ok() {
+            if get((Ipv4Addr::LOCALHOST, ports[0]).into(), "localhost").await.is_ok() {
                 return Ok(own);
             }
             tokio::time::sleep(Duration::from_millis(10)).await;

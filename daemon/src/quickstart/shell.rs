@@ -38,6 +38,11 @@ impl Shell {
         Self { folder: folder.to_path_buf(), ..self.clone() }
     }
 
+    /// The same, with nothing shown.
+    pub(super) fn quiet(&self) -> Self {
+        Self { quiet: true, ..self.clone() }
+    }
+
     /// Runs the client.
     pub(super) async fn deis(&self, args: &[&str]) -> Result<String, StepFailed> {
         self.run("deis", args, &[]).await
@@ -69,7 +74,8 @@ impl Shell {
             .env_remove("DEIS_APP_NAME")
             .env_remove("GIT_DIR")
             .env_remove("GIT_WORK_TREE")
-            .stdin(Stdio::null());
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
         let failed = |output: String| StepFailed { step: step.clone(), output };
         if self.quiet {
             let output = command.output().await.map_err(|e| failed(e.to_string()))?;

@@ -1,6 +1,6 @@
 //! What cannot work says why, changes nothing and loses nothing.
 
-use super::rig::{Rig, STATIC, Work};
+use super::rig::{Rig, STATIC, Work, free_port};
 
 /// A push that must be refused with these words, leaving the app as it was.
 fn refused(rig: &Rig, work: &Work, app: &str, words: &[&str]) {
@@ -45,8 +45,9 @@ fn processes_that_do_not_work_leave_the_old_release_serving() {
     assert_eq!(rig.get("shop.localhost").0, 200);
     work.commit(&[("Procfile", "web: echo no database >&2; exit 4\n")]);
     refused(&rig, &work, "shop", &["keeps ending with exit code 4", "no database", "v2 goes on serving"]);
-    work.commit(&[("Procfile", "web: exec python3 -m http.server 19990\n")]);
-    refused(&rig, &work, "shop", &["listens on 19990 instead of $PORT"]);
+    let elsewhere = free_port();
+    work.commit(&[("Procfile", &format!("web: exec python3 -m http.server {elsewhere}\n"))]);
+    refused(&rig, &work, "shop", &[&format!("listens on {elsewhere} instead of $PORT")]);
     work.commit(&[("Procfile", "web: exec sleep 1000\n")]);
     refused(&rig, &work, "shop", &["v2 goes on serving"]);
     let releases = rig.releases("shop");

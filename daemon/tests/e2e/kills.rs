@@ -65,7 +65,7 @@ fn killed_in_the_middle_of_config_changes_and_scales() {
     rig.app("busy", PYTHON).git(&["push", "deis", "main"]);
     rig.deis(&["scale", "worker=1", "-a", "busy"]);
     for (round, pause) in [5, 30, 60, 90, 130, 180].into_iter().enumerate() {
-        let before = rig.releases("busy").len();
+        let (before, old) = (rig.releases("busy").len(), settled(&rig, "busy"));
         let value = format!("ROUND={round}");
         let mut change = spawn(&mut rig.deis_command(&["config:set", &value, "-a", "busy"]));
         sleep(Duration::from_millis(pause));
@@ -77,22 +77,44 @@ fn killed_in_the_middle_of_config_changes_and_scales() {
             made <= 1 && (made == 1 || !acknowledged),
             "round {round}: {made} releases, acknowledged: {acknowledged}"
         );
+        let is_set = rig.deis(&["config", "-a", "busy"]).contains(&format!("{round}"));
+        assert_eq!(is_set, made == 1, "round {round}");
+        if made == 1 {
+            until("everything is of the new release", || {
+                settled(&rig, "busy").iter().all(|pid| !old.contains(pid))
+            });
+        } else {
+            assert_eq!(settled(&rig, "busy"), old, "round {round}: nothing was changed");
+        }
 
+        let (before, old) = (rig.releases("busy").len(), settled(&rig, "busy"));
         let wanted = 1 + round % 3;
         let mut scale = spawn(&mut rig.deis_command(&["scale", &format!("web={wanted}"), "-a", "busy"]));
         sleep(Duration::from_millis(pause));
         rig.kill_and_restart();
         let acknowledged = scale.wait().unwrap().success();
         until("the app answers", || rig.get("busy.localhost").0 == 200);
-        until("what runs is what is wanted", || {
-            let info: serde_json::Value =
-                serde_json::from_str(&rig.deis(&["info", "-a", "busy", "--json"])).unwrap();
-            let structure = info["structure"]["web"].as_u64().unwrap();
-            assert!(!acknowledged || structure == wanted as u64);
-            let pods = info["pods"].as_array().unwrap();
-            let up = pods.iter().filter(|p| p["type"] == "web" && p["state"] == "up").count();
-            up as u64 == structure && rig.pids().len() as u64 == structure + 1
-        });
+        let new = settled(&rig, "busy");
+        assert!(!acknowledged || new.len() == wanted + 1, "round {round}: {new:?}");
+        let kept = new.iter().filter(|pid| old.contains(pid)).count();
+        assert_eq!(kept, old.len().min(new.len()), "round {round}: {old:?} became {new:?}");
+        assert_eq!(rig.releases("busy").len(), before, "a scale is no release");
     }
     ledger_is_sound(&rig, "busy");
+}
+
+/// The pids once what runs is what is wanted, and nothing else.
+fn settled(rig: &Rig, app: &str) -> Vec<u64> {
+    let mut pids = Vec::new();
+    until("what runs is what is wanted", || {
+        let info: serde_json::Value =
+            serde_json::from_str(&rig.deis(&["info", "-a", app, "--json"])).unwrap();
+        let structure = info["structure"].as_object().unwrap();
+        let wanted: u64 = structure.values().map(|n| n.as_u64().unwrap()).sum();
+        let listed = info["pods"].as_array().unwrap();
+        let are_up = listed.iter().all(|pod| pod["state"] == "up");
+        pids = rig.pids();
+        are_up && listed.len() as u64 == wanted && pids.len() as u64 == wanted && rig.orphans().is_empty()
+    });
+    pids
 }

@@ -1,6 +1,7 @@
 //! No request is lost by a rollout: requests at a fixed rate while releases come and go.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -8,9 +9,53 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, task::JoinSet};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 
-use super::rig::{PYTHON, Rig};
+use super::rig::Rig;
+
+/// Between two requests: 200 a second.
+const EVERY: Duration = Duration::from_millis(5);
+
+/// Answers at once, or after two seconds, or with what was sent.
+const SHOP: &str = r#"
+import os, signal, threading, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Shop(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        if self.path == "/slow":
+            time.sleep(2)
+        self.answer(b"ok")
+
+    def do_POST(self):
+        self.answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def log_request(self, *_):
+        pass
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+server = Server(("0.0.0.0", int(os.environ["PORT"])), Shop)
+signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+server.serve_forever(poll_interval=0.05)
+"#;
 
 #[derive(Default)]
 struct Counts {
@@ -39,26 +84,72 @@ impl Counts {
     }
 }
 
-/// Sends 200 requests a second, open loop, every other one on a connection of its own, until told to stop.
+type Connection = SendRequest<Full<Bytes>>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A client that tries nothing again: what fails is lost.
+#[derive(Clone, Default)]
+struct Client {
+    kept: Arc<Mutex<VecDeque<Connection>>>,
+}
+
+impl Client {
+    async fn ask(&self, port: u16, number: u64) -> Result<(), BoxError> {
+        let is_kept = (number + number / 10).is_multiple_of(2);
+        let (method, path, body, wanted) = match number % 10 {
+            0..=5 => ("GET", "/", String::new(), "ok".to_owned()),
+            6..=8 => ("POST", "/", format!("order {number}"), format!("order {number}")),
+            _ => ("GET", "/slow", String::new(), "ok".to_owned()),
+        };
+        let mut connection = match self.reuse(is_kept) {
+            Some(connection) => connection,
+            None => connect(port).await?,
+        };
+        let request = Request::builder().method(method).uri(path).header("host", "shop.localhost");
+        let response = connection.send_request(request.body(Full::from(body))?).await?;
+        let status = response.status();
+        let got = response.into_body().collect().await?.to_bytes();
+        if status != 200 || got != wanted.as_bytes() {
+            return Err(format!("{method} {path}: {status} {got:?}").into());
+        }
+        if is_kept {
+            self.kept.lock().unwrap().push_back(connection);
+        }
+        Ok(())
+    }
+
+    fn reuse(&self, is_kept: bool) -> Option<Connection> {
+        let mut kept = self.kept.lock().unwrap();
+        while let Some(connection) = is_kept.then(|| kept.pop_front()).flatten() {
+            if connection.is_ready() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+}
+
+async fn connect(port: u16) -> Result<Connection, BoxError> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+/// Sends requests, open loop, until told to stop: reads, writes and slow ones, every other on a connection of its own.
 async fn load(port: u16, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
-    let client =
-        |idle: usize| reqwest::Client::builder().no_proxy().pool_max_idle_per_host(idle).build().unwrap();
-    let clients = [client(64), client(0)];
-    let mut tick = tokio::time::interval(Duration::from_millis(5));
-    let mut requests = tokio::task::JoinSet::new();
+    let client = Client::default();
+    let mut tick = tokio::time::interval(EVERY);
+    let mut requests = JoinSet::new();
     while !stop.load(Ordering::SeqCst) {
         tick.tick().await;
         let number = counts.sent.fetch_add(1, Ordering::SeqCst);
-        let request = clients[usize::from(number % 2 == 1)]
-            .get(format!("http://127.0.0.1:{port}/quiet"))
-            .header("Host", "hello.localhost")
-            .timeout(Duration::from_secs(20));
-        let counts = Arc::clone(&counts);
+        let (client, counts) = (client.clone(), Arc::clone(&counts));
         requests.spawn(async move {
-            let answer = async { request.send().await?.error_for_status()?.text().await };
-            match answer.await {
-                Ok(_) => counts.answered(),
-                Err(error) => counts.failed(format!("{error:?}")),
+            match tokio::time::timeout(Duration::from_secs(30), client.ask(port, number)).await {
+                Ok(Ok(())) => counts.answered(),
+                Ok(Err(error)) => counts.failed(format!("request {number}: {error:?}")),
+                Err(_) => counts.failed(format!("request {number}: no answer")),
             }
         });
         while requests.try_join_next().is_some() {}
@@ -66,40 +157,49 @@ async fn load(port: u16, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
     while requests.join_next().await.is_some() {}
 }
 
+/// A platform with this app, scaled to three instances.
+async fn rig_with(app: &'static str, code: &'static str) -> Rig {
+    let made = tokio::task::spawn_blocking(move || {
+        let rig = Rig::new();
+        rig.app(app, &[("app.py", code), ("Procfile", "web: exec python3 app.py\n")])
+            .git(&["push", "deis", "main"]);
+        rig.deis(&["scale", "web=3", "-a", app]);
+        rig
+    });
+    made.await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_releases_lose_no_request() {
-    deis_daemon::tls::install_provider();
-    let rig = tokio::task::spawn_blocking(|| {
-        let rig = Rig::new();
-        rig.app("hello", PYTHON).git(&["push", "deis", "main"]);
-        rig.deis(&["scale", "web=2", "-a", "hello"]);
-        rig
-    })
-    .await
-    .unwrap();
+    let rig = rig_with("shop", SHOP).await;
     let (stop, counts) = (Arc::new(AtomicBool::new(false)), Arc::new(Counts::default()));
+    let began = Instant::now();
     let running = tokio::spawn(load(rig.http, Arc::clone(&stop), Arc::clone(&counts)));
     let rig = tokio::task::spawn_blocking(move || {
         for release in 0..20 {
-            rig.deis(&["config:set", &format!("RELEASE={release}"), "-a", "hello"]);
+            rig.deis(&["config:set", &format!("RELEASE={release}"), "-a", "shop"]);
         }
-        rig.deis(&["scale", "web=3", "-a", "hello"]);
-        rig.deis(&["restart", "-a", "hello"]);
-        rig.deis(&["scale", "web=1", "-a", "hello"]);
+        rig.deis(&["rollback", "-a", "shop"]);
+        rig.deis(&["scale", "web=4", "-a", "shop"]);
+        rig.deis(&["restart", "-a", "shop"]);
+        rig.deis(&["scale", "web=1", "-a", "shop"]);
         rig
     })
     .await
     .unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // What was let go last is drained under load, too.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let took = began.elapsed();
     stop.store(true, Ordering::SeqCst);
     running.await.unwrap();
     let (sent, failed) = (counts.sent.load(Ordering::SeqCst), counts.failed.load(Ordering::SeqCst));
     println!(
-        "20 releases: {sent} requests sent, {failed} failed, longest gap {:?}",
+        "20 releases in {took:?}: {sent} requests sent, {failed} failed, longest gap {:?}",
         counts.longest.lock().unwrap()
     );
     assert_eq!(failed, 0, "{}", counts.first_failure.lock().unwrap());
-    assert!(sent > 500);
+    let due = took.as_millis() / EVERY.as_millis();
+    assert!(u128::from(sent) * 10 >= due * 9, "{sent} of {due} requests were sent: this was no open loop");
     tokio::task::spawn_blocking(move || drop(rig)).await.unwrap();
 }
 
@@ -134,37 +234,51 @@ signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 server.serve_forever()
 "#;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_websocket_outlives_a_rollout() {
-    use futures_util::{SinkExt as _, StreamExt as _};
-
-    let rig = tokio::task::spawn_blocking(|| {
-        let rig = Rig::new();
-        rig.app("echo", &[("echo.py", ECHO), ("Procfile", "web: exec python3 echo.py\n")])
-            .git(&["push", "deis", "main"]);
-        rig
-    })
-    .await
-    .unwrap();
-    let mut request = format!("ws://127.0.0.1:{}/", rig.http).into_client_request().unwrap();
+/// Talks on a websocket until it is closed; says when that was.
+async fn talk(port: u16, opened: tokio::sync::mpsc::Sender<()>) -> Instant {
+    let mut request = format!("ws://127.0.0.1:{port}/").into_client_request().unwrap();
     request.headers_mut().insert("host", "echo.localhost".parse().unwrap());
-    let stream = tokio::net::TcpStream::connect(("127.0.0.1", rig.http)).await.unwrap();
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
-    let mut echo = async |text: &str| {
-        socket.send(Message::text(text)).await.unwrap();
-        assert_eq!(socket.next().await.unwrap().unwrap().into_text().unwrap().as_str(), text);
-    };
-    echo("before").await;
+    for number in 0_u64.. {
+        let text = format!("message {number}");
+        if socket.send(Message::text(&text)).await.is_err() {
+            break;
+        }
+        let Some(Ok(Message::Text(back))) = socket.next().await else { break };
+        assert_eq!(back.as_str(), text);
+        if number == 0 {
+            opened.send(()).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Instant::now()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn websockets_outlive_a_rollout_until_the_drain_limit() {
+    const SOCKETS: usize = 9;
+    let rig = rig_with("echo", ECHO).await;
+    let (opened, mut open) = tokio::sync::mpsc::channel(SOCKETS);
+    let mut sockets = JoinSet::new();
+    for _ in 0..SOCKETS {
+        sockets.spawn(talk(rig.http, opened.clone()));
+    }
+    for _ in 0..SOCKETS {
+        open.recv().await.unwrap();
+    }
+    let began = Instant::now();
     let rollout = tokio::task::spawn_blocking(move || {
         rig.deis(&["config:set", "A=1", "-a", "echo"]);
         rig
     });
-    // The rollout does not wait for the open websocket.
-    let rig =
-        tokio::time::timeout(Duration::from_secs(20), rollout).await.expect("the rollout ends").unwrap();
-    echo("after the rollout").await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    echo("a while after the rollout").await;
-    drop(socket);
+    let rig = rollout.await.unwrap();
+    println!("with {SOCKETS} open websockets the rollout took {:?}", began.elapsed());
+    assert!(sockets.try_join_next().is_none(), "the rollout waits for no websocket and closes none");
+    while let Some(closed) = sockets.join_next().await {
+        let lived = closed.unwrap() - began;
+        println!("a websocket lived for {lived:?} of its release's rollout");
+        assert!(lived >= deis_core::plan::constants::DRAIN_LIMIT, "a websocket was closed after {lived:?}");
+    }
     tokio::task::spawn_blocking(move || drop(rig)).await.unwrap();
 }

@@ -9,5 +9,7 @@ mod contract;
 mod kills;
 mod load;
 mod push;
+mod quickstart;
 mod rig;
+mod stops;
 mod web;

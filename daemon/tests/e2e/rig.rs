@@ -5,11 +5,13 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::atomic::{AtomicU16, Ordering},
     thread::sleep,
     time::{Duration, Instant},
 };
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::web::ask;
 
@@ -63,6 +65,15 @@ impl Rig {
     pub(crate) fn kill(&mut self) {
         self.daemon.kill().unwrap();
         self.daemon.wait().unwrap();
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.daemon), signal).unwrap();
+    }
+
+    /// Waits for the daemon's end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.daemon.wait().unwrap()
     }
 
     pub(crate) fn restart(&mut self) {
@@ -128,6 +139,19 @@ impl Rig {
         }
         pids.sort_unstable();
         pids
+    }
+
+    /// Processes that work in the folder of an instance of which, by its own record, nothing runs.
+    pub(crate) fn orphans(&self) -> Vec<String> {
+        let living: Vec<PathBuf> =
+            self.instances().into_iter().filter(|folder| !folder.join("exit.json").exists()).collect();
+        let run = self.path("data/run").canonicalize().unwrap();
+        let processes = fs::read_dir("/proc").unwrap().flatten().map(|p| p.path());
+        processes
+            .filter_map(|p| Some((fs::read_link(p.join("cwd")).ok()?, p)))
+            .filter(|(cwd, _)| cwd.starts_with(&run) && !living.iter().any(|l| cwd.starts_with(l)))
+            .map(|(cwd, p)| format!("{} in {}", p.display(), cwd.display()))
+            .collect()
     }
 
     fn instances(&self) -> Vec<PathBuf> {
@@ -262,12 +286,13 @@ fn start(folder: &Path, http: u16, ssh: u16, settings: &[String]) -> Child {
         .unwrap()
 }
 
-/// Below the ports of outgoing connections and of apps, and not the same twice in one run.
-fn free_port() -> u16 {
+/// Below the ports of outgoing connections and of apps, and not the same twice in one run, nor as in most others.
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = 10_000 + u16::try_from(std::process::id() % 90).unwrap() * 100;
+    const EACH: u16 = 100;
+    let base = 10_000 + u16::try_from(std::process::id() % 90).unwrap() * EACH;
     loop {
-        let port = base + NEXT.fetch_add(1, Ordering::SeqCst) % 1000;
+        let port = base + NEXT.fetch_add(1, Ordering::SeqCst) % EACH;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }

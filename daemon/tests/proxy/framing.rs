@@ -1,10 +1,10 @@
 //! One request in, exactly one well-formed request out – or an error.
 
 use crate::{
-    app::{app, mirror, read_head},
+    app::{app, header, mirror, read_head},
     front::Front,
 };
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[tokio::test]
 async fn an_app_sees_who_asks_and_what_for() {
@@ -12,7 +12,8 @@ async fn an_app_sees_who_asks_and_what_for() {
     let answer = front
         .raw(
             "GET /a%20b?q=%2F HTTP/1.1\r\nHost: Blog.Example.com:80\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n\
-             X-Forwarded-Proto: https\r\nX-Request-Id: bad id\r\nConnection: close, X-Secret\r\nX-Secret: 1\r\nAccept: */*\r\n\r\n",
+             X-Forwarded-Proto: https\r\nX_Forwarded_Host: 6.6.6.6\r\nTrue-Client-IP: 6.6.6.6\r\nX-Request-Id: bad id\r\n\
+             HTTP2-Settings: AAMAAABkAAQAAP__\r\nConnection: close, X-Api-Key\r\nX-Api-Key: 1\r\nAccept: */*\r\n\r\n",
         )
         .await;
     for line in [
@@ -23,10 +24,11 @@ async fn an_app_sees_who_asks_and_what_for() {
         "x-forwarded-port: 80",
         "x-request-id: ",
         "accept: */*",
+        "x-api-key: 1",
     ] {
         assert!(answer.contains(line), "{line:?} is missing in {answer}");
     }
-    for gone in ["6.6.6.6", "bad id", "x-secret", "forwarded: for"] {
+    for gone in ["6.6.6.6", "bad id", "http2-settings", "forwarded: for"] {
         assert!(!answer.contains(gone), "{gone:?} went through: {answer}");
     }
 }
@@ -40,6 +42,8 @@ async fn malformed_requests_end_here() {
         ("no host", "GET / HTTP/1.1\r\n\r\n", 400),
         ("two hosts", "GET / HTTP/1.1\r\nHost: blog.example.com\r\nHost: other\r\n\r\n", 400),
         ("odd host", "GET / HTTP/1.1\r\nHost: a@blog.example.com\r\n\r\n", 400),
+        ("odd port", "GET / HTTP/1.1\r\nHost: blog.example.com:99999\r\n\r\n", 400),
+        ("a target without host", "GET http://blog.example.com/ HTTP/1.1\r\n\r\n", 400),
         ("unknown host", "GET / HTTP/1.1\r\nHost: none.example.com\r\n\r\n", 404),
         ("a tunnel", "CONNECT blog.example.com:80 HTTP/1.1\r\nHost: blog.example.com\r\n\r\n", 405),
         (
@@ -66,25 +70,110 @@ async fn malformed_requests_end_here() {
     assert!(front.request("GET", "").await.starts_with("HTTP/1.1 200"));
 }
 
+const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: blog.example.com\r\nTransfer-Encoding: chunked\r\n";
+
 #[tokio::test]
-async fn two_framings_are_one_to_the_app() {
+async fn a_body_with_two_ends_is_refused() {
+    let front = Front::to(&[mirror().await]).await;
+    let post = "POST / HTTP/1.1\r\nHost: blog.example.com\r\n";
+    for framing in [
+        "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Transfer-Encoding: Chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: \u{b}chunked\r\n",
+        "Transfer-Encoding : chunked\r\n",
+    ] {
+        let mut stream = front.connect().await;
+        // Also on a connection that was used before.
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: blog.example.com\r\n\r\n").await.unwrap();
+        let first = read_head(&mut stream).await.unwrap();
+        let mut body = vec![0; header(&first, "content-length").unwrap().parse().unwrap()];
+        stream.read_exact(&mut body).await.unwrap();
+        stream.write_all(format!("{post}{framing}\r\n0\r\n\r\n").as_bytes()).await.unwrap();
+        let answer = read_head(&mut stream).await.unwrap();
+        assert!(answer.starts_with("http/1.1 400 "), "{framing:?}: {answer}");
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(5), stream.read_to_end(&mut body));
+        ended.await.expect("the connection ends").unwrap();
+    }
+    front.is_idle().await;
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_the_clients_fault() {
+    let front = Front::to(&[mirror().await]).await;
+    for chunk in
+        ["zz\r\nhello\r\n", "+1\r\na\r\n", "0x1\r\na\r\n", "11111111111111111\r\na\r\n", "1\r\nabc\r\n"]
+    {
+        let answer = front.raw(&format!("{CHUNKED}\r\n{chunk}0\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{chunk:?}: {answer}");
+        assert!(answer.contains("connection: close"), "{chunk:?}: {answer}");
+    }
+    assert_eq!(front.metrics.answers()[4], 0);
+    front.is_idle().await;
+}
+
+/// Reads a chunked message as it is on the wire, to its end.
+async fn chunked() -> std::net::SocketAddr {
+    app(|_, mut stream| async move {
+        let mut message = read_head(&mut stream).await.unwrap();
+        let mut body = String::new();
+        while !body.ends_with("0\r\n\r\n") {
+            body.push(char::from(stream.read_u8().await.unwrap()));
+        }
+        message.push_str(&body);
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", message.len());
+        stream.write_all((head + &message).as_bytes()).await.unwrap();
+    })
+    .await
+}
+
+#[tokio::test]
+async fn trailers_end_here() {
+    let front = Front::to(&[chunked().await]).await;
+    let trailer = "Trailer: X-Forwarded-For\r\n\r\n5\r\nhello\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n";
+    let answer = front.raw(&format!("{CHUNKED}Connection: close\r\n{trailer}")).await;
+    assert!(answer.contains("5\r\nhello\r\n0\r\n\r\n"), "{answer}");
+    assert!(!answer.contains("6.6.6.6") && !answer.contains("trailer:"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_reaches_the_app_whatever_the_method() {
+    let front = Front::to(&[chunked().await]).await;
+    for method in ["GET", "DELETE", "POST"] {
+        let request = CHUNKED.replace("POST", method);
+        let answer = front.raw(&format!("{request}Connection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n")).await;
+        assert!(answer.contains("5\r\nhello\r\n0\r\n\r\n"), "{method}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_head_of_an_answer_is_refused() {
     let front = Front::to(&[app(|_, mut stream| async move {
-        let head = read_head(&mut stream).await.unwrap();
-        let both = head.contains("content-length") && head.contains("transfer-encoding");
-        let status = if both { 500 } else { 200 };
-        stream
-            .write_all(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n").as_bytes())
-            .await
-            .unwrap();
+        read_head(&mut stream).await.unwrap();
+        let long = "x".repeat(350_000);
+        let _ = stream
+            .write_all(format!("HTTP/1.1 200 OK\r\nX: {long}\r\nContent-Length: 0\r\n\r\n").as_bytes())
+            .await;
     })
     .await])
     .await;
-    let answer = front
-        .raw(
-            "POST / HTTP/1.1\r\nHost: blog.example.com\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n",
-        )
-        .await;
-    assert!(answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(front.request("GET", "").await.starts_with("HTTP/1.1 502"));
+    front.is_idle().await;
+}
+
+#[tokio::test]
+async fn interim_answers_without_end_are_no_answer() {
+    let front = Front::to(&[app(|_, mut stream| async move {
+        read_head(&mut stream).await.unwrap();
+        while stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n").await.is_ok() {}
+    })
+    .await])
+    .await;
+    assert!(front.request("GET", "").await.starts_with("HTTP/1.1 502"));
+    front.is_idle().await;
 }
 
 #[tokio::test]

@@ -39,15 +39,20 @@ impl Front {
         };
         routes.publish(&published).await.unwrap();
         let endpoints = Endpoints::default();
-        for (index, address) in instances.iter().enumerate() {
-            let name = InstanceName::new(format!("blog-web-1-{index:05}")).unwrap();
-            endpoints.add(&app, &ProcessType::web(), &name, &TemplateId("t".into()), *address);
-        }
         let mut options = ProxyOptions::new("example.com");
         options.connect_timeout = Duration::from_secs(5);
         tune(&mut options);
         let metrics = Arc::new(ProxyMetrics::default());
-        let platform = axum::Router::new().fallback(|| async { "the platform" });
+        let endless = || async {
+            let hello = futures_util::stream::once(async { Ok::<_, std::io::Error>("hello") });
+            let for_ever = futures_util::stream::pending();
+            axum::body::Body::from_stream(futures_util::StreamExt::chain(hello, for_ever))
+        };
+        let all = |body: axum::body::Bytes| async move { format!("the platform got {}", body.len()) };
+        let platform = axum::Router::new()
+            .route("/follow", axum::routing::get(endless))
+            .route("/take", axum::routing::post(all))
+            .fallback(|| async { "the platform" });
         let complete = CancellationToken::new();
         complete.cancel();
         let proxy =
@@ -59,7 +64,19 @@ impl Front {
             let stop = stop.clone();
             async move { proxy.serve(listener, stop).await }
         });
-        Self { address, endpoints, metrics, stop, ended }
+        let front = Self { address, endpoints, metrics, stop, ended };
+        for address in instances {
+            front.join(*address);
+        }
+        front
+    }
+
+    /// One more instance.
+    pub(crate) fn join(&self, address: SocketAddr) {
+        let app = AppName::new("blog").unwrap();
+        let index = self.endpoints.of(&app, &ProcessType::web()).len();
+        let name = InstanceName::new(format!("blog-web-1-{index:05}")).unwrap();
+        self.endpoints.add(&app, &ProcessType::web(), &name, &TemplateId("t".into()), address);
     }
 
     pub(crate) async fn connect(&self) -> TcpStream {

@@ -8,7 +8,7 @@ use std::sync::{
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    app::{app, header, mirror, nobody, read_head},
+    app::{app, mirror, nobody, read_head},
     front::Front,
 };
 
@@ -52,25 +52,57 @@ async fn a_kept_connection_that_the_app_closes_loses_no_request() {
     }
 }
 
-#[tokio::test]
-async fn what_may_have_been_done_is_not_done_again() {
-    let seen = Arc::new(AtomicUsize::new(0));
-    let address = app({
+/// An app that counts requests for `/poison` and answers them with these bytes and an end; others as it should.
+async fn poisoned(seen: &Arc<AtomicUsize>, answer: &'static str) -> std::net::SocketAddr {
+    let seen = Arc::clone(seen);
+    app(move |_, mut stream| {
         let seen = Arc::clone(&seen);
-        move |_, mut stream| {
-            let seen = Arc::clone(&seen);
-            async move {
-                if read_head(&mut stream).await.is_some_and(|head| header(&head, "host").is_some()) {
+        async move {
+            while let Some(head) = read_head(&mut stream).await {
+                if head.contains("/poison") {
                     seen.fetch_add(1, Ordering::SeqCst);
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                    return;
                 }
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
             }
         }
     })
-    .await;
-    let front = Front::to(&[address, address]).await;
-    assert!(front.request("POST", "pay").await.starts_with("HTTP/1.1 502"));
-    assert_eq!(seen.load(Ordering::SeqCst), 1);
-    front.is_idle().await;
+    .await
+}
+
+fn poison(method: &str) -> String {
+    format!(
+        "{method} /poison HTTP/1.1\r\nHost: blog.example.com\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_is_not_done_again() {
+    for answer in ["", "HTTP/1.1 2", "nonsense\r\n\r\n"] {
+        for method in ["GET", "POST"] {
+            let seen = Arc::new(AtomicUsize::new(0));
+            let apps = [poisoned(&seen, answer).await, poisoned(&seen, answer).await];
+            let front = Front::to(&apps).await;
+            assert!(front.raw(&poison(method)).await.starts_with("HTTP/1.1 502"));
+            assert_eq!(seen.load(Ordering::SeqCst), 1, "{method}, answered by {answer:?}");
+            front.is_idle().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_ends_in_silence_is_tried_once_more_and_at_the_same_instance() {
+    for (answer, times) in [("", 2), ("HTTP/1.1 2", 1), ("nonsense\r\n\r\n", 1)] {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let front = Front::to(&[poisoned(&seen, answer).await]).await;
+        // One that answers makes the connection a kept one.
+        assert!(front.request("GET", "").await.ends_with("ok"));
+        let other = Arc::new(AtomicUsize::new(0));
+        front.join(poisoned(&other, answer).await);
+        assert!(front.raw(&poison("GET")).await.starts_with("HTTP/1.1 502"));
+        assert_eq!((seen.load(Ordering::SeqCst), other.load(Ordering::SeqCst)), (times, 0), "{answer:?}");
+    }
 }
 
 #[tokio::test]
@@ -80,6 +112,9 @@ async fn answers_that_are_none_are_bad_gateways() {
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\nBad Name: 1\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     ] {
         let front = Front::to(&[app(move |_, mut stream| async move {
             read_head(&mut stream).await.unwrap();

@@ -106,3 +106,94 @@ async fn nothing_passes_before_an_app_agrees_to_an_upgrade() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     front.is_idle().await;
 }
+
+/// Asks for these protocols; returns the connection and the head of the answer.
+async fn ask(front: &Front, method: &str, headers: &str) -> (tokio::net::TcpStream, String) {
+    let mut stream = front.connect().await;
+    let head = format!("{method} / HTTP/1.1\r\nHost: blog.example.com\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = read_head(&mut stream).await.unwrap();
+    (stream, answer)
+}
+
+#[tokio::test]
+async fn no_connection_becomes_another_version_of_http() {
+    // The app agrees to whatever it is offered, and to h2c in any case.
+    let front = Front::to(&[app(|_, mut stream| async move {
+        let head = read_head(&mut stream).await.unwrap();
+        assert!(!head.contains("h2c") && !head.contains("http2-settings"), "{head}");
+        let offered = crate::app::header(&head, "upgrade").unwrap_or("h2c");
+        let answer = format!("HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: {offered}\r\n\r\n");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    })
+    .await])
+    .await;
+    for (protocols, status) in [("h2c", 502), ("H2C", 502), ("H2c, h2C", 502), ("websocket, h2c", 101)] {
+        let headers =
+            format!("Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AA\r\nUpgrade: {protocols}\r\n");
+        let (_, answer) = ask(&front, "GET", &headers).await;
+        assert!(answer.starts_with(&format!("http/1.1 {status} ")), "{protocols}: {answer}");
+    }
+    front.is_idle().await;
+}
+
+#[tokio::test]
+async fn only_a_plain_get_is_upgraded() {
+    let front = Front::to(&[crate::app::mirror().await]).await;
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    for (method, more) in [("POST", ""), ("GET", "Content-Length: 1\r\n"), ("HEAD", "")] {
+        let (_, answer) = ask(&front, method, &format!("{upgrade}{more}")).await;
+        assert!(answer.starts_with("http/1.1 400 "), "{method} {more}: {answer}");
+    }
+    assert_eq!(front.leases(), 0);
+}
+
+/// An app that upgrades and then says nothing.
+async fn silent() -> std::net::SocketAddr {
+    app(|_, mut stream| async move {
+        read_head(&mut stream).await.unwrap();
+        let answer = b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: gossip\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        let _ = stream.read_u8().await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_silent_tunnel_is_closed() {
+    let front = Front::with(&[silent().await], |o| o.idle_tunnel = Duration::from_millis(300)).await;
+    let (mut stream, _) = ask(&front, "GET", "Connection: Upgrade\r\nUpgrade: gossip\r\n").await;
+    assert_eq!(front.leases(), 1);
+    let end = tokio::time::timeout(Duration::from_secs(20), stream.read_u8()).await;
+    assert!(end.expect("the tunnel ends").is_err());
+    front.is_idle().await;
+}
+
+#[tokio::test]
+async fn a_tunnel_outlives_the_limits_of_requests() {
+    let limit = Duration::from_millis(100);
+    let front = Front::with(&[silent().await], |o| {
+        (o.head_timeout, o.idle_timeout, o.answer_timeout) = (limit, limit, limit);
+    })
+    .await;
+    let (mut stream, answer) = ask(&front, "GET", "Connection: Upgrade\r\nUpgrade: gossip\r\n").await;
+    assert!(answer.starts_with("http/1.1 101"), "{answer}");
+    let end = tokio::time::timeout(5 * limit, stream.read_u8()).await;
+    assert!(end.is_err(), "{end:?}");
+    assert_eq!(front.leases(), 1);
+}
+
+#[tokio::test]
+async fn tunnels_and_followers_end_with_the_proxy() {
+    let front = Front::with(&[silent().await], |o| o.stop_limit = Duration::from_secs(3600)).await;
+    let (mut tunnel, _) = ask(&front, "GET", "Connection: Upgrade\r\nUpgrade: gossip\r\n").await;
+    let mut follower = front.connect().await;
+    follower.write_all(b"GET /follow HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    read_head(&mut follower).await.unwrap();
+    front.stop.cancel();
+    assert!(tunnel.read_u8().await.is_err());
+    let mut rest = String::new();
+    follower.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.contains("hello") && rest.ends_with("0\r\n\r\n"), "it ends well: {rest:?}");
+    tokio::time::timeout(Duration::from_secs(20), front.ended).await.expect("the proxy ends").unwrap();
+}

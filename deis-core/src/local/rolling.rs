@@ -34,6 +34,12 @@ pub(super) struct Moves {
     pub(super) leave: Vec<InstanceName>,
 }
 
+impl Moves {
+    pub(super) fn is_empty(&self) -> bool {
+        self.start.is_empty() && self.leave.is_empty()
+    }
+}
+
 /// Decides for all process types of an app.
 ///
 /// Instances of the wanted template are *current*, others *old*. At most `scale + 1` run, except that nothing

@@ -176,17 +176,20 @@ impl Table {
     }
 
     fn roll(self: &Arc<Self>, app: &mut App) {
-        let Some(moves) = app.moves() else { return };
-        for name in moves.leave {
-            if let Some(slot) = app.slots.get_mut(&name) {
-                slot.state = InstanceState::Draining;
-                self.options.endpoints.drain(&app.name.name, &name);
-                slot.leave.send_replace(true);
+        // What leaves makes room at once: nothing else calls again before it has drained, which takes as long as its
+        // longest request.
+        while let Some(moves) = app.moves().filter(|moves| !moves.is_empty()) {
+            for name in moves.leave {
+                if let Some(slot) = app.slots.get_mut(&name) {
+                    slot.state = InstanceState::Draining;
+                    self.options.endpoints.drain(&app.name.name, &name);
+                    slot.leave.send_replace(true);
+                }
             }
-        }
-        for (process, count) in moves.start {
-            for _ in 0..count {
-                self.start(app, &process);
+            for (process, count) in moves.start {
+                for _ in 0..count {
+                    self.start(app, &process);
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ mod adoption;
 mod conformance;
 mod logs;
 mod misbehaviour;
+mod rolling;
 mod support;
 mod surroundings;
 mod tasks;

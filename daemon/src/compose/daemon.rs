@@ -1,0 +1,172 @@
+//! A running daemon.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use deis_core::{Platform, Workers, local::LocalScheduler};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    StartError,
+    engine::Engine,
+    housekeeping::keep_house,
+    listeners::{Addresses, Listeners},
+    open,
+};
+use crate::{
+    accounts::{Bootstrap, Passwords, TokenSecret},
+    api::{self, ApiState, PlatformInfo, PlatformPorts},
+    datadir::DataDir,
+    git::{http::GitHttp, ssh::GitSsh},
+    metrics,
+    proxy::{Proxy, ProxyMetrics, ProxyOptions},
+    settings::Settings,
+};
+
+/// How long requests wait, after a start, for the routes of all apps; those that are known are served then.
+const CATCH_UP: Duration = Duration::from_secs(10);
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    /// The engine.
+    pub platform: Platform,
+    /// The processes of apps.
+    pub scheduler: Arc<LocalScheduler>,
+    /// What the daemon says about itself.
+    pub info: Arc<PlatformInfo>,
+    /// The text of the bootstrap token, where one is needed.
+    pub bootstrap: Option<String>,
+    /// What tokens are derived from.
+    pub secret: Arc<TokenSecret>,
+    listens: Addresses,
+    data: DataDir,
+    workers: Workers,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Daemon {
+    /// Starts everything.
+    pub async fn start(settings: &Settings) -> Result<Self, StartError> {
+        let listeners = match Listeners::bind(settings).await {
+            Ok(listeners) => listeners,
+            Err(taken) => {
+                // Most likely by the daemon of this very folder, which is the better answer.
+                DataDir::check_free(&settings.data)?;
+                return Err(taken);
+            }
+        };
+        let listens = listeners.addresses()?;
+        let data = DataDir::open(&settings.data)?;
+
+        let engine = Engine::open(settings, &data).await?;
+        let secret =
+            Arc::new(TokenSecret::load_or_create(&data.join("secret")).map_err(open("the server's secret"))?);
+        let (bootstrap, text) = bootstrap(settings, &engine.platform, &data).await?;
+        let info = Arc::new(PlatformInfo {
+            domain: settings.domain.to_string(),
+            schemes: vec!["http".to_owned()],
+            ports: PlatformPorts { http: listens.http.port(), ssh: listens.ssh.map(|a| a.port()) },
+        });
+        let pushes = engine.pushes(settings, &data, &info).map_err(open("the repositories"))?;
+        pushes.recover().await.map_err(open("the open pushes"))?;
+
+        let state = ApiState {
+            platform: engine.platform.clone(),
+            passwords: Passwords::default(),
+            secret: Arc::clone(&secret),
+            registration: settings.registration,
+            bootstrap,
+            info: Arc::clone(&info),
+        };
+        let git = GitHttp { platform: engine.platform.clone(), pushes: pushes.clone() };
+        let routes = crate::git::http::router(git).merge(api::router(state));
+        let counts = Arc::new(ProxyMetrics::default());
+        let complete = CancellationToken::new();
+        let proxy = Proxy::new(
+            ProxyOptions::new(settings.domain.as_str().to_ascii_lowercase()),
+            listens.http.port(),
+            engine.endpoints.clone(),
+            Arc::clone(&engine.routes),
+            routes,
+            Arc::clone(&counts),
+            complete.clone(),
+        );
+        let server = match &listeners.ssh {
+            Some(_) => Some(
+                GitSsh::new(engine.platform.clone(), pushes.clone(), &data.join("ssh"))
+                    .map_err(open("the host keys"))?,
+            ),
+            None => None,
+        };
+
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let workers = engine.platform.start();
+        let caught_up = workers.caught_up();
+        tasks.spawn(async move {
+            let _ = tokio::time::timeout(CATCH_UP, caught_up).await;
+            complete.cancel();
+        });
+        let token = stop.clone();
+        tasks.spawn(async move { proxy.serve(listeners.http, token).await });
+        if let Some((server, listener)) = server.zip(listeners.ssh) {
+            let token = stop.clone();
+            tasks.spawn(async move { server.serve(listener, token).await });
+        }
+        if let Some(listener) = listeners.metrics {
+            tasks.spawn(metrics::serve(listener, engine.platform.clone(), counts, stop.clone()));
+        }
+        tasks.spawn(keep_house(engine.platform.clone(), engine.artifacts, pushes, stop.clone()));
+        Ok(Self {
+            platform: engine.platform,
+            scheduler: engine.scheduler,
+            info,
+            bootstrap: text,
+            secret,
+            listens,
+            data,
+            workers,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Every address that it listens on, and for what.
+    pub fn listens(&self) -> String {
+        self.listens.to_string()
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> &DataDir {
+        &self.data
+    }
+
+    /// Stops listening and reconciling. Apps keep running.
+    pub async fn stop(self) {
+        self.shut_down().await;
+    }
+
+    /// The same, and keeps the data folder for whoever stops the apps.
+    pub async fn shut_down(self) -> DataDir {
+        self.stop.cancel();
+        self.tasks.close();
+        let _ = tokio::time::timeout(Duration::from_secs(15), self.tasks.wait()).await;
+        self.workers.stop().await;
+        self.data
+    }
+}
+
+/// A one-time token for the first registration, where others can reach the daemon and nobody has registered.
+async fn bootstrap(
+    settings: &Settings,
+    platform: &Platform,
+    data: &DataDir,
+) -> Result<(Option<Arc<Bootstrap>>, Option<String>), StartError> {
+    let file: PathBuf = data.join("bootstrap-token");
+    if settings.http.ip().is_loopback() || platform.has_users().await.map_err(open("the database"))? {
+        let _ = tokio::fs::remove_file(file).await;
+        return Ok((None, None));
+    }
+    let (token, text) = Bootstrap::create(&file, crate::clock::now()).map_err(open("the bootstrap token"))?;
+    Ok((Some(Arc::new(token)), Some(text)))
+}

@@ -1,0 +1,107 @@
+//! The engine with its back ends, on a data folder.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use deis_build::{Artifacts, Pipeline, PipelineOptions, git::Limits};
+use deis_core::{
+    Endpoints, Platform, PlatformOptions,
+    local::{LocalOptions, LocalRunner, LocalScheduler, RouteTable},
+    logs::FileLogs,
+    port::Wake,
+    store::SqliteStore,
+};
+use object_store::local::LocalFileSystem;
+
+use super::{BoxError, StartError, open};
+use crate::{
+    api::PlatformInfo,
+    datadir::DataDir,
+    push::{Pushes, Repos},
+    settings::Settings,
+};
+
+/// The engine with its back ends.
+pub(super) struct Engine {
+    pub(super) platform: Platform,
+    pub(super) scheduler: Arc<LocalScheduler>,
+    runner: Arc<LocalRunner>,
+    pub(super) routes: Arc<RouteTable>,
+    pub(super) endpoints: Endpoints,
+    pub(super) artifacts: Artifacts,
+}
+
+impl Engine {
+    pub(super) async fn open(settings: &Settings, data: &DataDir) -> Result<Self, StartError> {
+        let store = SqliteStore::open(data.join("deis.db")).map_err(open("the database"))?;
+        let artifacts = open_artifacts(data)?;
+        let (wake, endpoints) = (Wake::default(), Endpoints::default());
+        let options =
+            local_options(data, &artifacts).with_endpoints(endpoints.clone()).with_wake(wake.clone());
+        let scheduler = LocalScheduler::open(options.clone()).await.map_err(open("the processes of apps"))?;
+        let runner = LocalRunner::open(options).await.map_err(open("the tasks"))?;
+        let (scheduler, runner) = (Arc::new(scheduler), Arc::new(runner));
+        let routes = Arc::new(RouteTable::new(Some(settings.domain.clone())));
+        let platform = Platform::builder()
+            .store(Arc::new(store))
+            .scheduler(Arc::clone(&scheduler) as _)
+            .router(Arc::clone(&routes) as _)
+            .runner(Arc::clone(&runner) as _)
+            .logs(Arc::new(FileLogs::new(data.join("run"))))
+            .unpacker(artifacts.unpacker())
+            .clock(Arc::new(crate::clock::now))
+            .wake(wake)
+            .options(
+                PlatformOptions::default()
+                    .with_deploy_deadline(settings.deploy_timeout)
+                    .with_reserved_names(settings.reserved.iter().cloned()),
+            )
+            .build()
+            .map_err(open("the engine"))?;
+        Ok(Self { platform, scheduler, runner, routes, endpoints, artifacts })
+    }
+
+    pub(super) fn pushes(
+        &self,
+        settings: &Settings,
+        data: &DataDir,
+        info: &PlatformInfo,
+    ) -> Result<Pushes, BoxError> {
+        let mut options = PipelineOptions::new(data.join("build"), std::env::current_exe()?);
+        options.buildpacks.clone_from(&settings.buildpacks);
+        options.schemes.clone_from(&settings.schemes);
+        options.limit = settings.build_limit;
+        options.env = build_env(settings, data);
+        let pipeline = Pipeline::new(options, Arc::clone(&self.runner) as _, self.artifacts.clone())?;
+        let repos = Repos::open_all(data.join("repos"))?;
+        let limits = Limits { pack_bytes: settings.push_limit, ..Limits::default() };
+        let port = if info.ports.http == 80 { String::new() } else { format!(":{}", info.ports.http) };
+        let url = format!("http://{{app}}.{}{port}", info.domain);
+        Ok(Pushes::new(self.platform.clone(), pipeline, repos, limits, url))
+    }
+}
+
+/// The slugs of a data folder.
+pub(crate) fn open_artifacts(data: &DataDir) -> Result<Artifacts, StartError> {
+    let objects = data.join("objects");
+    std::fs::create_dir_all(&objects).map_err(open("the object store"))?;
+    let store = LocalFileSystem::new_with_prefix(objects).map_err(open("the object store"))?;
+    let store = Arc::new(store.with_automatic_cleanup(true).with_fsync(true));
+    Artifacts::new(store, data.join("unpacked")).map_err(open("the unpacked slugs"))
+}
+
+/// How the processes of a data folder run.
+pub(crate) fn local_options(data: &DataDir, artifacts: &Artifacts) -> LocalOptions {
+    LocalOptions::new(data.join("run"), artifacts.unpacker()).with_path(search_path(data))
+}
+
+/// Our own tools first, then whatever the daemon finds its own in: apps use the host's toolchains.
+fn search_path(data: &DataDir) -> String {
+    let usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let own = std::env::var("PATH").unwrap_or_else(|_| usual.to_owned());
+    format!("{}:{own}", data.join("bin").display())
+}
+
+fn build_env(settings: &Settings, data: &DataDir) -> BTreeMap<String, String> {
+    let passed = settings.build_env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
+    passed.chain([("PATH".to_owned(), search_path(data))]).collect()
+}

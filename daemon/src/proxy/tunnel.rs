@@ -1,0 +1,97 @@
+//! Upgraded connections: bytes both ways until either side ends them, nobody says anything, or the daemon stops.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Carries an upgraded connection and keeps `held` as long.
+pub(super) async fn tunnel<T: Send>(
+    client: OnUpgrade,
+    app: OnUpgrade,
+    idle: Duration,
+    stop: CancellationToken,
+    held: T,
+) {
+    let carried = async {
+        let (Ok(client), Ok(app)) = tokio::join!(client, app) else { return };
+        let moved = Moved(Arc::new(Mutex::new(Instant::now())));
+        let mut client = Watched { stream: TokioIo::new(client), moved: moved.clone() };
+        let mut app = TokioIo::new(app);
+        tokio::select! {
+            // An error is the end of the connection, of which both sides know.
+            _ = tokio::io::copy_bidirectional(&mut client, &mut app) => {}
+            () = moved.rests(idle) => {}
+        }
+    };
+    tokio::select! {
+        () = carried => {}
+        () = stop.cancelled() => {}
+    }
+    drop(held);
+}
+
+/// When bytes last passed.
+#[derive(Clone)]
+struct Moved(Arc<Mutex<Instant>>);
+
+impl Moved {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    async fn rests(&self, limit: Duration) {
+        loop {
+            let due = *self.0.lock().unwrap_or_else(PoisonError::into_inner) + limit;
+            if due <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(due).await;
+        }
+    }
+}
+
+/// The client's side; all that passes is read from it or written to it.
+struct Watched {
+    stream: TokioIo<Upgraded>,
+    moved: Moved,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.moved.now();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
+        self.moved.now();
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
