@@ -6,7 +6,7 @@ use crate::{
     args::{self, Args, Failure, Verb},
     compose::{Daemon, StartError},
     down::down,
-    quickstart,
+    inherited, quickstart,
     settings::{KNOWN, Settings},
     signals::stop_signal,
     telemetry,
@@ -14,6 +14,7 @@ use crate::{
 
 /// Runs `deisd` with these arguments.
 pub(crate) fn main(args: &[OsString]) -> ExitCode {
+    inherited::settle();
     let parsed = match args::parse(args) {
         Ok(parsed) => parsed,
         Err(Failure::Usage(error)) => {
