@@ -89,6 +89,14 @@ async fn be_killed(dir: &Path, uid: uuid::Uuid) -> ! {
                 runner.start(task(&machine.app, command), sender).await.unwrap();
                 keep.push(output);
             }
+            ("await", count) => {
+                let count: usize = count.parse().unwrap();
+                eventually("so many are ready", || async {
+                    let seen = scheduler.observe(&machine.app).await.unwrap().instances;
+                    (seen.iter().filter(|i| i.is_ready()).count() == count).then_some(())
+                })
+                .await;
+            }
             ("probed", rest) => {
                 let (generation, command) = rest.split_once(' ').unwrap();
                 let generation = generation.parse().unwrap();
@@ -262,12 +270,7 @@ async fn a_version_that_was_not_ready_is_not_ready_after_a_kill() {
     let mut victim = Victim::start(&machine);
     let (old, new) = (probed(serve()), probed(format!("STATUS=500 {}", serve())));
     victim.say(&format!("probed 1 {}", old.launch.command));
-    serving(&machine).await;
-    eventually("both are ready", || async {
-        let marks = tree(&machine.app_dir()).into_iter().filter(|path| path.ends_with("ready"));
-        (marks.count() == 2).then_some(())
-    })
-    .await;
+    victim.say("await 2");
     victim.say(&format!("probed 4 {}", new.launch.command));
     eventually("a new one listens", || async {
         (ports(&machine).into_iter().filter_map(ask).count() == 3).then_some(())

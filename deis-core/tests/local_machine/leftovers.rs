@@ -11,7 +11,7 @@ async fn a_process_that_cannot_be_recorded_does_not_run() {
     let mut machine = Machine::new();
     let scheduler = machine.open().await;
     // One that prints would end with its shim.
-    machine.apply(&scheduler, 1, web(format!("{} > /dev/null", serve()))).await;
+    machine.apply(&scheduler, 1, web(format!("exec {} > /dev/null", serve()))).await;
     let ready = machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
     let folder = machine.app_dir().join(ready.name.as_str());
     // As if the disk were full.
