@@ -5,6 +5,8 @@ use std::{
     io::{Read as _, Seek as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -46,6 +48,9 @@ pub enum DataDirError {
     },
 }
 
+/// How long a daemon that was killed may take to be gone.
+const DYING: Duration = Duration::from_secs(2);
+
 /// Names that this executable can be called by, beside `deisd`.
 const LINKS: [&str; 3] = ["deisd", "deis", crate::static_server::NAME];
 
@@ -55,7 +60,7 @@ const LOCK: &str = "lock";
 const STICKY: u32 = 0o1000;
 
 impl DataDir {
-    /// Takes the folder, making it if it is not there.
+    /// Takes the folder, making it if it is not there. Blocks for a moment while a daemon that was killed goes.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
         let failed = |source| DataDirError::Io { path: path.to_path_buf(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
@@ -70,10 +75,7 @@ impl DataDir {
     /// Fails if a daemon has the folder; makes and changes nothing.
     pub fn check_free(path: &Path) -> Result<(), DataDirError> {
         let Ok(mut lock) = File::open(path.join(LOCK)) else { return Ok(()) };
-        if flock(&lock, FlockOperation::NonBlockingLockShared).is_err() {
-            return Err(in_use(path, &mut lock));
-        }
-        Ok(())
+        lock_or_name(path, &mut lock, FlockOperation::NonBlockingLockShared)
     }
 
     /// Whether there is a data folder, in use or not.
@@ -122,10 +124,19 @@ fn make_private(path: &Path) -> Result<(), DataDirError> {
     Ok(())
 }
 
-fn in_use(path: &Path, lock: &mut File) -> DataDirError {
-    let mut text = String::new();
-    let _ = lock.read_to_string(&mut text);
-    DataDirError::InUse { path: path.to_path_buf(), pid: text.trim().parse().unwrap_or(0) }
+/// Takes the lock, or says which daemon has it. One that was killed holds it for a moment longer.
+fn lock_or_name(path: &Path, lock: &mut File, operation: FlockOperation) -> Result<(), DataDirError> {
+    let begun = Instant::now();
+    while flock(&*lock, operation).is_err() {
+        let mut text = String::new();
+        let _ = lock.rewind().and_then(|()| lock.read_to_string(&mut text));
+        let pid = text.trim().parse().unwrap_or(0);
+        if begun.elapsed() > DYING || !is_going(pid) {
+            return Err(DataDirError::InUse { path: path.to_path_buf(), pid });
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }
 
 fn take_lock(path: &Path) -> Result<File, DataDirError> {
@@ -139,17 +150,41 @@ fn take_lock(path: &Path) -> Result<File, DataDirError> {
         .mode(0o600)
         .open(file)
         .map_err(failed)?;
-    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-        return Err(in_use(path, &mut lock));
-    }
+    lock_or_name(path, &mut lock, FlockOperation::NonBlockingLockExclusive)?;
     lock.set_len(0).and_then(|()| lock.rewind()).map_err(failed)?;
     writeln!(lock, "{}", std::process::id()).map_err(failed)?;
     Ok(lock)
 }
 
+/// Whether this process is gone, or has been killed and is about to be.
+fn is_going(pid: u32) -> bool {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map_or("", str::trim);
+    let pending = |name| u64::from_str_radix(field(name), 16).unwrap_or(0);
+    let killed = 1 << (rustix::process::Signal::KILL.as_raw() - 1);
+    field("State:").starts_with(['Z', 'X']) || (pending("SigPnd:") | pending("ShdPnd:")) & killed != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_was_killed_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(DataDir::open(folder.path()).unwrap());
+        let mut gone = std::process::Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        let mut lock = File::options().write(true).truncate(true).open(folder.path().join("lock")).unwrap();
+        writeln!(lock, "{}", gone.id()).unwrap();
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let dying = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(100));
+            drop(lock);
+        });
+        DataDir::open(folder.path()).unwrap();
+        dying.join().unwrap();
+    }
 
     #[test]
     fn the_second_is_told_who_has_it() {

@@ -45,19 +45,13 @@ async fn wait_for(path: &std::path::Path, pid: u32) -> Result<DataDir, StartErro
     Err(DataDirError::InUse { path: path.to_path_buf(), pid }.into())
 }
 
-/// Stops all instances of a data folder, as a drained stop would. What shall run stays on record.
+/// Stops all instances of a data folder, as a drained stop would. What shall run stays on record, what was printed
+/// stays in the logs.
 pub(crate) async fn stop_apps(data: &DataDir) -> Result<Vec<AppRef>, StartError> {
     let artifacts = open_artifacts(data)?;
     let scheduler =
         LocalScheduler::open(local_options(data, &artifacts)).await.map_err(open("the processes"))?;
     let apps = scheduler.apps().await.map_err(open("the processes"))?;
-    for app in &apps {
-        scheduler.remove(app).await.map_err(open("the processes"))?;
-    }
-    for app in &apps {
-        while !scheduler.observe(app).await.map_err(open("the processes"))?.instances.is_empty() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
+    scheduler.stop_all().await;
     Ok(apps)
 }

@@ -16,6 +16,7 @@ pub mod datadir;
 mod down;
 mod dto;
 pub mod git;
+mod inherited;
 mod metrics;
 pub mod proxy;
 pub mod push;

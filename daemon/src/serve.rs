@@ -2,13 +2,11 @@
 
 use std::{ffi::OsString, process::ExitCode, time::Duration};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use crate::{
     args::{self, Args, Failure, Verb},
     compose::{Daemon, StartError},
     down::down,
-    quickstart,
+    inherited, quickstart,
     settings::{KNOWN, Settings},
     signals::StopSignals,
     telemetry,
@@ -16,6 +14,7 @@ use crate::{
 
 /// Runs `deisd` with these arguments.
 pub(crate) fn main(args: &[OsString]) -> ExitCode {
+    inherited::settle();
     let parsed = match args::parse(args) {
         Ok(parsed) => parsed,
         Err(Failure::Usage(error)) => {
@@ -51,7 +50,6 @@ async fn run(args: Args, settings: &Settings) -> ExitCode {
         }
         Verb::Serve => {
             telemetry::init(&settings.log, settings.log_json);
-            raise_descriptors();
             match serve(settings).await {
                 Ok(code) => code,
                 Err(error) => fail(&error, 1),
@@ -64,7 +62,6 @@ async fn run(args: Args, settings: &Settings) -> ExitCode {
         Verb::Quickstart { check: true, .. } => quickstart::check().await,
         Verb::Quickstart { keep, .. } => {
             telemetry::init("warn", settings.log_json);
-            raise_descriptors();
             quickstart::run(settings.clone(), keep).await
         }
     }
@@ -109,16 +106,6 @@ async fn serve(settings: &Settings) -> Result<ExitCode, StartError> {
 /// What whoever lets others deploy must know.
 pub(crate) const NO_ISOLATION: &str =
     "apps are not isolated: they run as this user and can read and change whatever it can";
-
-/// Each request takes two descriptors, and the usual soft limit is meant for programs that use `select`. A failure
-/// leaves the limit as it is.
-fn raise_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
-    {
-        tracing::warn!(%error, "the limit of open files stays as it is");
-    }
-}
 
 fn report(result: Result<(), StartError>) -> ExitCode {
     match result {

@@ -25,7 +25,14 @@ use crate::model::{AppName, InstanceName, ProcessType, TemplateId};
 /// assert_eq!(lease.address().port(), 20000);
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Endpoints(Arc<RwLock<Table>>);
+pub struct Endpoints(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    table: RwLock<Table>,
+    /// Leases so far: whose turn it is among equals.
+    turn: AtomicUsize,
+}
 
 type Table = BTreeMap<AppName, BTreeMap<ProcessType, Arc<Vec<Arc<Endpoint>>>>>;
 
@@ -110,13 +117,19 @@ impl Endpoints {
         self.edit(app, process, |list| list.retain(|e| e.instance != *instance));
     }
 
-    /// Leases the instance with the fewest requests in flight that is not in `except`; `None` if there is none.
+    /// Leases the instance with the fewest requests in flight that is not in `except`, each in its turn where they are
+    /// equal; `None` if there is none.
     pub fn lease(&self, app: &AppName, process: &ProcessType, except: &[InstanceName]) -> Option<Lease> {
         let list = self.list(app, process)?;
         let mut candidates: Vec<&Arc<Endpoint>> = list
             .iter()
             .filter(|e| !e.draining.load(Ordering::SeqCst) && !except.contains(&e.instance))
             .collect();
+        if candidates.is_empty() {
+            return None;
+        }
+        let turn = self.0.turn.fetch_add(1, Ordering::Relaxed) % candidates.len();
+        candidates.rotate_left(turn);
         candidates.sort_by_key(|e| e.leases.load(Ordering::Relaxed));
         candidates.into_iter().find_map(Endpoint::lease)
     }
@@ -141,18 +154,18 @@ impl Endpoints {
     }
 
     fn list(&self, app: &AppName, process: &ProcessType) -> Option<Arc<Vec<Arc<Endpoint>>>> {
-        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
         table.get(app)?.get(process).map(Arc::clone)
     }
 
     fn find(&self, app: &AppName, instance: &InstanceName) -> Vec<Arc<Endpoint>> {
-        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
         let Some(types) = table.get(app) else { return Vec::new() };
         types.values().flat_map(|l| l.iter()).filter(|e| e.instance == *instance).map(Arc::clone).collect()
     }
 
     fn edit(&self, app: &AppName, process: &ProcessType, change: impl FnOnce(&mut Vec<Arc<Endpoint>>)) {
-        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.0.table.write().unwrap_or_else(PoisonError::into_inner);
         let types = table.entry(app.clone()).or_default();
         let list = types.entry(process.clone()).or_default();
         change(Arc::make_mut(list));
@@ -240,5 +253,15 @@ mod tests {
         assert_ne!(one.instance(), two.instance());
         let only = endpoints.lease(&app, &web, &[first]).unwrap();
         assert_eq!(*only.instance(), second);
+    }
+
+    #[test]
+    fn requests_one_after_the_other_go_to_all_in_turn() {
+        let (endpoints, app, web, first) = table();
+        let second = InstanceName::new("blog-web-1-bbbbb").unwrap();
+        endpoints.add(&app, &web, &second, &TemplateId("t".into()), "127.0.0.1:20001".parse().unwrap());
+        let turns: Vec<InstanceName> =
+            (0..6).map(|_| endpoints.lease(&app, &web, &[]).unwrap().instance().clone()).collect();
+        assert_eq!(turns.iter().filter(|name| **name == first).count(), 3, "{turns:?}");
     }
 }

@@ -21,12 +21,15 @@ use std::{
 };
 
 use deis_core::{
-    AppRef, AppUid, Attempt, Generation, Instance, Program, Task, TaskKind, TaskName, TemplateId,
+    AppRef, AppUid, Attempt, Generation, Instance, InstanceState, Program, Task, TaskKind, TaskName,
+    TemplateId,
     local::{LocalOptions, LocalRunner, LocalScheduler, ShimProgram, shim},
     port::{Scheduler as _, TaskRunner as _, output_channel},
 };
 use futures_util::FutureExt as _;
-use support::{Machine, artifact, eventually, processes_of, serve, tree, web, workload};
+use support::{
+    Machine, artifact, eventually, kill, probed, processes_of, serve, shim_of, tree, web, workload,
+};
 
 fn main() -> ExitCode {
     shim::run_if_asked();
@@ -55,7 +58,9 @@ fn main() -> ExitCode {
         instances_live_on_and_keep_serving
         a_start_that_is_cut_off_anywhere_comes_right
         a_rollout_that_is_cut_off_anywhere_comes_right
+        a_version_that_was_not_ready_is_not_ready_after_a_kill
         tasks_end_at_once
+        tasks_end_even_if_their_shims_are_killed_too
     );
     println!("\n{passed} passed, {failed} failed");
     ExitCode::from(u8::from(failed > 0))
@@ -83,6 +88,19 @@ async fn be_killed(dir: &Path, uid: uuid::Uuid) -> ! {
                 let (sender, output) = output_channel();
                 runner.start(task(&machine.app, command), sender).await.unwrap();
                 keep.push(output);
+            }
+            ("await", count) => {
+                let count: usize = count.parse().unwrap();
+                eventually("so many are ready", || async {
+                    let seen = scheduler.observe(&machine.app).await.unwrap().instances;
+                    (seen.iter().filter(|i| i.is_ready()).count() == count).then_some(())
+                })
+                .await;
+            }
+            ("probed", rest) => {
+                let (generation, command) = rest.split_once(' ').unwrap();
+                let generation = generation.parse().unwrap();
+                scheduler.apply(&workload(&machine.app, generation, 2, probed(command))).await.unwrap();
             }
             (generation, command) => {
                 let generation = generation.parse().unwrap();
@@ -112,7 +130,10 @@ struct Victim(Child);
 
 impl Victim {
     fn start(machine: &Machine) -> Self {
-        let child = Command::new(std::env::current_exe().unwrap())
+        // What its shell ignores, no app must.
+        let child = Command::new("sh")
+            .args(["-c", "trap '' HUP QUIT; exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().unwrap())
             .args(["be-killed", machine.dir().to_str().unwrap(), &machine.app.uid.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -178,6 +199,12 @@ async fn instances_live_on_and_keep_serving() {
     let mut victim = Victim::start(&machine);
     victim.say(&format!("1 {}", serve()));
     let pids = sorted(serving(&machine).await);
+    for pid in &pids {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+        let (hangup, quit) = (1 << 0, 1 << 2);
+        assert_eq!(u64::from_str_radix(ignored, 16).unwrap() & (hangup | quit), 0, "{ignored}");
+    }
     victim.kill();
     assert_eq!(sorted(serving(&machine).await), pids, "nobody watches, and they serve");
 
@@ -236,6 +263,50 @@ async fn a_rollout_that_is_cut_off_anywhere_comes_right() {
         settled(&machine, &scheduler, &new).await;
         machine.remove(&scheduler).await;
     }
+}
+
+async fn a_version_that_was_not_ready_is_not_ready_after_a_kill() {
+    let machine = Machine::new();
+    let mut victim = Victim::start(&machine);
+    let (old, new) = (probed(serve()), probed(format!("STATUS=500 {}", serve())));
+    victim.say(&format!("probed 1 {}", old.launch.command));
+    victim.say("await 2");
+    victim.say(&format!("probed 4 {}", new.launch.command));
+    eventually("a new one listens", || async {
+        (ports(&machine).into_iter().filter_map(ask).count() == 3).then_some(())
+    })
+    .await;
+    victim.kill();
+    let scheduler = open(&machine).await;
+    scheduler.apply(&workload(&machine.app, 4, 2, new.clone())).await.unwrap();
+    let seen = eventually("the new one fails", || async {
+        let seen = scheduler.observe(&machine.app).await.unwrap().instances;
+        let failing = |i: &Instance| matches!(i.state, InstanceState::Failing { .. });
+        seen.iter().any(failing).then_some(seen)
+    })
+    .await;
+    let ready: Vec<&Instance> = seen.iter().filter(|i| i.is_ready()).collect();
+    assert_eq!(ready.len(), 2, "{seen:?}");
+    let id = workload(&machine.app, 1, 2, old).groups.into_values().next().unwrap().id;
+    assert!(ready.iter().all(|i| i.template == id), "{ready:?}");
+    machine.remove(&scheduler).await;
+}
+
+async fn tasks_end_even_if_their_shims_are_killed_too() {
+    let machine = Machine::new();
+    let mut victim = Victim::start(&machine);
+    victim.say("task (setsid sh -c 'sleep 624; true' &); sleep 625 & sleep 626");
+    eventually("the task and its children run", || async {
+        (processes_of(&machine.run_dir()).len() >= 5).then_some(())
+    })
+    .await;
+    let task = machine.run_dir().join("tasks").join(machine.app.uid.to_string()).join("release-one-1");
+    let shim = shim_of(&task);
+    kill("STOP", &shim);
+    victim.kill();
+    kill("KILL", &shim);
+    let _runner = LocalRunner::open(options(&machine)).await.unwrap();
+    assert_eq!(processes_of(&machine.run_dir()), Vec::<String>::new());
 }
 
 async fn tasks_end_at_once() {

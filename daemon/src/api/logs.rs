@@ -1,14 +1,12 @@
 //! The log of an app as text.
 
-use std::convert::Infallible;
-
 use axum::{
     body::Body,
     http::{HeaderValue, Response, StatusCode, header},
 };
 use bytes::Bytes;
 use deis_core::{AppName, LogLevel, LogLine, LogQuery, LogSource, ProcessType};
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::TryStreamExt as _;
 
 use super::{
     auth::App,
@@ -28,11 +26,8 @@ pub(super) async fn logs(App(app): App, wanted: Query) -> Result<Response<Body>>
     let stream = app.logs(&LogQuery { lines, process, follow }).await.map_err(|_| failed())?;
     let name = app.name().clone();
     let body = if follow {
-        let text = stream.filter_map(move |line| {
-            let text = line.ok().map(|line| Ok::<_, Infallible>(Bytes::from(format_line(&name, &line))));
-            async move { text }
-        });
-        Body::from_stream(text)
+        // An error breaks the answer off: an end would say that there is no more.
+        Body::from_stream(stream.map_ok(move |line| Bytes::from(format_line(&name, &line))))
     } else {
         let all: Vec<LogLine> = stream.try_collect().await.map_err(|_| failed())?;
         if all.is_empty() {

@@ -63,7 +63,7 @@ mod tests {
     async fn output_ends_where_it_stops_to_fit() {
         let (sender, lines) = output_channel();
         for text in ["one", "two", "a line that is too long", "three"] {
-            sender.send(OutputLine { stderr: false, text: text.to_owned() }).await.unwrap();
+            sender.send(OutputLine { text: text.to_owned() }).await.unwrap();
         }
         drop(sender);
         let output = collect(lines, 12).await;

@@ -7,7 +7,7 @@ use deis_core::{
     Endpoints, Platform, PlatformOptions,
     local::{LocalOptions, LocalRunner, LocalScheduler, RouteTable},
     logs::FileLogs,
-    port::Wake,
+    port::{LogStore, Wake},
     store::SqliteStore,
 };
 use object_store::local::LocalFileSystem;
@@ -16,6 +16,7 @@ use super::{BoxError, StartError, open};
 use crate::{
     api::PlatformInfo,
     datadir::DataDir,
+    inherited,
     push::{Pushes, Repos},
     settings::Settings,
 };
@@ -35,8 +36,11 @@ impl Engine {
         let store = SqliteStore::open(data.join("deis.db")).map_err(open("the database"))?;
         let artifacts = open_artifacts(data)?;
         let (wake, endpoints) = (Wake::default(), Endpoints::default());
-        let options =
-            local_options(data, &artifacts).with_endpoints(endpoints.clone()).with_wake(wake.clone());
+        let logs: Arc<dyn LogStore> = Arc::new(FileLogs::new(data.join("run")));
+        let options = local_options(data, &artifacts)
+            .with_endpoints(endpoints.clone())
+            .with_wake(wake.clone())
+            .with_logs(Arc::clone(&logs));
         let scheduler = LocalScheduler::open(options.clone()).await.map_err(open("the processes of apps"))?;
         let runner = LocalRunner::open(options).await.map_err(open("the tasks"))?;
         let (scheduler, runner) = (Arc::new(scheduler), Arc::new(runner));
@@ -46,7 +50,7 @@ impl Engine {
             .scheduler(Arc::clone(&scheduler) as _)
             .router(Arc::clone(&routes) as _)
             .runner(Arc::clone(&runner) as _)
-            .logs(Arc::new(FileLogs::new(data.join("run"))))
+            .logs(logs)
             .unpacker(artifacts.unpacker())
             .clock(Arc::new(crate::clock::now))
             .wake(wake)
@@ -91,7 +95,11 @@ pub(crate) fn open_artifacts(data: &DataDir) -> Result<Artifacts, StartError> {
 
 /// How the processes of a data folder run.
 pub(crate) fn local_options(data: &DataDir, artifacts: &Artifacts) -> LocalOptions {
-    LocalOptions::new(data.join("run"), artifacts.unpacker()).with_path(search_path(data))
+    let options = LocalOptions::new(data.join("run"), artifacts.unpacker()).with_path(search_path(data));
+    match inherited::open_files() {
+        Some(soft_limit) => options.with_open_files(soft_limit),
+        None => options,
+    }
 }
 
 /// Our own tools first, then whatever the daemon finds its own in: apps use the host's toolchains.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall end")]
 #![allow(clippy::disallowed_methods, reason = "a test may block, and has nobody to take the time from")]
 
+mod apart;
 mod bad_input;
 mod client;
 mod contract;

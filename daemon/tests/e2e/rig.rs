@@ -81,6 +81,18 @@ impl Rig {
         self.wait_up();
     }
 
+    /// Stops the daemon and all apps, as a person would.
+    pub(crate) fn down(&mut self) {
+        let down = Command::new(env!("CARGO_BIN_EXE_deisd"))
+            .arg("down")
+            .arg("--data")
+            .arg(self.path("data"))
+            .output()
+            .unwrap();
+        assert!(down.status.success(), "{}", text(&down));
+        self.daemon.wait().unwrap();
+    }
+
     fn wait_up(&self) {
         until("the daemon answers", || self.get("localhost").0 != 0);
     }
@@ -272,7 +284,11 @@ pub(crate) const NODE: &[(&str, &str)] = &[
 
 fn start(folder: &Path, http: u16, ssh: u16, settings: &[String]) -> Child {
     let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("deisd.log")).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_deisd"))
+    // From a shell that has a file open and ignores signals: no app must have either.
+    Command::new("sh")
+        .args(["-c", "exec 9>>\"$0\"; trap '' HUP QUIT; exec \"$@\""])
+        .arg(folder.join("inherited"))
+        .arg(env!("CARGO_BIN_EXE_deisd"))
         .arg("serve")
         .arg("--data")
         .arg(folder.join("data"))

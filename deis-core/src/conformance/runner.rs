@@ -84,19 +84,16 @@ fn name() -> TaskName {
     TaskName::new("one").expect("it is a valid name")
 }
 
-/// A task's output comes line by line, and its end is remembered with its last lines.
+/// A task's output comes line by line in the order it was printed, and its end is remembered with its last lines.
 pub async fn output_and_end_are_told(s: Subject) {
     let app = app();
     let mut output = s.start(&task(&app, TaskKind::Run, 1, &s.prints)).await;
     let mut lines = Vec::new();
     while let Some(line) = timeout(s.patience, output.recv()).await.expect("the output ends with the task") {
-        lines.push((line.stderr, line.text));
+        lines.push(line.text);
     }
-    lines.sort();
-    assert_eq!(lines, [(false, "out".to_owned()), (true, "err".to_owned())]);
-    let (exit, mut last) = s.ended(&app, TaskKind::Run).await;
-    last.sort();
-    assert_eq!((exit, last), (Exit::Code(3), vec!["err".to_owned(), "out".to_owned()]));
+    assert_eq!(lines, ["out", "err"]);
+    assert_eq!(s.ended(&app, TaskKind::Run).await, (Exit::Code(3), lines));
     assert!(s.is_idle(&app).await);
 }
 

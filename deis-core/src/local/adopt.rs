@@ -11,21 +11,31 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
     copy::remove_tree,
-    folder,
-    instance::kill_orphans,
-    shim::{Ended, State},
+    folder, orphans,
+    shim::{Ended, Identity, State, read_main},
 };
-use crate::model::Exit;
+use crate::model::Timestamp;
 
 /// A shim that has not said whom it runs for so long is stopped.
 const STATE_WAIT: Duration = Duration::from_secs(2);
 /// How long the end of tasks is waited for: they end with the process that started them.
 const TASKS_WAIT: Duration = Duration::from_secs(10);
+/// What a shim may take beyond the grace period.
+const MARGIN: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(10);
 
-/// All instances below `run_dir` whose shim lives. Blocks.
-pub(super) fn scan(run_dir: &Path) -> io::Result<Vec<State>> {
-    let mut living = Vec::new();
+/// What was found of instances.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Those whose shim lives.
+    pub(super) living: Vec<State>,
+    /// Ports of those that ended, and when.
+    pub(super) ended: Vec<(u16, Timestamp)>,
+}
+
+/// Looks at all instances below `run_dir`. Blocks.
+pub(super) fn scan(run_dir: &Path) -> io::Result<Found> {
+    let mut found = Found::default();
     for app in subfolders(run_dir)? {
         let is_app =
             app.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.parse::<uuid::Uuid>().is_ok());
@@ -33,22 +43,27 @@ pub(super) fn scan(run_dir: &Path) -> io::Result<Vec<State>> {
             continue;
         }
         for instance in subfolders(&app)? {
-            living.extend(look_at(&instance)?);
+            found.living.extend(look_at(&instance)?);
         }
+        found.ended.extend(folder::ports_of_ended(&app)?);
         folder::tidy(&app)?;
     }
-    Ok(living)
+    Ok(found)
 }
 
-/// Removes the folders of tasks that an earlier process left. Blocks until the tasks have ended.
-pub(super) fn sweep_tasks(tasks: &Path) -> io::Result<()> {
+/// Removes the folders of tasks that an earlier process left. Blocks until the tasks have ended, for which those that
+/// do not end by themselves have the grace period.
+pub(super) fn sweep_tasks(tasks: &Path, grace: Duration) -> io::Result<()> {
     let begun = Instant::now();
     for app in subfolders(tasks)? {
         for task in subfolders(&app)? {
             while folder::is_held(&task) && begun.elapsed() < TASKS_WAIT {
                 thread::sleep(LOOK);
             }
-            stop_holder(&task);
+            stop_holder(&task, grace);
+            if Ended::read(&task).is_none() {
+                orphans::kill(read_main(&task), &orphans::mark_of_task(&task));
+            }
             remove_tree(&task)?;
         }
         remove_tree(&app)?;
@@ -57,40 +72,50 @@ pub(super) fn sweep_tasks(tasks: &Path) -> io::Result<()> {
 }
 
 fn look_at(instance: &Path) -> io::Result<Option<State>> {
-    let begun = Instant::now();
-    while folder::is_held(instance) {
-        match State::read(instance) {
-            Some(state) if state.shim.exists() => return Ok(Some(state)),
-            _ if begun.elapsed() > STATE_WAIT => {
-                stop_holder(instance);
-                break;
+    loop {
+        let begun = Instant::now();
+        while folder::is_held(instance) {
+            match State::read(instance) {
+                Some(state) if state.shim.exists() => return Ok(Some(state)),
+                _ if begun.elapsed() > STATE_WAIT => {
+                    let grace = Identity::read(instance).map_or(0, |identity| identity.grace_seconds);
+                    stop_holder(instance, Duration::from_secs(u64::from(grace)));
+                    if folder::is_held(instance) {
+                        tracing::warn!(folder = %instance.display(), "its supervising process cannot be killed");
+                        return Ok(None);
+                    }
+                }
+                _ => thread::sleep(LOOK),
             }
-            _ => thread::sleep(LOOK),
         }
-    }
-    if Ended::read(instance).is_some() {
+        if Ended::read(instance).is_some() {
+            return Ok(None);
+        }
+        // A shim that was started last may be about to come to life.
+        let Some(_lock) = folder::claim(instance)? else { continue };
+        if let Some(state) = State::read(instance) {
+            folder::end(instance, Some(state.main))?;
+        } else {
+            // It never came to run: the process before this one was killed while it made the folder.
+            orphans::kill(None, &orphans::mark_of_instance(instance));
+            remove_tree(instance)?;
+        }
         return Ok(None);
     }
-    match State::read(instance) {
-        // Its end was not seen by anybody; written down, it looks like any other.
-        Some(state) => {
-            kill_orphans(&state);
-            Ended { exit: Exit::Lost, at: state.started }.write(instance)?;
-        }
-        // It never came to run: the process before this one was killed while it made the folder.
-        None => remove_tree(instance)?,
-    }
-    Ok(None)
 }
 
-/// Stops a shim that nobody knows, with all that it runs.
-fn stop_holder(folder: &Path) {
-    let holder = folder::holder(folder).filter(|_| folder::is_held(folder));
-    if let Some(pid) = holder.filter(|who| who.exists()).and_then(|who| Pid::from_raw(who.pid)) {
-        let _ = kill_process(pid, Signal::TERM);
-        thread::sleep(STATE_WAIT);
-        if folder::is_held(folder) {
-            let _ = kill_process(pid, Signal::KILL);
+/// Stops a shim that nobody knows, with all that it runs. What it leaves if it must be killed is the caller's to end.
+fn stop_holder(folder: &Path, grace: Duration) {
+    let holder = folder::holder(folder).filter(|who| folder::is_held(folder) && who.exists());
+    let Some(pid) = holder.and_then(|who| Pid::from_raw(who.pid)) else { return };
+    for (signal, patience) in [(Signal::TERM, grace + MARGIN), (Signal::KILL, MARGIN)] {
+        let _ = kill_process(pid, signal);
+        let begun = Instant::now();
+        while folder::is_held(folder) && begun.elapsed() < patience {
+            thread::sleep(LOOK);
+        }
+        if !folder::is_held(folder) {
+            return;
         }
     }
 }

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     io,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -12,12 +13,19 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::{
     copy::remove_tree,
-    shim::{Stamped, Who, parse_line},
+    last_lines::LastLines,
+    orphans,
+    shim::{Ended, Identity, Who, now, parse_line},
 };
-use crate::model::{AppUid, InstanceName, Timestamp};
+use crate::model::{AppUid, Exit, InstanceName, Timestamp};
 
-/// Folders of ended instances that an app keeps, for their logs.
-const KEPT: usize = 10;
+/// There while the present run of an instance is ready.
+pub(super) const READY: &str = "ready";
+
+/// What ended instances of an app printed is kept, the newest first, up to so much of it.
+const KEPT_BYTES: u64 = 8 * 1024 * 1024;
+/// In at most so many folders.
+const KEPT: usize = 100;
 /// How long they are kept at most; looked at whenever an instance ends and at a start.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 
@@ -47,22 +55,64 @@ pub(super) fn holder(folder: &Path) -> Option<Who> {
     serde_json::from_slice(&fs::read(folder.join("lock")).ok()?).ok()?
 }
 
+/// Takes the folder as a shim does, so that none can live here meanwhile; `None` if one does.
+pub(super) fn claim(folder: &Path) -> io::Result<Option<File>> {
+    let file =
+        File::options().create(true).truncate(false).write(true).mode(0o600).open(folder.join("lock"))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the present run of an instance was ready when a platform process last looked.
+pub(super) fn was_ready(folder: &Path) -> bool {
+    folder.join(READY).exists()
+}
+
+/// Remembers, across platform processes, whether the present run of an instance is ready.
+pub(super) fn mark_ready(folder: &Path, ready: bool) -> io::Result<()> {
+    let mark = folder.join(READY);
+    if ready {
+        return File::options().create(true).truncate(false).write(true).mode(0o600).open(mark).map(drop);
+    }
+    match fs::remove_file(mark) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// The last lines that were printed since `since`.
-pub(super) fn last_lines(folder: &Path, since: Timestamp, most: usize) -> Vec<String> {
-    let mut lines: Vec<Stamped> = Vec::new();
+pub(super) fn last_lines(folder: &Path, since: Timestamp) -> Vec<String> {
+    let mut last = LastLines::default();
     for name in ["out.1", "out.0"] {
         let bytes = fs::read(folder.join(name)).unwrap_or_default();
-        lines.extend(bytes.split(|b| *b == b'\n').filter_map(parse_line));
+        let lines = bytes.split(|b| *b == b'\n').filter_map(parse_line);
+        lines.filter(|l| l.at >= since && !l.warning).for_each(|l| last.push(&l.text));
     }
-    let own: Vec<String> =
-        lines.into_iter().filter(|l| l.at >= since && !l.warning).map(|l| l.text).collect();
-    own[own.len().saturating_sub(most)..].to_vec()
+    last.into_vec()
+}
+
+/// How the instance of a dead shim ended. If that could not be written down any more, it is now, and what the
+/// instance left is killed: its end looks like any other then.
+pub(super) fn end(folder: &Path, main: Option<Who>) -> io::Result<Exit> {
+    if let Some(ended) = Ended::read(folder) {
+        return Ok(ended.exit);
+    }
+    orphans::kill(main, &orphans::mark_of_instance(folder));
+    Ended { exit: Exit::Lost, at: now() }.write(folder)?;
+    Ok(Exit::Lost)
 }
 
 /// Removes whatever an ended instance no longer needs, and old folders of ended instances of this app.
 pub(super) fn tidy(app: &Path) -> io::Result<()> {
     let mut ended = Vec::new();
-    for entry in fs::read_dir(app)? {
+    let entries = match fs::read_dir(app) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
         let folder = entry?.path();
         if !folder.join("exit.json").exists() || is_held(&folder) {
             continue;
@@ -72,13 +122,29 @@ pub(super) fn tidy(app: &Path) -> io::Result<()> {
         ended.push((at.unwrap_or(SystemTime::UNIX_EPOCH), folder));
     }
     ended.sort();
-    let surplus = ended.len().saturating_sub(KEPT);
-    for (index, (at, folder)) in ended.into_iter().enumerate() {
-        if index < surplus || at.elapsed().is_ok_and(|age| age > KEPT_FOR) {
+    let mut bytes = 0;
+    for (index, (at, folder)) in ended.into_iter().rev().enumerate() {
+        bytes += ["out.0", "out.1"]
+            .iter()
+            .filter_map(|o| fs::metadata(folder.join(o)).ok())
+            .map(|m| m.len())
+            .sum::<u64>();
+        // The newest one's fits always.
+        if bytes > KEPT_BYTES || index >= KEPT || at.elapsed().is_ok_and(|age| age > KEPT_FOR) {
             remove_tree(&folder)?;
         }
     }
     Ok(())
+}
+
+/// Ports of ended instances, and when their instances ended.
+pub(super) fn ports_of_ended(app: &Path) -> io::Result<Vec<(u16, Timestamp)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(app)? {
+        let folder = entry?.path();
+        found.extend(Identity::read(&folder).zip(Ended::read(&folder)).map(|(i, ended)| (i.port, ended.at)));
+    }
+    Ok(found)
 }
 
 /// Removes the folders of an app's ended instances, with their output.
@@ -108,4 +174,40 @@ fn remove_unless(app: &Path, keep: impl Fn(&str) -> bool) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Folders of ended instances, the oldest first, each with so much output.
+    fn ended(app: &Path, count: u64, bytes: usize) {
+        for n in 0..count {
+            let folder = app.join(format!("{n:03}"));
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("out.1"), vec![b'x'; bytes]).unwrap();
+            let exit = File::create(folder.join("exit.json")).unwrap();
+            exit.set_modified(SystemTime::now() - Duration::from_secs(count - n)).unwrap();
+        }
+    }
+
+    fn left(app: &Path) -> (usize, bool) {
+        (fs::read_dir(app).unwrap().count(), app.join("000").exists())
+    }
+
+    #[test]
+    fn output_of_ended_instances_goes_by_its_size() {
+        let app = tempfile::tempdir().unwrap();
+        ended(app.path(), 60, 10);
+        tidy(app.path()).unwrap();
+        assert_eq!(left(app.path()), (60, true), "little output is kept of many");
+        let app = tempfile::tempdir().unwrap();
+        ended(app.path(), 12, 1024 * 1024);
+        tidy(app.path()).unwrap();
+        assert_eq!(left(app.path()), (8, false), "of much the newest");
+        let app = tempfile::tempdir().unwrap();
+        ended(app.path(), 102, 0);
+        tidy(app.path()).unwrap();
+        assert_eq!(left(app.path()), (100, false));
+    }
 }

@@ -1,7 +1,6 @@
 //! When an instance takes requests, when it does not, and when it is to be started again.
 
 use std::{
-    convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -15,6 +14,7 @@ use super::{
     instance::{Running, Supervisor},
     launch, proc,
     shim::{Start, State, now},
+    slot::Slot,
     task,
 };
 use crate::model::{Cause, InstanceState, Probe, Template};
@@ -76,14 +76,20 @@ impl<'a> Health<'a> {
     /// Keeps the instance's state up to date. Returns only if it is to be started again.
     pub(super) async fn watch(&self) -> Cause {
         tokio::select! {
-            never = self.readiness() => match never {},
+            cause = self.readiness() => cause,
             cause = self.liveness() => cause,
         }
     }
 
-    async fn readiness(&self) -> Infallible {
-        let (mut ready, mut streak) = (self.is_ready_already(), Streak::default());
+    /// Returns only if somebody else has its port.
+    async fn readiness(&self) -> Cause {
+        let (mut ready, proven) = self.found();
+        let mut streak = Streak::default();
         let mut elsewhere = Elsewhere { looked: self.begun, since: None, found: Vec::new() };
+        if !proven {
+            // What it has to pass, only its template says.
+            self.supervisor.known_template().await;
+        }
         loop {
             let template = self.supervisor.template();
             let by = self.readiness_by(template.as_deref());
@@ -99,8 +105,12 @@ impl<'a> Health<'a> {
                 Ok(address) => {
                     streak.pass();
                     if !ready && streak.passes >= passes {
+                        if self.is_taken().await {
+                            let reason = format!("port {} is taken by another process", self.port());
+                            return Cause::Unschedulable { reason };
+                        }
                         ready = true;
-                        self.report_ready(address);
+                        self.report_ready(address).await;
                     }
                 }
                 // One that is too busy to accept still does what it is for.
@@ -109,7 +119,7 @@ impl<'a> Health<'a> {
                     streak.fail();
                     if streak.failures >= refusals {
                         ready = false;
-                        self.report_unready(self.cause(&failure, &[]));
+                        self.report_unready(self.cause(&failure, &[])).await;
                     }
                 }
                 Err(failure) => {
@@ -120,20 +130,25 @@ impl<'a> Health<'a> {
             if ready && template.is_some() && matches!(by, Readiness::Runs) {
                 std::future::pending::<()>().await;
             }
-            sleep(self.pause(&by, ready)).await;
+            let pause = sleep(self.pause(&by, ready));
+            if template.is_some() {
+                pause.await;
+            } else {
+                tokio::select! {
+                    () = pause => {}
+                    _ = self.supervisor.known_template() => streak = Streak::default(),
+                }
+            }
         }
     }
 
     async fn liveness(&self) -> Cause {
         let mut streak = Streak::default();
+        let template = self.supervisor.known_template().await;
+        let Some(probe) = &template.probes.liveness else {
+            return std::future::pending().await;
+        };
         loop {
-            let Some(template) = self.supervisor.template() else {
-                sleep(UNKNOWN).await;
-                continue;
-            };
-            let Some(probe) = &template.probes.liveness else {
-                return std::future::pending().await;
-            };
             sleep(seconds(probe.initial_delay_seconds).saturating_sub(self.age())).await;
             match self.probe(probe, &template, "check-alive").await {
                 Ok(_) => streak.pass(),
@@ -149,11 +164,11 @@ impl<'a> Health<'a> {
         }
     }
 
-    /// Whether it was found ready when it was adopted.
-    fn is_ready_already(&self) -> bool {
+    /// Whether it is ready already, as one that was adopted may be, and whether it ever was.
+    fn found(&self) -> (bool, bool) {
         let Supervisor { table, app, name, .. } = self.supervisor;
-        let state = table.read(app.uid, |app| app.slots.get(name).map(|slot| slot.state.clone()));
-        state.flatten() == Some(InstanceState::Ready)
+        let known = |slot: &Slot| (slot.state == InstanceState::Ready, slot.proven);
+        table.read(app.uid, |app| app.slots.get(name).map(known)).flatten().unwrap_or_default()
     }
 
     /// How long the process has run, also under a platform process before this one.
@@ -186,6 +201,11 @@ impl<'a> Health<'a> {
             }
             _ => listens(port).await,
         }
+    }
+
+    /// Whether somebody else listens on its port: then whoever answered there was not this instance.
+    async fn is_taken(&self) -> bool {
+        self.running.state.identity.routable && is_taken(&self.running.state).await
     }
 
     async fn probe(&self, probe: &Probe, template: &Template, place: &str) -> Result<SocketAddr, Failure> {
@@ -275,9 +295,11 @@ impl<'a> Health<'a> {
         }
     }
 
-    fn report_ready(&self, address: SocketAddr) {
+    async fn report_ready(&self, address: SocketAddr) {
         let Supervisor { table, app, name, process, .. } = self.supervisor;
         let routable = self.running.state.identity.routable;
+        // Before anything is stopped because of it.
+        self.remember(true).await;
         table.change(app, name, |slot| {
             if slot.is_leaving() {
                 return;
@@ -290,10 +312,20 @@ impl<'a> Health<'a> {
         });
     }
 
-    fn report_unready(&self, cause: Cause) {
+    async fn report_unready(&self, cause: Cause) {
         let Supervisor { table, app, name, .. } = self.supervisor;
         table.options.endpoints.drain(&app.name, name);
         self.report(InstanceState::Unready, cause);
+        self.remember(false).await;
+    }
+
+    /// For a platform process after this one.
+    async fn remember(&self, ready: bool) {
+        let folder = self.supervisor.folder();
+        let marked = tokio::task::spawn_blocking(move || folder::mark_ready(&folder, ready)).await;
+        if let Ok(Err(error)) = marked {
+            tracing::warn!(instance = %self.supervisor.name, %error, "it cannot be noted that the instance is ready");
+        }
     }
 
     fn report_failing(&self, cause: Cause) {
@@ -349,7 +381,14 @@ pub(super) async fn answers(state: &State) -> Option<SocketAddr> {
     if !state.identity.routable {
         return None;
     }
-    tokio::time::timeout(ADOPTION, listens(state.identity.port)).await.ok()?.ok()
+    let address = tokio::time::timeout(ADOPTION, listens(state.identity.port)).await.ok()?.ok()?;
+    (!is_taken(state).await).then_some(address)
+}
+
+async fn is_taken(state: &State) -> bool {
+    let (port, shim) = (state.identity.port, state.shim.pid);
+    let looked = tokio::task::spawn_blocking(move || proc::is_taken(port, &proc::descendants(shim)));
+    looked.await.unwrap_or(false)
 }
 
 async fn listens(port: u16) -> Result<SocketAddr, Failure> {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 use tokio::{sync::watch, time::timeout};
 
 use super::{
@@ -16,16 +16,15 @@ use super::{
     health::Health,
     launch::{self, NotStarted},
     process::Process,
-    shim::{Ended, Identity, State},
+    shim::{Identity, State, Who, now},
     slot::Slot,
     table::Table,
 };
 use crate::model::{
-    AppRef, Cause, Exit, Generation, InstanceName, InstanceState, ProcessType, Template, TemplateId,
+    AppRef, Cause, Exit, Generation, InstanceName, InstanceState, LogLevel, LogLine, LogSource, ProcessType,
+    Template, TemplateId,
 };
 
-/// Lines of output that go with the news of an end.
-const LAST_LINES: usize = 50;
 /// What a shim may take beyond the grace period.
 const MARGIN: Duration = Duration::from_secs(5);
 
@@ -45,6 +44,7 @@ pub(super) struct Supervisor {
     pub(super) process: ProcessType,
     id: TemplateId,
     leave: watch::Receiver<bool>,
+    template: watch::Receiver<Option<Arc<Template>>>,
     endings: Endings,
 }
 
@@ -52,14 +52,15 @@ pub(super) struct Supervisor {
 enum Stretch {
     Left,
     Ended,
-    /// It failed its liveness check.
+    /// It failed its liveness check, or cannot have its port.
     Unhealthy(Cause),
 }
 
 impl Supervisor {
     pub(super) fn new(table: Arc<Table>, app: AppRef, name: InstanceName, slot: &Slot) -> Self {
         let (process, id) = (slot.process.clone(), slot.id.clone());
-        Self { table, app, name, process, id, leave: slot.leave.subscribe(), endings: Endings::default() }
+        let (leave, template) = (slot.leave.subscribe(), slot.template.subscribe());
+        Self { table, app, name, process, id, leave, template, endings: Endings::default() }
     }
 
     /// Runs the instance, again and again, until it is let go.
@@ -70,14 +71,19 @@ impl Supervisor {
                 None => self.start().await,
             };
             let begun = Instant::now();
+            let mut ran = None;
             let (cause, definitive) = match running {
                 Ok(None) => break,
                 Ok(Some(running)) => {
                     let stretch = self.stretch(&running).await;
+                    if let Stretch::Unhealthy(cause) = &stretch {
+                        self.report_unhealthy(cause);
+                    }
                     if !matches!(stretch, Stretch::Ended) {
                         self.stop(&running).await;
                     }
                     let cause = self.clean_up(&running).await;
+                    ran = u64::try_from(now().0 - running.state.started.0).ok().map(Duration::from_millis);
                     match stretch {
                         Stretch::Left => break,
                         Stretch::Ended => (cause, false),
@@ -92,6 +98,7 @@ impl Supervisor {
             let broken = matches!(cause, Cause::CrashLoop { .. } | Cause::Probe { .. });
             let definitive = definitive || (broken && self.endings.are_a_loop(timing));
             self.report_end(&cause, definitive);
+            self.tell(&cause, ran, wait).await;
             if timeout(wait, left(&mut self.leave)).await.is_ok() {
                 break;
             }
@@ -100,9 +107,20 @@ impl Supervisor {
         self.table.forget(&self.app, &self.name);
     }
 
-    /// The template, once it is known.
+    /// The template, if it is known.
     pub(super) fn template(&self) -> Option<Arc<Template>> {
-        self.table.read(self.app.uid, |app| app.slots.get(&self.name)?.template.clone()).flatten()
+        self.template.borrow().clone()
+    }
+
+    /// The template, as soon as it is known.
+    pub(super) async fn known_template(&self) -> Arc<Template> {
+        let mut template = self.template.clone();
+        let known = template.wait_for(Option::is_some).await.ok().and_then(|known| known.clone());
+        match known {
+            Some(template) => template,
+            // Nobody can name it any more.
+            None => std::future::pending().await,
+        }
     }
 
     /// Starts the process. `None` if there is nothing to start, or it was let go meanwhile.
@@ -113,7 +131,7 @@ impl Supervisor {
             () = left(&mut self.leave) => return Ok(None),
             source = launch::unpack(&options, &template.launch.artifact) => source?,
         };
-        let Some(port) = self.table.ports.take() else {
+        let Some(port) = self.table.ports.take(Instant::now()) else {
             let reason = "every port for instances is in use".to_owned();
             return Err(NotStarted { cause: Cause::Unschedulable { reason }, definitive: true });
         };
@@ -122,9 +140,9 @@ impl Supervisor {
         let turn = self.table.starting.acquire().await;
         let started = launch::start(&options, &template, source, identity, notices).await;
         drop(turn);
-        let running = started.and_then(|(child, state)| {
-            let process = Process::started(child)?;
-            Ok(state.map(|state| Running { process, state }))
+        let running = started.and_then(|started| {
+            let Some((child, state)) = started else { return Ok(None) };
+            Ok(Some(Running { process: Process::started(child)?, state }))
         });
         match running {
             Ok(Some(running)) => {
@@ -136,12 +154,17 @@ impl Supervisor {
                 Ok(Some(running))
             }
             other => {
-                self.table.ports.free(port);
+                self.table.ports.free(port, Instant::now());
                 let reason = match other {
                     Err(error) => launch::reason(error.as_ref()),
                     Ok(_) => "the supervising process ended before the app started".to_owned(),
                 };
-                let cause = self.cause_on_disk().unwrap_or(Cause::Unschedulable { reason });
+                // Its folder is tidied like any other.
+                let cause = match self.end(None).await {
+                    Exit::Lost => Cause::Unschedulable { reason },
+                    exit => self.cause(exit).await,
+                };
+                self.tidy().await;
                 Err(NotStarted { cause, definitive: false })
             }
         }
@@ -179,16 +202,32 @@ impl Supervisor {
     async fn clean_up(&self, running: &Running) -> Cause {
         let identity = &running.state.identity;
         self.table.options.endpoints.remove(&self.app.name, &identity.process, &self.name);
-        let cause = self.cause_on_disk().unwrap_or_else(|| {
-            kill_orphans(&running.state);
-            self.cause(Exit::Lost)
-        });
-        self.table.ports.free(identity.port);
+        let exit = self.end(Some(running.state.main)).await;
+        let cause = self.cause(exit).await;
+        self.table.ports.free(identity.port, Instant::now());
+        self.tidy().await;
+        cause
+    }
+
+    /// How the process ended, with nothing of it left.
+    async fn end(&self, main: Option<Who>) -> Exit {
+        let folder = self.folder();
+        let ended = tokio::task::spawn_blocking(move || folder::end(&folder, main)).await;
+        match ended {
+            Ok(Ok(exit)) => exit,
+            Ok(Err(error)) => {
+                tracing::warn!(instance = %self.name, %error, "the end of an instance cannot be written down");
+                Exit::Lost
+            }
+            Err(_) => Exit::Lost,
+        }
+    }
+
+    async fn tidy(&self) {
         let apps = folder::of_app(&self.table.options.run_dir, self.app.uid);
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || folder::tidy(&apps)).await {
             tracing::warn!(app = %self.app, %error, "the folder of an ended instance cannot be tidied");
         }
-        cause
     }
 
     /// Removes all traces if the app was removed, before it is seen to be gone.
@@ -209,6 +248,37 @@ impl Supervisor {
         }
     }
 
+    /// One that is about to be stopped for its own good takes no more requests.
+    fn report_unhealthy(&self, cause: &Cause) {
+        self.table.options.endpoints.drain(&self.app.name, &self.name);
+        self.table.change(&self.app, &self.name, |slot| {
+            slot.trouble = Some(cause.clone());
+            if slot.state == InstanceState::Ready {
+                slot.state = InstanceState::Unready;
+            }
+        });
+    }
+
+    /// Tells the app's people of the end of an instance that was ready once: no release fails because of it.
+    async fn tell(&self, cause: &Cause, ran: Option<Duration>, wait: Duration) {
+        let proven = self.table.read(self.app.uid, |app| app.slots.get(&self.name).is_some_and(|s| s.proven));
+        let (Some(logs), Some(ran), Some(true)) = (&self.table.options.logs, ran, proven) else { return };
+        let what = match cause {
+            Cause::CrashLoop { exit, .. } => format!("ended with {exit}"),
+            Cause::Probe { reason, .. } => {
+                format!("was stopped, because its health check failed ({reason}),")
+            }
+            other => format!("was stopped ({other})"),
+        };
+        let suffix = self.name.as_str().rsplit('-').next().unwrap_or_default();
+        let (ran, wait) = (ran.as_secs(), wait.as_secs_f32().round());
+        let text = format!("{}.{suffix} {what} after {ran} s; next start in {wait} s", self.process);
+        let source = LogSource::Platform { level: LogLevel::Warning };
+        if let Err(error) = logs.append(&self.app, vec![LogLine { at: now(), source, text }]).await {
+            tracing::warn!(app = %self.app, %error, "the end of an instance cannot be logged");
+        }
+    }
+
     fn report_end(&self, cause: &Cause, definitive: bool) {
         self.table.change(&self.app, &self.name, |slot| {
             (slot.main, slot.port) = (None, None);
@@ -226,17 +296,11 @@ impl Supervisor {
         });
     }
 
-    /// How the process ended, if its shim wrote that down.
-    fn cause_on_disk(&self) -> Option<Cause> {
-        let ended = Ended::read(&self.folder())?;
-        Some(self.cause(ended.exit))
-    }
-
-    fn cause(&self, exit: Exit) -> Cause {
+    async fn cause(&self, exit: Exit) -> Cause {
         let started = self.table.read(self.app.uid, |app| app.slots.get(&self.name).map(|slot| slot.started));
-        let since = started.flatten().unwrap_or_default();
-        let last_lines = folder::last_lines(&self.folder(), since, LAST_LINES);
-        Cause::CrashLoop { process: self.process.clone(), exit, last_lines }
+        let (folder, since) = (self.folder(), started.flatten().unwrap_or_default());
+        let read = tokio::task::spawn_blocking(move || folder::last_lines(&folder, since));
+        Cause::CrashLoop { process: self.process.clone(), exit, last_lines: read.await.unwrap_or_default() }
     }
 
     fn identity(&self, template: &Template, port: u16) -> Identity {
@@ -261,15 +325,8 @@ impl Supervisor {
         .collect()
     }
 
-    fn folder(&self) -> PathBuf {
+    pub(super) fn folder(&self) -> PathBuf {
         self.table.folder(&self.app, &self.name)
-    }
-}
-
-/// Ends what a shim that was killed left behind, unless the number belongs to somebody else by now.
-pub(super) fn kill_orphans(state: &State) {
-    if let Some(group) = Pid::from_raw(state.main.pid).filter(|_| state.main.exists()) {
-        let _ = kill_process_group(group, Signal::KILL);
     }
 }
 

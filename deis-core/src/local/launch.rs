@@ -50,14 +50,14 @@ pub(super) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     causes.collect::<Vec<_>>().join(": ")
 }
 
-/// Copies the files and starts the shim, off the async threads.
+/// Copies the files and starts the shim, off the async threads. `None` if the app's process could not be started.
 pub(super) async fn start(
     options: &LocalOptions,
     template: &Template,
     source: ArtifactFolder,
     identity: Identity,
     notices: Vec<String>,
-) -> Result<(Child, Option<State>), BoxError> {
+) -> Result<Option<(Child, State)>, BoxError> {
     let folder = folder::of_instance(&options.run_dir, identity.app.uid, &identity.instance);
     let directory = folder::files(&folder);
     let spec = Spec {
@@ -65,6 +65,7 @@ pub(super) async fn start(
         start: Start::Shell { command: template.launch.command.clone() },
         grace_ms: u64::from(template.grace_seconds) * 1000,
         limit_ms: None,
+        open_files: options.open_files,
         output: Output::Files { identity: Box::new(identity), notices },
         folder,
         directory,
@@ -72,7 +73,7 @@ pub(super) async fn start(
     let shim = options.shim.clone();
     let started = tokio::task::spawn_blocking(move || {
         make_private(&spec.folder)?;
-        for old in ["exit.json", "state.json"] {
+        for old in ["exit.json", "state.json", folder::READY] {
             remove_file(&spec.folder.join(old))?;
         }
         remove_tree(&spec.directory)?;

@@ -1,11 +1,11 @@
 //! What the local back ends are told by their caller.
 
-use std::{fmt, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{fmt, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     endpoints::Endpoints,
     plan::constants,
-    port::{Unpacker, Wake},
+    port::{LogStore, Unpacker, Wake},
 };
 
 /// Settings of [`LocalScheduler`](super::LocalScheduler) and [`LocalRunner`](super::LocalRunner).
@@ -18,6 +18,8 @@ pub struct LocalOptions {
     pub(super) shim: ShimProgram,
     pub(super) ports: RangeInclusive<u16>,
     pub(super) path: String,
+    pub(super) logs: Option<Arc<dyn LogStore>>,
+    pub(super) open_files: Option<u64>,
     pub(super) timing: Timing,
 }
 
@@ -86,6 +88,8 @@ impl LocalOptions {
             shim: ShimProgram::default(),
             ports: 20000..=29999,
             path: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+            logs: None,
+            open_files: None,
             timing: Timing::default(),
         }
     }
@@ -122,6 +126,20 @@ impl LocalOptions {
     #[must_use]
     pub fn with_path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
+        self
+    }
+
+    /// Where apps are told of the ends of their instances.
+    #[must_use]
+    pub fn with_logs(mut self, logs: Arc<dyn LogStore>) -> Self {
+        self.logs = Some(logs);
+        self
+    }
+
+    /// How many files an app may open before it asks for more, where this process raised its own number.
+    #[must_use]
+    pub fn with_open_files(mut self, soft_limit: u64) -> Self {
+        self.open_files = Some(soft_limit);
         self
     }
 

@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    net::TcpListener,
+    io,
+    net::{Ipv4Addr, Ipv6Addr, TcpListener},
     ops::RangeInclusive,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -33,14 +34,13 @@ impl Ports {
     }
 
     /// A port on which nobody listens; `None` if all are taken.
-    pub(super) fn take(&self) -> Option<u16> {
+    pub(super) fn take(&self, now: Instant) -> Option<u16> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
         taken.until.retain(|_, until| until.is_none_or(|until| until > now));
         for _ in self.range.clone() {
             let port = taken.next;
             taken.next = if port == *self.range.end() { *self.range.start() } else { port + 1 };
-            if !taken.until.contains_key(&port) && TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            if !taken.until.contains_key(&port) && is_free(port) {
                 taken.until.insert(port, None);
                 return Some(port);
             }
@@ -53,11 +53,18 @@ impl Ports {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).until.insert(port, None);
     }
 
-    /// Gives a port back; it rests first.
-    pub(super) fn free(&self, port: u16) {
-        let until = Some(Instant::now() + self.rest);
+    /// Gives a port back that was used until `ended`; it rests first.
+    pub(super) fn free(&self, port: u16, ended: Instant) {
+        let until = Some(ended + self.rest);
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).until.insert(port, until);
     }
+}
+
+/// Nobody listens on any address; where there is no IPv6, nobody can.
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
+        && !TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
+            .is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
 #[cfg(test)]
@@ -66,20 +73,25 @@ mod tests {
 
     #[test]
     fn a_port_is_given_once_and_rests() {
-        let ports = Ports::new(18_200..=18_203, Duration::from_millis(50));
-        let all: Vec<u16> = std::iter::from_fn(|| ports.take()).collect();
-        assert!(!all.is_empty(), "all four ports are in use on this machine");
-        assert!(ports.take().is_none());
-        ports.free(all[0]);
-        assert!(ports.take().is_none());
-        std::thread::sleep(Duration::from_millis(60));
-        assert_eq!(ports.take(), Some(all[0]));
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (rest, now) = (Duration::from_secs(60), Instant::now());
+        let ports = Ports::new(port..=port, rest);
+        assert_eq!(ports.take(now), Some(port));
+        assert_eq!(ports.take(now + rest * 9), None);
+        ports.free(port, now);
+        assert_eq!(ports.take(now + rest / 2), None);
+        assert_eq!(ports.take(now + rest), Some(port));
     }
 
     #[test]
     fn a_port_in_use_is_passed_over() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        assert_eq!(Ports::new(port..=port, Duration::ZERO).take(), None);
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = TcpListener::bind(address) else {
+                println!("not looked at here: {address}");
+                continue;
+            };
+            let port = listener.local_addr().unwrap().port();
+            assert_eq!(Ports::new(port..=port, Duration::ZERO).take(Instant::now()), None, "{address}");
+        }
     }
 }

@@ -31,8 +31,8 @@ impl Process {
         match pidfd {
             Ok(pidfd) => Ok(Self { pidfd, child: Some(child) }),
             Err(error) => {
-                // What cannot be watched must not run.
-                let _ = kill_process(pid, Signal::TERM);
+                // What cannot be watched must not run; its shim ends it in its own time.
+                tokio::task::spawn_blocking(move || end(child));
                 Err(error)
             }
         }
@@ -70,25 +70,58 @@ impl Drop for Process {
     }
 }
 
+/// The shim of a task.
+pub(super) struct StartedTask {
+    pub(super) child: Child,
+    pub(super) lifeline: Option<ChildStdin>,
+    pub(super) output: OwnedFd,
+}
+
 /// Starts the shim of an instance and waits until its child runs; blocks for some milliseconds.
-/// Returns no state if the child could not be started.
-pub(super) fn start_instance(program: &ShimProgram, spec: &Spec) -> io::Result<(Child, Option<State>)> {
+/// `None` if the child could not be started. Nothing of it runs then, nor after an error.
+pub(super) fn start_instance(program: &ShimProgram, spec: &Spec) -> io::Result<Option<(Child, State)>> {
     let mut child = command(program).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-    drop(give(&mut child, spec)?);
+    match state_of(&mut child, spec) {
+        Ok(Some(state)) => Ok(Some((child, state))),
+        other => {
+            end(child);
+            other.map(|_| None)
+        }
+    }
+}
+
+fn state_of(child: &mut Child, spec: &Spec) -> io::Result<Option<State>> {
+    drop(give(child, spec)?);
     let mut line = String::new();
     if let Some(stdout) = child.stdout.take() {
         BufReader::new(stdout).read_line(&mut line)?;
     }
-    let state = if line.is_empty() { None } else { State::read(&spec.folder) };
-    Ok((child, state))
+    if line.is_empty() { Ok(None) } else { Ok(Some(serde_json::from_str(&line)?)) }
 }
 
 /// Starts the shim of a task. Whoever holds the returned pipe keeps the task alive; what is written into it
-/// is the input of the task.
-pub(super) fn start_task(program: &ShimProgram, spec: &Spec) -> io::Result<(Child, Option<ChildStdin>)> {
-    let mut child = command(program).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let lifeline = give(&mut child, spec)?;
-    Ok((child, lifeline))
+/// is the input of the task. What the task prints comes out of `output`, in the order it was printed.
+pub(super) fn start_task(program: &ShimProgram, spec: &Spec) -> io::Result<StartedTask> {
+    let (output, end_of_output) = io::pipe()?;
+    let mut command = command(program);
+    command.stdout(end_of_output.try_clone()?).stderr(end_of_output);
+    let mut child = command.spawn()?;
+    // It holds the writing end, which would keep the output from ending.
+    drop(command);
+    match give(&mut child, spec) {
+        Ok(lifeline) => Ok(StartedTask { child, lifeline, output: output.into() }),
+        Err(error) => {
+            end(child);
+            Err(error)
+        }
+    }
+}
+
+/// Stops a shim, and with it its child, and reaps it. Blocks.
+fn end(mut child: Child) {
+    let _ = kill_process(Pid::from_child(&child), Signal::TERM);
+    drop(child.stdin.take());
+    let _ = child.wait();
 }
 
 fn command(program: &ShimProgram) -> Command {

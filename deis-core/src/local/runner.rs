@@ -16,7 +16,7 @@ use super::{
     launch::{make_private, reason},
     options::LocalOptions,
     shim::{Output, Spec, Start},
-    task::{self, LastLines},
+    task::{self, Printed},
 };
 use crate::{
     model::{AppRef, AppUid, Attempt, Exit, Program, Task, TaskKind, TaskName, TaskObservation, TaskState},
@@ -57,10 +57,10 @@ impl LocalRunner {
     /// Makes the run folder if it is missing and removes what tasks of an earlier process left in it. May share
     /// the folder with a [`LocalScheduler`](super::LocalScheduler).
     pub async fn open(options: LocalOptions) -> io::Result<Self> {
-        let tasks = options.run_dir.join("tasks");
+        let (tasks, grace) = (options.run_dir.join("tasks"), options.timing.task_grace);
         tokio::task::spawn_blocking(move || {
             make_private(&tasks)?;
-            adopt::sweep_tasks(&tasks)
+            adopt::sweep_tasks(&tasks, grace)
         })
         .await??;
         Ok(Self { shared: Arc::new(Shared { options, apps: Mutex::default(), followers: Mutex::default() }) })
@@ -148,14 +148,14 @@ impl Shared {
     /// Runs a task to its end and remembers how it ended.
     async fn follow(self: Arc<Self>, task: Task, output: OutputSender, stop: watch::Receiver<bool>) {
         let key = (task.app.clone(), task.kind, task.name.clone(), task.attempt);
-        let lines = LastLines::default();
+        let lines = Printed::default();
         let folder = self.folder(&task);
         let exit = match self.run(task, folder.clone(), output.clone(), lines.clone(), stop).await {
             Ok(exit) => exit,
             Err(error) => {
                 let text = format!("the task cannot be started: {}", reason(error.as_ref()));
-                lines.push(text.clone());
-                let _ = output.try_send(OutputLine { stderr: true, text });
+                lines.push(&text);
+                let _ = output.try_send(OutputLine { text });
                 Exit::Lost
             }
         };
@@ -169,7 +169,7 @@ impl Shared {
             tracing::warn!(app = %key.0, task = %key.2, %error, "the folder of an ended task cannot be removed");
         }
         let (app, kind, name, attempt) = key;
-        let ended = TaskState::Ended { exit, last_lines: lines.take() };
+        let ended = TaskState::Ended { exit, last_lines: lines.last() };
         if let Some(known) = self.lock().get_mut(&app.uid) {
             let own = |t: &&mut Entry| t.kind == kind && t.name == name && t.attempt == attempt;
             if let Some(entry) = known.tasks.iter_mut().find(own) {
@@ -186,7 +186,7 @@ impl Shared {
         task: Task,
         folder: PathBuf,
         output: OutputSender,
-        lines: LastLines,
+        lines: Printed,
         mut stop: watch::Receiver<bool>,
     ) -> Result<Exit, BoxError> {
         let mut spec = Spec {
@@ -196,6 +196,7 @@ impl Shared {
             directory: PathBuf::new(),
             grace_ms: u64::try_from(self.options.timing.task_grace.as_millis()).unwrap_or(u64::MAX),
             limit_ms: u64::try_from(task.limit.as_millis()).ok(),
+            open_files: self.options.open_files,
             output: Output::Stream { stdin: 0 },
         };
         let mut input = Vec::new();

@@ -1,17 +1,18 @@
 //! The scheduler of this machine.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
 
 use super::{
-    accept, adopt, folder, health,
-    instance::{Running, kill_orphans},
-    launch::make_private,
-    options::LocalOptions,
-    process::Process,
-    table::Table,
+    accept, adopt, folder, health, instance::Running, launch::make_private, options::LocalOptions,
+    process::Process, shim::now, table::Table,
 };
 use crate::{
     model::{AppRef, InstanceName, Observation, Workload},
@@ -43,17 +44,26 @@ impl LocalScheduler {
     pub async fn open(options: LocalOptions) -> io::Result<Self> {
         let table = Arc::new(Table::new(options));
         let run_dir = table.options.run_dir.clone();
-        let living = tokio::task::spawn_blocking(move || {
+        let found = tokio::task::spawn_blocking(move || {
             make_private(&run_dir)?;
             adopt::scan(&run_dir)
         });
-        let mut adopted = Vec::new();
-        for state in living.await?? {
-            match Process::adopted(state.shim)? {
-                Some(process) => adopted.push(Running { process, state }),
-                // Its shim ended this moment; if it was killed, the app was not.
-                None => kill_orphans(&state),
+        let adopt::Found { living, ended } = found.await??;
+        for (port, at) in ended {
+            let ago = Duration::from_millis(u64::try_from(now().0 - at.0).unwrap_or(0));
+            if let Some(at) = Instant::now().checked_sub(ago) {
+                table.ports.free(port, at);
             }
+        }
+        let mut adopted = Vec::new();
+        for state in living {
+            if let Some(process) = Process::adopted(state.shim)? {
+                adopted.push(Running { process, state });
+                continue;
+            }
+            // Its shim ended this moment; if it was killed, the app was not.
+            let folder = table.folder(&state.identity.app, &state.identity.instance);
+            tokio::task::spawn_blocking(move || folder::end(&folder, Some(state.main))).await??;
         }
         // Whoever answers is in rotation before anybody asks: a new platform process is no gap for an app.
         let answers = adopted.iter().map(|running| health::answers(&running.state));

@@ -17,7 +17,7 @@ pub(super) struct Slot {
     pub(super) release: ReleaseVersion,
     pub(super) id: TemplateId,
     /// `None` after adoption, until a workload names the template again: it holds secrets and is on no disk.
-    pub(super) template: Option<Arc<Template>>,
+    pub(super) template: watch::Sender<Option<Arc<Template>>>,
     pub(super) state: InstanceState,
     pub(super) trouble: Option<Cause>,
     /// Whether it was ever ready.
@@ -37,7 +37,7 @@ impl Slot {
             process: template.process.clone(),
             release: template.release,
             id,
-            template: Some(template),
+            template: watch::Sender::new(Some(template)),
             state: InstanceState::Starting,
             trouble: None,
             proven: false,
@@ -50,16 +50,17 @@ impl Slot {
     }
 
     /// One that runs already.
-    pub(super) fn adopted(state: &State) -> Self {
+    /// `proven`: it was ready when it was looked at last.
+    pub(super) fn adopted(state: &State, proven: bool) -> Self {
         let identity = &state.identity;
         Self {
             process: identity.process.clone(),
             release: identity.release,
             id: identity.template.clone(),
-            template: None,
+            template: watch::Sender::default(),
             state: if state.stopping { InstanceState::Draining } else { InstanceState::Starting },
             trouble: None,
-            proven: false,
+            proven,
             evicted: false,
             started: state.started,
             main: Some(state.main),

@@ -119,13 +119,17 @@ impl Table {
         }
     }
 
-    /// Puts a running instance into the table, and into rotation if it answers, and watches over it.
+    /// Puts a running instance into the table and watches over it. One that was ready and answers is in rotation at
+    /// once; one that was not has to pass its check first, which nobody knows before its template is.
     pub(super) fn adopt(self: &Arc<Self>, running: Running, answers: Option<SocketAddr>) {
         let identity = &running.state.identity;
         self.ports.keep(identity.port);
-        let mut slot = Slot::adopted(&running.state);
-        if let Some(address) = answers.filter(|_| !slot.is_leaving()) {
-            (slot.state, slot.proven) = (InstanceState::Ready, true);
+        let proven = folder::was_ready(&self.folder(&identity.app, &identity.instance));
+        let mut slot = Slot::adopted(&running.state, proven);
+        if proven && !slot.is_leaving() && (answers.is_some() || !identity.routable) {
+            slot.state = InstanceState::Ready;
+        }
+        if let (InstanceState::Ready, Some(address)) = (&slot.state, answers) {
             let app = &identity.app.name;
             self.options.endpoints.add(app, &slot.process, &identity.instance, &slot.id, address);
         }
@@ -227,9 +231,11 @@ impl App {
             (process.clone(), Group { wanted, template: Arc::new(group.template.clone()) })
         });
         let groups: BTreeMap<ProcessType, Group> = groups.collect();
-        for slot in self.slots.values_mut().filter(|slot| slot.template.is_none()) {
+        for slot in self.slots.values_mut().filter(|slot| slot.template.borrow().is_none()) {
             let group = groups.get(&slot.process).filter(|group| group.wanted.template == slot.id);
-            slot.template = group.map(|group| Arc::clone(&group.template));
+            if let Some(group) = group {
+                slot.template.send_replace(Some(Arc::clone(&group.template)));
+            }
         }
         self.warned.retain(|id| groups.values().any(|group| group.wanted.template == *id));
         self.wanted = Some(groups);

@@ -1,10 +1,10 @@
 //! Runs one program to its end, with its output as it comes.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     fs::File,
     io::{self, Write as _},
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::AsFd as _,
     path::PathBuf,
     process::ChildStdin,
     sync::{Arc, Mutex, PoisonError},
@@ -16,18 +16,18 @@ use tokio::{io::AsyncReadExt as _, net::unix::pipe::Receiver, sync::watch, task:
 
 use super::{
     copy::remove_tree,
+    last_lines::LastLines,
     launch::{make_private, reason},
     options::LocalOptions,
-    process::{self, Process},
-    shim::{Ended, Lines, Output, Spec, Start},
+    orphans,
+    process::{self, Process, StartedTask},
+    shim::{Ended, Lines, Output, SILENCE, Spec, Start, read_main, text_of},
 };
 use crate::{
     model::Exit,
     port::{BoxError, OutputLine, OutputSender},
 };
 
-/// Lines of output that are kept.
-const LAST_LINES: usize = 50;
 /// How long the last output is waited for once the task has ended: its reader may have stalled.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
 /// What a shim may take beyond the grace period.
@@ -38,43 +38,40 @@ pub(super) struct Started {
     process: Process,
     /// Kept open: its end is the end of the task.
     lifeline: Option<ChildStdin>,
-    stdout: Option<Receiver>,
-    stderr: Option<Receiver>,
+    /// Both its standard output and its standard error, in the order they were written.
+    output: Option<Receiver>,
     folder: PathBuf,
     grace: Duration,
 }
 
-/// The newest lines of a task.
+/// The newest lines of a task that may still print.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LastLines(Arc<Mutex<VecDeque<String>>>);
+pub(super) struct Printed(Arc<Mutex<LastLines>>);
 
-impl LastLines {
-    pub(super) fn push(&self, text: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == LAST_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(text);
+impl Printed {
+    pub(super) fn push(&self, text: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
 
-    pub(super) fn take(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    pub(super) fn last(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().into_vec()
     }
 }
 
 /// Starts a task in its folder, which is made.
-pub(super) async fn start(options: &LocalOptions, spec: Spec) -> Result<Started, BoxError> {
+pub(super) async fn start(options: &LocalOptions, mut spec: Spec) -> Result<Started, BoxError> {
     let shim = options.shim.clone();
     let (folder, grace) = (spec.folder.clone(), Duration::from_millis(spec.grace_ms));
+    // By this its processes are known should its shim be killed.
+    spec.env.insert(orphans::TASK.to_owned(), folder.display().to_string());
     let started = tokio::task::spawn_blocking(move || {
         make_private(&spec.folder)?;
         process::start_task(&shim, &spec)
     });
-    let (mut child, lifeline) = started.await??;
-    let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
-    let stdout = Some(Receiver::from_owned_fd(OwnedFd::from(child.stdout.take().ok_or_else(missing)?))?);
-    let stderr = Some(Receiver::from_owned_fd(OwnedFd::from(child.stderr.take().ok_or_else(missing)?))?);
-    Ok(Started { process: Process::started(child)?, lifeline, stdout, stderr, folder, grace })
+    let StartedTask { child, lifeline, output } = started.await??;
+    let process = Process::started(child)?;
+    let output = Some(Receiver::from_owned_fd(output)?);
+    Ok(Started { process, lifeline, output, folder, grace })
 }
 
 impl Drop for Started {
@@ -91,14 +88,13 @@ impl Started {
         mut self,
         input: Vec<u8>,
         output: OutputSender,
-        lines: LastLines,
+        lines: Printed,
         stop: watch::Receiver<bool>,
     ) -> Exit {
         let mut readers = JoinSet::new();
-        for (pipe, stderr) in [(self.stdout.take(), false), (self.stderr.take(), true)] {
-            readers.spawn(forward(pipe, stderr, output.clone(), lines.clone()));
+        if let Some(pipe) = self.output.take() {
+            readers.spawn(forward(pipe, output, lines));
         }
-        drop(output);
         let lifeline = feed(self.lifeline.take(), input);
         tokio::select! {
             () = self.process.ended() => {}
@@ -111,10 +107,24 @@ impl Started {
             }
         }
         drop(lifeline);
-        if timeout(LAST_OUTPUT, async { while readers.join_next().await.is_some() {} }).await.is_err() {
+        let exit = self.exit().await;
+        if timeout(LAST_OUTPUT, readers.join_next()).await.is_err() {
             readers.detach_all();
         }
-        Ended::read(&self.folder).map_or(Exit::Lost, |ended| ended.exit)
+        exit
+    }
+
+    /// How it ended; nothing of it runs any more then.
+    async fn exit(&self) -> Exit {
+        let folder = self.folder.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let ended = Ended::read(&folder);
+            if ended.is_none() {
+                orphans::kill(read_main(&folder), &orphans::mark_of_task(&folder));
+            }
+            ended.map_or(Exit::Lost, |ended| ended.exit)
+        });
+        looked.await.unwrap_or(Exit::Lost)
     }
 }
 
@@ -129,16 +139,18 @@ pub(super) async fn run_quietly(
 ) -> Result<(), String> {
     let limit_ms = u64::try_from(limit.as_millis()).ok();
     let output = Output::Stream { stdin: 0 };
-    let spec = Spec { folder: folder.clone(), start, env, directory, grace_ms: 0, limit_ms, output };
+    let open_files = options.open_files;
+    let spec =
+        Spec { folder: folder.clone(), start, env, directory, grace_ms: 0, limit_ms, open_files, output };
     let started = self::start(options, spec).await.map_err(|error| reason(error.as_ref()))?;
     let (sender, _) = crate::port::output_channel();
     let (_keep, stop) = watch::channel(false);
-    let lines = LastLines::default();
+    let lines = Printed::default();
     let exit = started.finish(Vec::new(), sender, lines.clone(), stop).await;
     let _ = tokio::task::spawn_blocking(move || remove_tree(&folder)).await;
     match exit {
         Exit::Code(0) => Ok(()),
-        exit => Err(lines.take().pop().map_or_else(|| exit.to_string(), |line| format!("{exit}: {line}"))),
+        exit => Err(lines.last().pop().map_or_else(|| exit.to_string(), |line| format!("{exit}: {line}"))),
     }
 }
 
@@ -151,25 +163,26 @@ fn feed(lifeline: Option<ChildStdin>, input: Vec<u8>) -> io::Result<Option<Child
     Ok(lifeline)
 }
 
-async fn forward(pipe: Option<Receiver>, stderr: bool, output: OutputSender, last: LastLines) {
-    let Some(mut pipe) = pipe else { return };
+async fn forward(mut pipe: Receiver, output: OutputSender, last: Printed) {
     let mut cutter = Lines::default();
     let mut buffer = vec![0; 16 * 1024];
     let mut ended = false;
     while !ended {
         let mut found = Vec::new();
-        let mut line = |bytes: &[u8]| found.push(String::from_utf8_lossy(bytes).into_owned());
-        match pipe.read(&mut buffer).await {
-            Ok(n) if n > 0 => cutter.feed(&buffer[..n], &mut line),
-            _ => {
+        let mut line = |bytes: &[u8]| found.push(text_of(bytes));
+        let silence = if cutter.is_waiting() { SILENCE } else { Duration::MAX };
+        match timeout(silence, pipe.read(&mut buffer)).await {
+            Ok(Ok(n)) if n > 0 => cutter.feed(&buffer[..n], &mut line),
+            Ok(_) => {
                 cutter.finish(&mut line);
                 ended = true;
             }
+            Err(_) => cutter.show(&mut line),
         }
         for text in found {
-            last.push(text.clone());
+            last.push(&text);
             // Nobody may listen any more; the task goes on all the same.
-            let _ = output.send(OutputLine { stderr, text }).await;
+            let _ = output.send(OutputLine { text }).await;
         }
     }
 }

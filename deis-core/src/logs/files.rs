@@ -1,12 +1,12 @@
 //! Log lines on disk: what instances print lies in the segments that their shims write, beside it a file with
 //! the lines of the platform and of tasks.
 //!
-//! An app's instance has at most 2 MiB, the platform's lines too. Output of ended instances is kept for the ten
-//! that ended last, for a day at most; `forget` removes everything of an app that no longer runs.
+//! An app's instance has at most 2 MiB, the platform's lines too. Of ended instances the newest output is kept, 8 MiB
+//! an app and for a day at most; `forget` removes everything of an app that no longer runs.
 
 use std::{
     fs::{self, File},
-    io::{self, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -18,7 +18,10 @@ use tokio::sync::watch;
 
 use super::follow::{Follower, Readers, Tailing, blocking};
 use crate::{
-    local::folder,
+    local::{
+        folder,
+        shim::{MOST_LINE, truncate},
+    },
     model::{AppRef, LogLine, LogQuery},
     port::{LogError, LogStore, LogStream},
 };
@@ -108,15 +111,88 @@ impl LogStore for FileLogs {
 
 fn write(folder: &Path, lines: &[LogLine]) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let mut bytes = Vec::new();
-    for line in lines {
-        serde_json::to_writer(&mut bytes, line)?;
-        bytes.push(b'\n');
-    }
     let path = folder.join("log.0");
-    if fs::metadata(&path).is_ok_and(|m| m.len() + u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MOST_FILE)
-    {
-        fs::rename(&path, folder.join("log.1"))?;
+    let mut bytes = Vec::new();
+    let (mut file, mut size) = open(&path)?;
+    for line in lines {
+        let mut line = line.clone();
+        truncate(&mut line.text, MOST_LINE);
+        let mut json = serde_json::to_vec(&line)?;
+        json.push(b'\n');
+        let more = u64::try_from(json.len()).unwrap_or(u64::MAX);
+        if size + more > MOST_FILE {
+            file.write_all(&std::mem::take(&mut bytes))?;
+            fs::rename(&path, folder.join("log.1"))?;
+            (file, size) = open(&path)?;
+        }
+        size += more;
+        bytes.append(&mut json);
     }
-    File::options().create(true).append(true).mode(0o600).open(path)?.write_all(&bytes)
+    file.write_all(&bytes)
+}
+
+/// The file, at the beginning of a line, and its size.
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    let mut file = File::options().create(true).read(true).append(true).mode(0o600).open(path)?;
+    let mut size = file.seek(SeekFrom::End(0))?;
+    let mut last = [b'\n'];
+    if size > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    if last != *b"\n" {
+        // A line that was torn must not swallow the next one.
+        file.write_all(b"\n")?;
+        size += 1;
+    }
+    Ok((file, size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AppName, AppUid, LogLevel, LogSource, Timestamp};
+
+    fn line(n: i64, text: &str) -> LogLine {
+        LogLine {
+            at: Timestamp(n),
+            source: LogSource::Platform { level: LogLevel::Info },
+            text: text.to_owned(),
+        }
+    }
+
+    fn app() -> AppRef {
+        AppRef { name: AppName::new("blog").unwrap(), uid: AppUid(uuid::Uuid::new_v4()) }
+    }
+
+    async fn texts(logs: &FileLogs, app: &AppRef) -> Vec<String> {
+        let query = LogQuery { lines: usize::MAX, ..LogQuery::default() };
+        logs.tail(app, &query).await.unwrap().map(|line| line.unwrap().text).collect().await
+    }
+
+    #[tokio::test]
+    async fn no_append_makes_a_file_too_large() {
+        let (dir, app) = (tempfile::tempdir().unwrap(), app());
+        let logs = FileLogs::new(dir.path());
+        let many = (0..40).map(|n| line(n, &"\u{1}".repeat(100_000))).collect();
+        logs.append(&app, many).await.unwrap();
+        logs.append(&app, vec![line(40, "last")]).await.unwrap();
+        for name in ["log.0", "log.1"] {
+            assert!(fs::metadata(logs.folder(&app).join(name)).unwrap().len() <= MOST_FILE);
+        }
+        let texts = texts(&logs, &app).await;
+        assert!(texts.iter().all(|text| text.len() <= MOST_LINE));
+        assert_eq!(texts.last().unwrap(), "last");
+    }
+
+    #[tokio::test]
+    async fn a_torn_line_costs_itself_alone() {
+        let (dir, app) = (tempfile::tempdir().unwrap(), app());
+        let logs = FileLogs::new(dir.path());
+        logs.append(&app, vec![line(1, "one")]).await.unwrap();
+        let path = logs.folder(&app).join("log.0");
+        File::options().append(true).open(path).unwrap().write_all(b"{\"at\":2,\"so").unwrap();
+        logs.append(&app, vec![line(3, "three")]).await.unwrap();
+        assert_eq!(texts(&logs, &app).await, ["one", "three"]);
+    }
 }

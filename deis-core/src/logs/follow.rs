@@ -123,19 +123,21 @@ impl Source {
     /// Reads on. `first` is given the first time: then the older file is read too, if so many lines need it.
     fn read(&mut self, folder: &Path, first: Option<usize>, found: &mut Vec<LogLine>) -> io::Result<()> {
         let (newer, older) = if self.identity.is_some() { ("out.0", "out.1") } else { ("log.0", "log.1") };
-        let newer = folder.join(newer);
-        let mut own = Vec::new();
+        let (newer, older) = (folder.join(newer), folder.join(older));
+        let mut before = None;
         if self.file.is_none() {
-            self.file = open(&newer)?;
+            (self.file, before) = open_both(&newer, &older)?;
         }
+        let mut own = Vec::new();
         self.read_on(&mut own)?;
         if self.is_rotated(&newer) {
+            // What was written before the new file was there; a line without its end gets none any more.
+            self.read_on(&mut own)?;
+            self.rest.clear();
             self.file = open(&newer)?;
             self.read_on(&mut own)?;
         }
-        if first.is_some_and(|wanted| own.len() < wanted)
-            && let Some(file) = open(&folder.join(older))?
-        {
+        if let Some(file) = before.filter(|_| first.is_some_and(|wanted| own.len() < wanted)) {
             let mut source = Self { identity: self.identity.clone(), file: Some(file), rest: Vec::new() };
             let mut before = Vec::new();
             source.read_on(&mut before)?;
@@ -157,9 +159,8 @@ impl Source {
     }
 
     fn is_rotated(&self, newer: &Path) -> bool {
-        let number = |m: fs::Metadata| (m.dev(), m.ino());
-        let open = self.file.as_ref().and_then(|file| file.metadata().ok()).map(number);
-        open.is_some() && fs::metadata(newer).ok().map(number).is_some_and(|now| Some(now) != open)
+        let open = self.file.as_ref().and_then(|file| file.metadata().ok()).map(|m| number(&m));
+        open.is_some() && fs::metadata(newer).ok().map(|m| number(&m)).is_some_and(|now| Some(now) != open)
     }
 
     fn parse(&self, line: &[u8]) -> Option<LogLine> {
@@ -245,6 +246,22 @@ async fn written(events: Option<&AsyncFd<OwnedFd>>) {
     ready.clear_ready();
 }
 
+/// The newer file and the one before it, not one file twice that becomes the older one meanwhile.
+fn open_both(newer: &Path, older: &Path) -> io::Result<(Option<File>, Option<File>)> {
+    loop {
+        let before = open(older)?;
+        let file = open(newer)?;
+        let opened = before.as_ref().map(File::metadata).transpose()?.map(|m| number(&m));
+        if fs::metadata(older).ok().map(|m| number(&m)) == opened {
+            return Ok((file, before));
+        }
+    }
+}
+
+fn number(metadata: &fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
 fn open(path: &Path) -> io::Result<Option<File>> {
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -258,4 +275,36 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, LogError> {
     let done = tokio::task::spawn_blocking(work).await.map_err(BoxError::from);
     done.and_then(|result| result.map_err(BoxError::from)).map_err(LogError::Unavailable)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::model::Timestamp;
+
+    fn line(n: i64) -> String {
+        let source = LogSource::Platform { level: LogLevel::Info };
+        serde_json::to_string(&LogLine { at: Timestamp(n), source, text: n.to_string() }).unwrap()
+    }
+
+    fn texts(follower: &mut Follower) -> Vec<String> {
+        follower.read().unwrap().into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn a_rotation_costs_no_line_but_a_torn_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (newer, older) = (dir.path().join("log.0"), dir.path().join("log.1"));
+        fs::write(&older, format!("{}\n", line(1))).unwrap();
+        let mut file = File::create(&newer).unwrap();
+        let torn = line(3);
+        write!(file, "{}\n{}", line(2), &torn[..torn.len() / 2]).unwrap();
+        let mut follower = Follower::new(dir.path().to_owned(), None, 10);
+        assert_eq!(texts(&mut follower), ["1", "2"]);
+        fs::rename(&newer, &older).unwrap();
+        fs::write(&newer, format!("{}\n", line(4))).unwrap();
+        assert_eq!(texts(&mut follower), ["4"], "what was torn is not glued to it");
+    }
 }

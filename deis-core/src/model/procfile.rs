@@ -199,8 +199,8 @@ mod tests {
     fn size_and_number_are_limited() {
         let long = format!("web: x\n{}", "# a comment\n".repeat(6000));
         assert!(parse_procfile(&long).unwrap_err().reason.contains("larger than 65536 bytes"));
-        let many: String = (0..101).map(|i| format!("p{i}: x\n")).collect();
-        assert_eq!(parse_procfile(&many).unwrap_err().line, 101);
+        let many: Vec<String> = (0..101).map(|i| format!("p{i}: x")).collect();
+        assert_eq!(parse_procfile(&many.join("\n")).unwrap_err().line, 101);
         assert_eq!(parse_procfile("\u{feff}web: x").unwrap().len(), 1);
     }
 }

@@ -48,11 +48,9 @@ pub enum StopScope {
     All,
 }
 
-/// A line that a task printed.
+/// A line that a task printed, on standard output or standard error: they are one stream, in the order written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputLine {
-    /// Whether it came on standard error.
-    pub stderr: bool,
     /// The text without line end; not necessarily what was UTF-8 before.
     pub text: String,
 }

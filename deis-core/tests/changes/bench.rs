@@ -256,7 +256,7 @@ impl TaskRunner for Chatty {
         if self.refuses {
             return Err(TaskError::Rejected { reason: "a NUL byte".to_owned() });
         }
-        let _ = output.try_send(OutputLine { stderr: false, text: "migrating".to_owned() });
+        let _ = output.try_send(OutputLine { text: "migrating".to_owned() });
         self.world.start(task, output).await
     }
 

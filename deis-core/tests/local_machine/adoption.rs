@@ -4,7 +4,7 @@ use std::fs;
 
 use deis_core::{Generation, Instance, ProcessType, local::LocalProcess, port::Scheduler};
 
-use crate::support::{Machine, eventually, kill, processes_of, serve, tree, web, workload};
+use crate::support::{Machine, eventually, kill, processes_of, serve, shim_of, tree, web, workload};
 
 fn pids(processes: &[LocalProcess]) -> Vec<u32> {
     processes.iter().map(|p| p.pid).collect()
@@ -85,13 +85,10 @@ async fn an_instance_that_ended_unwatched_is_replaced() {
 async fn a_killed_shim_takes_its_app_with_it() {
     let mut machine = Machine::new();
     let first = machine.open().await;
-    machine.apply(&first, 1, web(serve())).await;
+    let command = format!("(setsid sh -c 'sleep 641; true' &) ; {}", serve());
+    machine.apply(&first, 1, web(command.clone())).await;
     let ready = machine.found(&first, "a ready instance", Instance::is_ready).await;
-    let kill_shim = |name: &str| {
-        let lock = fs::read(machine.app_dir().join(name).join("lock")).unwrap();
-        let who: serde_json::Value = serde_json::from_slice(&lock).unwrap();
-        kill("KILL", &who["pid"]);
-    };
+    let kill_shim = |name: &str| kill("KILL", shim_of(&machine.app_dir().join(name)));
     let app = first.processes(&machine.app)[0].pid;
     kill_shim(ready.name.as_str());
     eventually("another process", || async {
@@ -100,7 +97,10 @@ async fn a_killed_shim_takes_its_app_with_it() {
     })
     .await;
     machine.found(&first, "ready again", Instance::is_ready).await;
-    assert_eq!(processes_of(&machine.run_dir()).len(), 1, "the app of the killed shim is gone");
+    eventually("nothing but the new run, also of what had moved away", || async {
+        (processes_of(&machine.run_dir()).len() == 3).then_some(())
+    })
+    .await;
 
     drop(first);
     kill_shim(ready.name.as_str());

@@ -15,7 +15,7 @@ async fn tail(machine: &Machine, query: LogQuery) -> LogStream {
     FileLogs::new(machine.run_dir()).tail(&machine.app, &query).await.unwrap()
 }
 
-async fn all(machine: &Machine) -> Vec<LogLine> {
+pub(crate) async fn all(machine: &Machine) -> Vec<LogLine> {
     tail(machine, LogQuery { lines: usize::MAX, ..LogQuery::default() })
         .await
         .map(Result::unwrap)
@@ -110,7 +110,7 @@ os.execv(sys.executable,[sys.executable,"-S","server.py"])"#;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn few_ended_instances_are_kept() {
+async fn little_output_of_many_ended_instances_is_kept() {
     let mut machine = Machine::new();
     let scheduler = machine.open().await;
     for n in 0..13 {
@@ -122,7 +122,19 @@ async fn few_ended_instances_are_kept() {
         })
         .await;
     }
-    let kept = fs::read_dir(machine.app_dir()).unwrap().count();
-    assert_eq!(kept, 11, "ten ended ones and the present one");
+    let texts: Vec<String> = all(&machine).await.into_iter().map(|l| l.text).collect();
+    assert!((0..13).all(|n| texts.contains(&n.to_string())), "{texts:?}");
+    machine.remove(&scheduler).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_beginning_of_a_line_is_shown_when_its_end_does_not_come() {
+    let mut machine = Machine::new();
+    let scheduler = machine.open().await;
+    machine.apply(&scheduler, 1, web(format!("printf \"half a line\"; {} > /dev/null", serve()))).await;
+    eventually("the beginning is shown while it runs", || async {
+        all(&machine).await.iter().any(|line| line.text == "half a line").then_some(())
+    })
+    .await;
     machine.remove(&scheduler).await;
 }

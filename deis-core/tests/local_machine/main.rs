@@ -5,6 +5,7 @@
 
 mod adoption;
 mod conformance;
+mod leftovers;
 mod logs;
 mod misbehaviour;
 mod rolling;

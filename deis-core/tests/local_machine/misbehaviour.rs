@@ -3,11 +3,21 @@
 use std::{collections::BTreeMap, fs, time::Duration};
 
 use deis_core::{
-    Cause, ExecCheck, Exit, HttpCheck, Instance, InstanceState, Probe, ProcessType,
+    Cause, ExecCheck, Exit, Instance, InstanceState, Probe, ProcessType,
     port::{Scheduler, SchedulerError},
 };
 
-use crate::support::{Machine, eventually, kill, processes_of, python, serve, web, workload};
+use crate::{
+    logs::all,
+    support::{
+        Machine, eventually, kill, probe, probed, processes_of, python, serve, shim_of, web, workload,
+    },
+};
+
+/// A server that ignores SIGTERM.
+fn stubborn() -> String {
+    format!("trap '' TERM; {} & wait; wait", serve())
+}
 
 fn is_failing(instance: &Instance) -> bool {
     matches!(instance.state, InstanceState::Failing { .. })
@@ -81,10 +91,13 @@ async fn one_that_never_listens_is_told_after_its_budget() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_listens_elsewhere_is_told_where() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let Cause::NotListening { found, .. } = fails(&format!("{} {free}", serve())).await else {
-        panic!("it does not listen on its port");
-    };
-    assert_eq!(found, [free]);
+    let mut machine = Machine::new();
+    machine.timing.start_budget = Duration::from_secs(600);
+    let scheduler = machine.open().await;
+    machine.apply(&scheduler, 1, web(format!("{} {free}", serve()))).await;
+    let cause = cause(machine.found(&scheduler, "a failing instance", is_failing).await);
+    assert!(matches!(&cause, Cause::NotListening { found, .. } if *found == [free]), "{cause:?}");
+    machine.remove(&scheduler).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,7 +114,9 @@ async fn listening_on_any_loopback_address_is_enough() {
         })
         .await;
     }
-    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+    if let Err(error) = std::net::TcpListener::bind("[::1]:0") {
+        println!("not looked at here: IPv6 ({error})");
+    } else {
         let six = r#"import os,socket,time; s=socket.socket(socket.AF_INET6); s.bind(("::1",int(os.environ["PORT"]))); s.listen(); time.sleep(600)"#;
         machine.apply(&scheduler, 1, web(python(six))).await;
         eventually("one that listens on ::1", || async {
@@ -146,11 +161,23 @@ async fn children_end_when_their_instance_crashes() {
 async fn one_that_ignores_sigterm_is_killed_after_its_grace() {
     let mut machine = Machine::new();
     let scheduler = machine.open().await;
-    machine.apply(&scheduler, 1, web(format!("trap '' TERM; {} & wait; wait", serve()))).await;
-    machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
-    let begun = std::time::Instant::now();
+    machine.apply(&scheduler, 1, web(stubborn())).await;
+    let ready = machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
+    scheduler.stop_all().await;
+    let exit = fs::read_to_string(machine.app_dir().join(ready.name.as_str()).join("exit.json")).unwrap();
+    assert!(exit.contains(r#"{"signal":9}"#), "{exit}");
     machine.remove(&scheduler).await;
-    assert!(begun.elapsed() >= Duration::from_secs(1), "its grace period is one second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_one_prints_its_last_lines_are_small() {
+    let prints = r#"import sys
+for n in range(60): print(chr(1) * 65000)
+print("the end", flush=True); sys.exit(9)"#;
+    let cause = fails(&python(prints)).await;
+    assert!(serde_json::to_vec(&cause).unwrap().len() < 64 * 1024);
+    let Cause::CrashLoop { exit: Exit::Code(9), last_lines, .. } = cause else { panic!("{cause:?}") };
+    assert_eq!(last_lines.last().unwrap(), "the end");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,18 +249,11 @@ async fn what_no_process_can_be_given_is_refused() {
     assert!(machine.instances(&scheduler).await.is_empty());
 }
 
-fn probe() -> Probe {
-    serde_json::from_str(r#"{"periodSeconds": 1, "failureThreshold": 1}"#).unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_readiness_probe_decides() {
     let mut machine = Machine::new();
     let scheduler = machine.open().await;
-    let http =
-        HttpCheck { path: Some("/up".into()), port: 1, host: None, scheme: None, http_headers: vec![] };
-    let mut template = web(serve());
-    template.probes.readiness = Some(Probe { http_get: Some(http), ..probe() });
+    let mut template = probed(serve());
     machine.apply(&scheduler, 1, template.clone()).await;
     machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
     let exec = ExecCheck {
@@ -277,6 +297,46 @@ async fn a_liveness_probe_restarts() {
     assert_eq!(after[0].instance, before[0].instance);
     let again = machine.found(&scheduler, "ready again", Instance::is_ready).await;
     assert!(matches!(again.trouble, Some(Cause::Probe { .. })));
+    machine.remove(&scheduler).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_fails_its_liveness_probe_takes_no_requests_while_it_ends() {
+    let mut machine = Machine::new();
+    let scheduler = machine.open().await;
+    let exec = ExecCheck { command: ["/bin/sh", "-c", "test ! -e dead"].map(Into::into).into() };
+    let mut template = web(stubborn());
+    template.grace_seconds = 600;
+    template.probes.liveness = Some(Probe { exec: Some(exec), ..probe() });
+    machine.apply(&scheduler, 1, template).await;
+    let ready = machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
+    let folder = machine.app_dir().join(ready.name.as_str());
+    fs::write(folder.join("app/dead"), "").unwrap();
+    let unready = machine.found(&scheduler, "unready", |i| i.state == InstanceState::Unready).await;
+    assert!(matches!(unready.trouble, Some(Cause::Probe { .. })), "{unready:?}");
+    assert_eq!(scheduler.processes(&machine.app).len(), 1, "it still has its grace period");
+    assert!(machine.endpoints.lease(&machine.app.name, &ProcessType::web(), &[]).is_none());
+    let process = scheduler.processes(&machine.app)[0].pid;
+    kill("KILL", process);
+    kill("KILL", shim_of(&folder));
+    machine.remove(&scheduler).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_one_that_was_ready_is_in_the_log() {
+    let mut machine = Machine::new();
+    let scheduler = machine.open().await;
+    machine.apply(&scheduler, 1, web(serve())).await;
+    let ready = machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
+    kill("KILL", scheduler.processes(&machine.app)[0].pid);
+    let said = eventually("a line of the platform", || async {
+        let lines = all(&machine).await.into_iter();
+        lines.map(|line| line.text).find(|text| text.contains("ended with"))
+    })
+    .await;
+    let suffix = ready.name.as_str().rsplit('-').next().unwrap();
+    assert!(said.starts_with(&format!("web.{suffix} ended with signal 9 after ")), "{said}");
+    assert!(said.ends_with("; next start in 0 s"), "{said}");
     machine.remove(&scheduler).await;
 }
 

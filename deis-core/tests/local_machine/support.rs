@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, LazyLock},
@@ -10,13 +11,14 @@ use std::{
 };
 
 use deis_core::{
-    AppName, AppRef, AppUid, Artifact, Digest, Endpoints, Generation, HealthChecks, Instance, Launch, Limits,
-    ProcessGroup, ProcessType, ReleaseVersion, Template, TemplateId, Workload,
+    AppName, AppRef, AppUid, Artifact, Digest, Endpoints, Generation, HealthChecks, HttpCheck, Instance,
+    Launch, Limits, Probe, ProcessGroup, ProcessType, ReleaseVersion, Template, TemplateId, Workload,
     local::{LocalOptions, LocalScheduler, ShimProgram, Timing},
-    port::{ArtifactError, ArtifactFolder, Scheduler, Unpacker, Wake},
+    logs::FileLogs,
+    port::{ArtifactError, ArtifactFolder, LogStore as _, Scheduler, Unpacker, Wake},
 };
 
-/// Answers every request with 200 and its pid; `kill -TERM` ends it.
+/// Answers every request with its pid, and with 200 unless `STATUS` says otherwise; `kill -TERM` ends it.
 const SERVER: &str = r#"
 import os, socket, sys
 s = socket.socket()
@@ -28,7 +30,7 @@ while True:
     c, _ = s.accept()
     c.recv(4096)
     body = str(os.getpid())
-    c.sendall(f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+    c.sendall(f"HTTP/1.1 {os.environ.get('STATUS', '200')} OK\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
     c.close()
 "#;
 
@@ -46,6 +48,8 @@ pub(crate) struct Machine {
     pub(crate) endpoints: Endpoints,
     pub(crate) wake: Wake,
     pub(crate) app: AppRef,
+    pub(crate) timing: Timing,
+    pub(crate) ports: RangeInclusive<u16>,
     generation: u64,
 }
 
@@ -63,7 +67,8 @@ impl Machine {
     pub(crate) fn at(dir: &Path) -> Self {
         let app = AppRef { name: AppName::new("blog").unwrap(), uid: AppUid(uuid::Uuid::new_v4()) };
         let (endpoints, wake) = Default::default();
-        Self { dir: dir.to_owned(), own: None, endpoints, wake, app, generation: 0 }
+        let (timing, ports) = (timing(), 20000..=29999);
+        Self { dir: dir.to_owned(), own: None, endpoints, wake, app, timing, ports, generation: 0 }
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -98,7 +103,9 @@ impl Machine {
             .with_endpoints(self.endpoints.clone())
             .with_wake(self.wake.clone())
             .with_shim(ShimProgram::Path(shim()))
-            .with_timing(timing())
+            .with_logs(Arc::new(FileLogs::new(self.run_dir())))
+            .with_ports(self.ports.clone())
+            .with_timing(self.timing.clone())
     }
 
     pub(crate) async fn open(&self) -> LocalScheduler {
@@ -133,6 +140,7 @@ impl Machine {
             self.instances(scheduler).await.is_empty().then_some(())
         })
         .await;
+        FileLogs::new(self.run_dir()).forget(&self.app).await.unwrap();
         assert!(!self.app_dir().exists(), "left: {:?}", tree(&self.app_dir()));
         assert_eq!(processes_of(&self.run_dir()), Vec::<String>::new());
     }
@@ -206,6 +214,19 @@ pub(crate) fn web(command: impl Into<String>) -> Template {
     }
 }
 
+/// One that is ready once it answers `GET /` with a good status.
+pub(crate) fn probed(command: impl Into<String>) -> Template {
+    let mut template = web(command);
+    let http = HttpCheck { path: Some("/".into()), port: 1, host: None, scheme: None, http_headers: vec![] };
+    // A slow answer on a busy machine is not what these tests are about.
+    template.probes.readiness = Some(Probe { http_get: Some(http), failure_threshold: 100, ..probe() });
+    template
+}
+
+pub(crate) fn probe() -> Probe {
+    serde_json::from_str(r#"{"periodSeconds": 1, "failureThreshold": 1}"#).unwrap()
+}
+
 pub(crate) fn workload(app: &AppRef, generation: u64, scale: u32, template: Template) -> Workload {
     let id = TemplateId(Digest::of(&serde_json::to_vec(&template).unwrap()).short().to_owned());
     let groups = BTreeMap::from([(template.process.clone(), ProcessGroup { scale, id, template })]);
@@ -230,6 +251,13 @@ where
 /// Sends a signal with the shell's own `kill`, which every machine has.
 pub(crate) fn kill(signal: &str, pid: impl std::fmt::Display) {
     Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).output().unwrap();
+}
+
+/// The supervising process of this folder.
+pub(crate) fn shim_of(folder: &Path) -> serde_json::Value {
+    let lock = fs::read(folder.join("lock")).unwrap();
+    let who: serde_json::Value = serde_json::from_slice(&lock).unwrap();
+    who["pid"].clone()
 }
 
 /// Command lines of all processes that work below this folder.

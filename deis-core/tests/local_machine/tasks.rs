@@ -8,7 +8,7 @@ use deis_core::{
     port::{StopScope, TaskError, TaskRunner, output_channel},
 };
 
-use crate::support::{Machine, artifact, eventually, processes_of, tree};
+use crate::support::{Machine, artifact, eventually, kill, processes_of, shim_of, tree};
 
 async fn open(machine: &Machine) -> LocalRunner {
     LocalRunner::open(machine.options()).await.unwrap()
@@ -90,7 +90,45 @@ async fn a_program_gets_its_input_and_only_the_declared_environment() {
         lines.push(line.text.split('=').next().unwrap().to_owned());
     }
     lines.sort();
-    assert_eq!(lines, ["A", "HOME", "PATH"]);
+    assert_eq!(lines, ["A", "DEIS_TASK", "HOME", "PATH"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn output_and_errors_come_in_the_order_they_were_written() {
+    let machine = Machine::new();
+    let runner = open(&machine).await;
+    let (lines, _) =
+        run(&machine, &runner, launch("for n in $(seq 200); do echo out $n; echo err $n >&2; done")).await;
+    let written: Vec<String> = (1..=200).flat_map(|n| [format!("out {n}"), format!("err {n}")]).collect();
+    assert_eq!(lines, written);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_is_shown_while_its_task_waits() {
+    let machine = Machine::new();
+    let runner = open(&machine).await;
+    let (sender, mut output) = output_channel();
+    runner.start(task(&machine, launch("printf name?; sleep 615")), sender).await.unwrap();
+    assert_eq!(output.recv().await.unwrap().text, "name?");
+    runner.stop(&machine.app, StopScope::All, Attempt::MAX).await.unwrap();
+    eventually("it has ended", || async { runner.is_idle(&machine.app).await.unwrap().then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_shim_takes_its_task_with_it() {
+    let machine = Machine::new();
+    let runner = open(&machine).await;
+    let (sender, mut output) = output_channel();
+    let task = task(&machine, launch("(setsid sh -c 'sleep 616; true' &) ; sleep 617 & echo up; wait"));
+    runner.start(task.clone(), sender).await.unwrap();
+    assert_eq!(output.recv().await.unwrap().text, "up");
+    let folder = machine.run_dir().join("tasks").join(machine.app.uid.to_string()).join("run-one-1");
+    kill("KILL", shim_of(&folder));
+    while output.recv().await.is_some() {}
+    let state = runner.observe(&task.app, task.kind, &task.name).await.unwrap().state;
+    assert!(matches!(state, TaskState::Ended { exit: Exit::Lost, .. }), "{state:?}");
+    assert_eq!(processes_of(&machine.run_dir()), Vec::<String>::new());
+    assert_eq!(left(&machine), Vec::<std::path::PathBuf>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

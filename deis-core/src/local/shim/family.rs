@@ -7,7 +7,10 @@ use std::{
 
 use rustix::{
     io::Errno,
-    process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, kill_process_group, wait},
+    process::{
+        Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, kill_process,
+        kill_process_group, wait, waitid,
+    },
 };
 
 use crate::{local::proc, model::Exit};
@@ -21,45 +24,57 @@ pub(super) struct Family {
     main: Pid,
     /// How the child itself ended, once it has.
     pub(super) exit: Option<Exit>,
+    /// Whether the child was reaped: the number of its group may be somebody else's then.
+    reaped: bool,
 }
 
 impl Family {
     pub(super) fn new(main: Pid) -> Self {
-        Self { main, exit: None }
+        Self { main, exit: None, reaped: false }
     }
 
-    /// Reaps whoever has ended. Returns whether nobody is left.
+    /// Reaps whoever has ended, but leaves the child as it is: its number stays taken as long as signals may go to
+    /// its group. Returns whether nobody is left.
     pub(super) fn reap(&mut self) -> bool {
-        loop {
-            match wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) => {
-                    if pid == self.main {
-                        self.exit = Some(exit_of(status));
+        while self.exit.is_none() {
+            let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            match waitid(WaitId::Pid(self.main), look) {
+                Ok(None) => match wait(WaitOptions::NOHANG) {
+                    // It ended between the two calls.
+                    Ok(Some((pid, status))) if pid == self.main => {
+                        (self.exit, self.reaped) = (Some(exit_of(status)), true);
                     }
+                    Ok(Some(_)) | Err(Errno::INTR) => {}
+                    Ok(None) | Err(_) => return false,
+                },
+                Ok(Some(status)) => {
+                    let (code, signal) = (status.exit_status(), status.terminating_signal());
+                    self.exit = Some(code.map(Exit::Code).or(signal.map(Exit::Signal)).unwrap_or(Exit::Lost));
                 }
-                Ok(None) | Err(Errno::INTR) => return false,
-                Err(_) => return true,
+                Err(Errno::INTR) => {}
+                Err(_) => (self.exit, self.reaped) = (Some(Exit::Lost), true),
             }
         }
+        proc::descendants(own_pid()).is_empty()
     }
 
     /// Sends a signal to everybody.
     pub(super) fn signal(&self, signal: Signal) {
-        // Once the child is reaped, the number of its group may be somebody else's.
-        if self.exit.is_none() {
+        if !self.reaped {
             let _ = kill_process_group(self.main, signal);
         }
-        for pid in proc::descendants(getpid().as_raw_nonzero().get()) {
+        for pid in proc::descendants(own_pid()) {
             // The group has had it; twice is harmless for SIGKILL only.
-            let in_group = self.exit.is_none() && group_of(pid) == Some(self.main);
+            let in_group = !self.reaped && group_of(pid) == Some(self.main);
             if let Some(pid) = Pid::from_raw(pid).filter(|_| !in_group) {
                 let _ = kill_process(pid, signal);
             }
         }
     }
 
-    /// Kills everybody, again and again until nobody is left: some may start others meanwhile.
-    pub(super) fn kill(&mut self) {
+    /// Kills everybody, again and again until nobody is left: some may start others meanwhile. Returns how the
+    /// child ended.
+    pub(super) fn kill(&mut self) -> Exit {
         let begun = Instant::now();
         let mut pause = Duration::from_micros(200);
         while !self.reap() && begun.elapsed() < HOPELESS {
@@ -67,7 +82,12 @@ impl Family {
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
         }
+        self.exit.unwrap_or(Exit::Lost)
     }
+}
+
+fn own_pid() -> i32 {
+    getpid().as_raw_nonzero().get()
 }
 
 fn group_of(pid: i32) -> Option<Pid> {

@@ -1,6 +1,11 @@
 //! Cuts a stream of bytes into lines, of bounded length whatever the stream holds.
 
+use std::time::Duration;
+
 use super::MOST_LINE;
+
+/// The beginning of a line is shown after so long a silence: a prompt has no line end.
+pub(crate) const SILENCE: Duration = Duration::from_secs(1);
 
 /// One stream.
 #[derive(Debug, Default)]
@@ -8,6 +13,8 @@ pub(crate) struct Lines {
     rest: Vec<u8>,
     /// Whether the present line is too long already and its rest is dropped.
     cut: bool,
+    /// Whether the beginning of the present line was shown already.
+    begun: bool,
 }
 
 impl Lines {
@@ -23,6 +30,20 @@ impl Lines {
             // Shown at once: its end may never come.
             line(&self.rest);
             self.rest = Vec::new();
+        }
+    }
+
+    /// Whether the beginning of a line waits for its end.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.rest.is_empty()
+    }
+
+    /// Hands on the beginning of a line whose end does not come. What follows is shown as a line of its own.
+    pub(crate) fn show(&mut self, mut line: impl FnMut(&[u8])) {
+        if !self.rest.is_empty() {
+            line(&self.rest);
+            self.rest.clear();
+            self.begun = true;
         }
     }
 
@@ -43,13 +64,29 @@ impl Lines {
     }
 
     fn end(&mut self, line: &mut impl FnMut(&[u8])) {
-        let shown = self.cut && self.rest.is_empty();
+        let shown = (self.cut || self.begun) && self.rest.is_empty();
         if !shown {
             line(self.rest.strip_suffix(b"\r").unwrap_or(&self.rest));
         }
         self.rest.clear();
-        self.cut = false;
+        (self.cut, self.begun) = (false, false);
     }
+}
+
+/// A line as text. What is no UTF-8 is replaced by something longer, so it is cut only then.
+pub(crate) fn text_of(line: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(line).into_owned();
+    truncate(&mut text, MOST_LINE);
+    text
+}
+
+/// Cuts a text to at most so many bytes, between two characters.
+pub(crate) fn truncate(text: &mut String, most: usize) {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
 }
 
 #[cfg(test)]
@@ -77,5 +114,25 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].len(), MOST_LINE);
         assert_eq!(found[1], "next");
+    }
+
+    #[test]
+    fn a_line_that_is_no_text_stays_as_short_as_others() {
+        let text = text_of(&vec![0xff; MOST_LINE]);
+        assert!(text.len() <= MOST_LINE && text.ends_with('\u{fffd}'), "{}", text.len());
+    }
+
+    #[test]
+    fn a_prompt_is_shown_and_its_line_end_is_no_line() {
+        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        let mut add = |l: &[u8]| found.push(String::from_utf8_lossy(l).into_owned());
+        lines.feed(b"one\nname? ", &mut add);
+        assert!(lines.is_waiting());
+        lines.show(&mut add);
+        assert!(!lines.is_waiting());
+        lines.feed(b"\nnext\nage? ", &mut add);
+        lines.show(&mut add);
+        lines.feed(b"3\n\n", &mut add);
+        assert_eq!(found, ["one", "name? ", "next", "age? ", "3", ""]);
     }
 }

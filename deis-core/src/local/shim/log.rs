@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::now;
+use super::{lines::text_of, now};
 use crate::model::Timestamp;
 
 /// Longest line; what follows up to the line's end is dropped.
@@ -56,7 +56,7 @@ impl Log {
             Voice::Err => 'e',
             Voice::Warning => 'w',
         };
-        let text = String::from_utf8_lossy(line);
+        let text = text_of(line);
         let _ = writeln!(self.batch, "{} {mark} {text}", now().0);
         if self.batch.len() >= MOST_LINE {
             self.flush();
@@ -115,6 +115,7 @@ mod tests {
         for n in 0..40_000 {
             log.add(Voice::Out, format!("line {n} {}", "x".repeat(90)).as_bytes());
         }
+        log.add(Voice::Err, &vec![0xff; MOST_LINE]);
         log.add(Voice::Err, b"\xffbad");
         log.flush();
         for name in ["out.0", "out.1"] {
@@ -123,6 +124,7 @@ mod tests {
         let text = fs::read(folder.path().join("out.0")).unwrap();
         let last = text.split(|b| *b == b'\n').rev().nth(1).unwrap();
         assert_eq!(parse_line(last).unwrap().text, "\u{fffd}bad");
+        assert!(text.split(|b| *b == b'\n').all(|line| line.len() <= MOST_LINE + 32));
         assert_eq!(parse_line(b"torn"), None);
     }
 }

@@ -9,6 +9,7 @@
 //! the platform process, and an instance costs about 3 MB on top of the app.
 
 mod family;
+mod inherited;
 mod lines;
 mod log;
 mod record;
@@ -21,9 +22,9 @@ use std::{
     process::ExitCode,
 };
 
-pub(crate) use lines::Lines;
-pub(crate) use log::{MOST_LINE, Stamped, parse_line};
-pub(crate) use record::{Ended, Identity, State, Who, now};
+pub(crate) use lines::{Lines, SILENCE, text_of, truncate};
+pub(crate) use log::{MOST_LINE, parse_line};
+pub(crate) use record::{Ended, Identity, State, Who, now, read_main};
 pub(crate) use spec::{Output, Spec, Start};
 
 /// The name under which an executable knows that it shall be a shim.

@@ -93,6 +93,15 @@ impl State {
     }
 }
 
+/// Writes `main.json`: the child of a task, which has no other state.
+pub(super) fn write_main(folder: &Path, main: Who) -> io::Result<()> {
+    replace(folder, "main.json", &main)
+}
+
+pub(crate) fn read_main(folder: &Path) -> Option<Who> {
+    serde_json::from_slice(&fs::read(folder.join("main.json")).ok()?).ok()
+}
+
 /// `exit.json`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Ended {

@@ -21,6 +21,8 @@ pub(crate) struct Spec {
     pub(crate) grace_ms: u64,
     /// After so long the child is killed.
     pub(crate) limit_ms: Option<u64>,
+    /// How many files the child may open before it asks for more; `None`: as many as this process.
+    pub(crate) open_files: Option<u64>,
     /// Where output goes.
     pub(crate) output: Output,
 }

@@ -17,9 +17,12 @@ use rustix::{
 use super::{
     Ended, Output, Spec, State, Who,
     family::Family,
-    lines::Lines,
+    inherited,
+    lines::{Lines, SILENCE},
     log::{Log, Voice},
-    now, start,
+    now,
+    record::write_main,
+    start,
 };
 use crate::model::Exit;
 
@@ -32,11 +35,20 @@ const CANNOT_START: i32 = 127;
 pub(super) fn watch(spec: Spec) -> io::Result<()> {
     let terminate = on_signal(Signal::TERM)?;
     let child_ended = on_signal(Signal::CHILD)?;
+    inherited::stop_ignoring()?;
+    if let Some(soft) = spec.open_files {
+        inherited::limit_files(soft)?;
+    }
     let mut child = match start::start(&spec) {
         Ok(child) => child,
         Err(error) => return not_started(&spec, &error),
     };
-    let mut shim = Watch::new(&spec, &mut child, terminate, child_ended)?;
+    let mut shim = Watch::new(&spec, &child, terminate, child_ended);
+    if let Err(error) = shim.begin(&spec, &mut child) {
+        // What nobody could find again must not run.
+        shim.family.kill();
+        return not_started(&spec, &error);
+    }
     drop(spec);
     let exit = shim.until_end();
     shim.last_output();
@@ -63,6 +75,8 @@ struct Stream {
     voice: Voice,
     pipe: Box<dyn Pipe>,
     lines: Lines,
+    /// When the beginning of a line is shown without its end.
+    show_at: Option<Instant>,
     open: bool,
 }
 
@@ -70,16 +84,10 @@ trait Pipe: Read + AsFd {}
 impl<T: Read + AsFd> Pipe for T {}
 
 impl Watch {
-    fn new(
-        spec: &Spec,
-        child: &mut Child,
-        terminate: UnixStream,
-        child_ended: UnixStream,
-    ) -> io::Result<Self> {
-        let main = Pid::from_child(child);
-        let mut shim = Self {
+    fn new(spec: &Spec, child: &Child, terminate: UnixStream, child_ended: UnixStream) -> Self {
+        Self {
             folder: spec.folder.clone(),
-            family: Family::new(main),
+            family: Family::new(Pid::from_child(child)),
             state: None,
             log: Log::open(&spec.folder),
             streams: Vec::new(),
@@ -89,56 +97,55 @@ impl Watch {
             grace: Duration::from_millis(spec.grace_ms),
             limit: spec.limit_ms.map(|ms| Instant::now() + Duration::from_millis(ms)),
             stop_by: None,
+        }
+    }
+
+    /// Takes the child's pipes and writes down who it is.
+    fn begin(&mut self, spec: &Spec, child: &mut Child) -> io::Result<()> {
+        let who = |pid: Pid| {
+            let gone = || io::Error::new(io::ErrorKind::NotFound, "its process is not in /proc");
+            Who::of(pid.as_raw_nonzero().get()).ok_or_else(gone)
         };
+        let main = who(Pid::from_child(child))?;
         match &spec.output {
             Output::Files { identity, notices } => {
                 for text in notices {
-                    shim.log.add(Voice::Warning, text.as_bytes());
+                    self.log.add(Voice::Warning, text.as_bytes());
                 }
-                shim.log.flush();
+                self.log.flush();
                 if let Some(pipe) = child.stdout.take() {
-                    shim.add(Voice::Out, Box::new(pipe));
+                    self.add(Voice::Out, Box::new(pipe));
                 }
                 if let Some(pipe) = child.stderr.take() {
-                    shim.add(Voice::Err, Box::new(pipe));
+                    self.add(Voice::Err, Box::new(pipe));
                 }
-                let who = |pid: Pid| Who::of(pid.as_raw_nonzero().get());
-                if let (Some(own), Some(main)) = (who(getpid()), who(main)) {
-                    let state = State::new((**identity).clone(), own, main);
-                    state.write(&spec.folder)?;
-                    // The one line that the scheduler waits for.
-                    let _ = writeln!(io::stdout(), "{}", main.pid);
-                    shim.state = Some(state);
-                }
+                let state = State::new((**identity).clone(), who(getpid())?, main);
+                state.write(&spec.folder)?;
+                // The one line that the scheduler waits for.
+                let _ = writeln!(io::stdout(), "{}", serde_json::to_string(&state)?);
+                self.state = Some(state);
             }
             Output::Stream { stdin } => {
-                shim.tied = true;
+                write_main(&spec.folder, main)?;
+                self.tied = true;
                 if let Some(pipe) = child.stdin.take() {
                     feed(pipe, *stdin);
                 }
             }
         }
-        Ok(shim)
+        Ok(())
     }
 
     fn add(&mut self, voice: Voice, pipe: Box<dyn Pipe>) {
-        self.streams.push(Stream { voice, pipe, lines: Lines::default(), open: true });
+        self.streams.push(Stream { voice, pipe, lines: Lines::default(), show_at: None, open: true });
     }
 
     fn until_end(&mut self) -> Exit {
         loop {
             let gone = self.family.reap();
-            let ended = self.family.exit;
-            if gone {
-                return ended.unwrap_or(Exit::Lost);
-            }
-            if ended.is_some() && self.stop_by.is_none() {
-                self.family.kill();
-                continue;
-            }
-            if self.stop_by.is_some_and(|by| Instant::now() >= by) {
-                self.family.kill();
-                return self.family.exit.unwrap_or(Exit::Lost);
+            let ended = self.family.exit.is_some() && self.stop_by.is_none();
+            if gone || ended || self.stop_by.is_some_and(|by| Instant::now() >= by) {
+                return self.family.kill();
             }
             if self.limit.is_some_and(|limit| Instant::now() >= limit) {
                 self.family.kill();
@@ -198,6 +205,7 @@ impl Watch {
         for index in ready {
             self.read(index);
         }
+        self.show_beginnings();
         self.log.flush();
         if abandoned {
             return Seen::Abandoned;
@@ -221,6 +229,16 @@ impl Watch {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => stream.open = false,
         }
+        stream.show_at = stream.lines.is_waiting().then(|| Instant::now() + SILENCE);
+    }
+
+    fn show_beginnings(&mut self) {
+        for stream in &mut self.streams {
+            if stream.show_at.is_some_and(|at| Instant::now() >= at) {
+                stream.show_at = None;
+                stream.lines.show(|line| self.log.add(stream.voice, line));
+            }
+        }
     }
 
     /// Takes in what still lies in the pipes; somebody outside may hold them open, so nothing is waited for.
@@ -236,7 +254,8 @@ impl Watch {
     }
 
     fn timeout(&self) -> Option<Timespec> {
-        let next = [self.limit, self.stop_by].into_iter().flatten().min()?;
+        let beginnings = self.streams.iter().map(|stream| stream.show_at);
+        let next = beginnings.chain([self.limit, self.stop_by]).flatten().min()?;
         let mut left = next.saturating_duration_since(Instant::now());
         if self.stop_by.is_some() {
             left = left.min(LOOK);

@@ -1,0 +1,67 @@
+//! The newest lines of a process's output, as evidence of how it ended.
+
+use std::collections::VecDeque;
+
+use super::shim::truncate;
+
+/// So many lines are kept.
+const MOST_LINES: usize = 50;
+/// Longest line.
+const MOST_LINE: usize = 1024;
+/// All lines together.
+const MOST_BYTES: usize = 16 * 1024;
+
+/// A few lines, short and printable whatever the process printed: they go into records and messages.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastLines {
+    lines: VecDeque<String>,
+    bytes: usize,
+}
+
+impl LastLines {
+    pub(super) fn push(&mut self, text: &str) {
+        let mut line = String::new();
+        for letter in text.chars() {
+            if letter.is_control() && letter != '\t' {
+                line.extend(letter.escape_default());
+            } else {
+                line.push(letter);
+            }
+            if line.len() > MOST_LINE {
+                break;
+            }
+        }
+        truncate(&mut line, MOST_LINE);
+        self.bytes += line.len();
+        self.lines.push_back(line);
+        while self.lines.len() > MOST_LINES || self.bytes > MOST_BYTES {
+            self.bytes -= self.lines.pop_front().map_or(0, |line| line.len());
+        }
+    }
+
+    pub(super) fn into_vec(self) -> Vec<String> {
+        self.lines.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_are_few_short_and_printable() {
+        let mut last = LastLines::default();
+        for n in 0..60 {
+            last.push(&format!("{n} {}", "\u{1}".repeat(65_000)));
+        }
+        let lines = last.clone().into_vec();
+        assert!(lines.len() > 10 && lines[lines.len() - 1].starts_with("59 \\u{1}"), "{lines:?}");
+        assert!(lines.iter().all(|line| line.len() <= MOST_LINE && !line.contains('\u{1}')));
+        assert!(lines.iter().map(String::len).sum::<usize>() <= MOST_BYTES);
+        for n in 0..60 {
+            last.push(&format!("\t{n} ü"));
+        }
+        let lines = last.into_vec();
+        assert_eq!((lines.len(), lines[0].as_str()), (50, "\t10 ü"));
+    }
+}

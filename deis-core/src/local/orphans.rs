@@ -1,0 +1,50 @@
+//! What a supervising process that was killed leaves behind, and its end.
+//!
+//! Its child may be anywhere by then: in a session of its own, with another parent. What it cannot lose without
+//! meaning to is an entry of its environment.
+
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use super::{folder, proc, shim::Who};
+
+/// Kernel-bound processes cannot be killed; nobody waits for them for ever.
+const HOPELESS: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Names the folder of a task to its processes.
+pub(super) const TASK: &str = "DEIS_TASK";
+
+/// An entry that is in the environment of an instance's processes, and of no others.
+pub(super) fn mark_of_instance(folder: &Path) -> String {
+    format!("HOME={}", folder::files(folder).display())
+}
+
+/// The same for a task.
+pub(super) fn mark_of_task(folder: &Path) -> String {
+    format!("{TASK}={}", folder.display())
+}
+
+/// Kills the group of `main`, unless its number belongs to somebody else by now, and everybody whose environment
+/// has the mark, with all that descends from them. Blocks until they are gone.
+pub(super) fn kill(main: Option<Who>, mark: &str) {
+    let begun = Instant::now();
+    loop {
+        if let Some(group) = main.filter(|main| main.exists()).and_then(|main| Pid::from_raw(main.pid)) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let found = proc::marked(mark);
+        if found.is_empty() || begun.elapsed() > HOPELESS {
+            return;
+        }
+        for pid in found.into_iter().filter_map(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        thread::sleep(LOOK);
+    }
+}
