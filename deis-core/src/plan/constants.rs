@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const DEPLOY_DEADLINE: Duration = Duration::from_secs(120);
 /// Active time that a fallback may take to settle.
 pub const REVERT_DEADLINE: Duration = Duration::from_secs(120);
+/// Active time in which another process that has recorded the start of a release command may really start it.
+pub const START_GRACE: Duration = Duration::from_secs(5);
 /// Active time that an artifact may take to be ready.
 pub const PREPARE_LIMIT: Duration = Duration::from_secs(600);
 /// Time that a process may take to listen.

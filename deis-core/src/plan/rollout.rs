@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    constants::{PREPARE_LIMIT, REVERT_DEADLINE},
+    constants::{PREPARE_LIMIT, REVERT_DEADLINE, START_GRACE},
     convergence::{broken, is_settled, overdue},
     lower::Workloads,
 };
@@ -228,6 +228,8 @@ fn release_command(view: &View<'_>, task: &TaskObservation, by: uuid::Uuid) -> S
         // Stopped before it was started: it will never run.
         TaskState::Unknown if given_up => failed(None, Vec::new()),
         TaskState::Unknown if by == view.process => Step::StartCommand,
+        // Whoever recorded it is alive perhaps, and about to start it.
+        TaskState::Unknown if view.spent < START_GRACE => Step::Wait,
         // Another process started it and nobody knows how it went: it is never run twice.
         TaskState::Unknown => Step::StopTasks(beyond),
     }

@@ -219,7 +219,10 @@ fn a_release_command_runs_at_most_once() {
     assert_eq!(step(other, TaskState::Running), Step::Wait);
     assert_eq!(step(other, ended(Exit::Code(0))), Step::Enter(Phase::Rolling));
     assert!(matches!(step(mine, ended(Exit::Code(1))), Step::Enter(Phase::Reverting { .. })));
-    assert_eq!(step(other, TaskState::Unknown), Step::StopTasks(Attempt(G + 1)));
+    // Whoever recorded it may be about to start it; after a moment nobody is.
+    let other_after = |seconds| case(Phase::Staging).command(other, TaskState::Unknown).after(seconds).step();
+    assert_eq!(other_after(4), Step::Wait);
+    assert_eq!(other_after(5), Step::StopTasks(Attempt(G + 1)));
     let mut stopped = case(Phase::Staging).command(other, TaskState::Unknown);
     stopped.task.fence = Attempt(G + 1);
     assert_eq!(stopped.step(), command_failed(None));
