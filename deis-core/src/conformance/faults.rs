@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -44,6 +45,10 @@ pub struct Fuse(Arc<State>);
 struct State {
     calls: AtomicUsize,
     strike: Option<(usize, Fault)>,
+    /// Calls count only from a moment on that is still to come.
+    waits: AtomicBool,
+    /// Seed of the turns that others get before each call.
+    turns: Option<u64>,
     died: AtomicBool,
     death: Notify,
 }
@@ -52,6 +57,25 @@ impl Fuse {
     /// Strikes at the call with this number, from 0.
     pub fn at(number: usize, fault: Fault) -> Self {
         Self(Arc::new(State { strike: Some((number, fault)), ..State::default() }))
+    }
+
+    /// Strikes at the call with this number after [`Fuse::light`].
+    pub fn unlit(number: usize, fault: Fault) -> Self {
+        let fuse = Self::at(number, fault);
+        fuse.0.waits.store(true, Ordering::SeqCst);
+        fuse
+    }
+
+    /// Begins to count.
+    pub fn light(&self) {
+        self.0.waits.store(false, Ordering::SeqCst);
+    }
+
+    /// Gives others none to two turns before each call, as the seed says: what several processes do at once
+    /// becomes mixed, and can be repeated.
+    #[must_use]
+    pub fn taking_turns(self, seed: u64) -> Self {
+        Self(Arc::new(State { strike: self.0.strike, turns: Some(seed), ..State::default() }))
     }
 
     /// Never strikes.
@@ -69,11 +93,16 @@ impl Fuse {
         self.0.strike.is_some_and(|(number, _)| self.calls() > number)
     }
 
+    /// Whether the process has died.
+    pub fn is_dead(&self) -> bool {
+        self.0.died.load(Ordering::SeqCst)
+    }
+
     /// Returns once the process has died.
     pub async fn death(&self) {
         loop {
             let notified = self.0.death.notified();
-            if self.0.died.load(Ordering::SeqCst) {
+            if self.is_dead() {
                 return;
             }
             notified.await;
@@ -85,7 +114,16 @@ impl Fuse {
         work: impl Future<Output = Result<T, E>> + Send,
         away: impl Fn(BoxError) -> E + Send + Sync,
     ) -> Result<T, E> {
+        if self.0.waits.load(Ordering::SeqCst) {
+            return work.await;
+        }
         let number = self.0.calls.fetch_add(1, Ordering::SeqCst);
+        if let Some(seed) = self.0.turns {
+            let turns = turns(seed, number);
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+        }
         let fault = self.0.strike.filter(|(at, _)| *at == number).map(|(_, fault)| fault);
         let lost = || away("the simulated network broke".into());
         match fault {
@@ -117,6 +155,13 @@ impl Fuse {
             Box::pin(async move { fuse.call(inner(artifact), ArtifactError::Unavailable).await })
         })
     }
+}
+
+/// How many turns others get before a call.
+fn turns(seed: u64, number: usize) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (seed, number).hash(&mut hasher);
+    hasher.finish() % 3
 }
 
 /// A back end with a fuse in it.

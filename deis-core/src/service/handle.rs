@@ -135,10 +135,10 @@ impl AppHandle {
         }
     }
 
-    /// Where a planted fault makes the next rollout take the generation of the one before.
+    /// Where a planted fault makes the next rollout take the generation of the unfinished one before.
     #[cfg(feature = "conformance")]
     pub(super) fn plant(&self, state: &mut AppState) {
-        if self.platform.has_bug(crate::service::Bug::NoFence) {
+        if self.platform.has_bug(crate::service::Bug::NoFence) && state.unfinished().is_some() {
             let g = state.head.value.generation.0;
             state.head.value.generation = Generation(g.saturating_sub(3));
         }

@@ -16,7 +16,7 @@ use crate::port::{Batch, Expect, Key, Order, Record, Revision, Scan, Store, Stor
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<Table>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Table {
     revision: u64,
     rows: BTreeMap<Key, (Revision, Bytes)>,
@@ -27,6 +27,12 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Another store that holds what this one holds now.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self(Mutex::new(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()))
     }
 }
 

@@ -1,40 +1,48 @@
-//! The harness: sets a scenario up, runs it with a fault, drives it to rest and asks the oracle.
+//! What outlives platform processes, and how a process is driven to rest.
 
 use std::{sync::Arc, time::Duration};
 
 use deis_core::{
-    Actor, AppHandle, AppName, Bug, BuildSpec, Change, Digest, Error, Platform, ProcessType, Progress,
-    Timestamp, Username,
+    Actor, AppName, Bug, Change, Error, Instance, Platform, Progress, Settled, Timestamp, Username,
     conformance::{
-        faults::{Fault, Faulty, Fuse},
+        faults::{Faulty, Fuse},
         sim::{NoLogs, World, unpacker},
     },
     port::{LogStore, Router, Scheduler, Store, TaskRunner},
     store::MemoryStore,
 };
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt as _;
 
-use super::oracle::{Expected, Oracle};
+use super::deeds::Deed;
 
-/// What a scenario does to an app. The answer is what was acknowledged.
-pub(super) type Deed = fn(AppHandle) -> BoxFuture<'static, Result<Change, Error>>;
-
-/// One scenario.
-#[derive(Clone, Copy)]
-pub(super) struct Scenario {
-    /// What is there before: done without faults.
-    pub(super) before: &'static [Deed],
-    /// The change that is swept.
-    pub(super) deed: Deed,
-    /// What must have come of it.
-    pub(super) expected: Expected,
-}
-
-/// State that outlives platform processes.
+/// The state that is left when a platform process dies.
 pub(super) struct Bench {
     pub(super) store: Arc<MemoryStore>,
     pub(super) world: World,
-    pub(super) bug: Bug,
+    pub(super) history: Vec<Attempted>,
+    bug: Bug,
+}
+
+/// A deed, and what whoever did it was told.
+#[derive(Clone, Debug)]
+pub(super) struct Attempted {
+    pub(super) deed: Deed,
+    pub(super) answer: Answer,
+    /// What ran when it was done.
+    pub(super) running: Vec<Instance>,
+    /// What whoever waited for it was told, if somebody did at once.
+    pub(super) told: Option<Settled>,
+}
+
+/// What whoever did something was told.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    /// It is accepted.
+    Acknowledged(Change),
+    /// It is not possible.
+    Refused(String),
+    /// Nothing, or that the platform is not available: it happened or it did not.
+    Unknown,
 }
 
 pub(super) fn app() -> AppName {
@@ -45,18 +53,37 @@ pub(super) fn actor() -> Actor {
     Actor::User { name: Username::new("ann").unwrap(), superuser: true }
 }
 
-/// A build whose processes run these commands; `tag` makes it differ from others.
-pub(super) fn build(tag: &str, processes: &[(&str, &str)]) -> BuildSpec {
-    let processes = processes.iter().map(|(p, c)| (ProcessType::new(*p).unwrap(), (*c).to_owned())).collect();
-    BuildSpec::slug(Digest::of(tag.as_bytes()), processes)
-}
-
 impl Bench {
-    pub(super) fn new(bug: Bug) -> Self {
-        Self { store: Arc::new(MemoryStore::new()), world: World::new(), bug }
+    /// An app to which all of `before` was done, each driven to rest without any fault.
+    pub(super) async fn prepare(before: &[Deed], bug: Bug) -> Result<Self, String> {
+        let store = Arc::new(MemoryStore::new());
+        let mut bench = Self { store, world: World::new(), history: Vec::new(), bug };
+        let platform = bench.platform(&Fuse::never());
+        platform.session(actor()).create_app(app()).await.map_err(|e| e.to_string())?;
+        bench.drive(&platform, || Ok(())).await?;
+        for deed in before {
+            bench.attempt(&platform, *deed).await;
+            bench.drive(&platform, || Ok(())).await?;
+            let told = bench.history.last().map(|attempted| bench.told(attempted)).transpose()?.flatten();
+            match bench.history.last_mut() {
+                Some(attempted) if told == Some(Settled::Done) => attempted.told = told,
+                attempted => return Err(format!("the set-up fails: {attempted:?}: {told:?}")),
+            }
+        }
+        Ok(bench)
     }
 
-    /// A platform process over the same store and world.
+    /// The same state once more.
+    pub(super) fn fork(&self) -> Self {
+        Self {
+            store: Arc::new(self.store.fork()),
+            world: self.world.fork(),
+            history: self.history.clone(),
+            bug: self.bug,
+        }
+    }
+
+    /// A platform process over this state.
     pub(super) fn platform(&self, fuse: &Fuse) -> Platform {
         let world = Arc::new(self.world.clone());
         Platform::builder()
@@ -70,6 +97,36 @@ impl Bench {
             .bug(self.bug)
             .build()
             .unwrap()
+    }
+
+    /// Does a deed and keeps what came of it, also if this future is dropped in the middle.
+    pub(super) async fn attempt(&mut self, platform: &Platform, deed: Deed) {
+        let running = self.world.instances(&app());
+        self.history.push(Attempted { deed, answer: Answer::Unknown, running: running.clone(), told: None });
+        let done = match platform.session(actor()).app(&app()).await {
+            Ok(handle) => deed.carry_out(&handle, &running).await,
+            Err(error) => Err(error),
+        };
+        let answer = match done {
+            Ok(change) => Answer::Acknowledged(change),
+            Err(Error::Unavailable(_)) => Answer::Unknown,
+            Err(error) => Answer::Refused(error.to_string()),
+        };
+        if let Some(attempted) = self.history.last_mut() {
+            attempted.answer = answer;
+        }
+    }
+
+    /// What whoever waits for a deed is told at rest; `None` if nobody waits for it.
+    pub(super) fn told(&self, attempted: &Attempted) -> Result<Option<Settled>, String> {
+        let Answer::Acknowledged(change) = &attempted.answer else { return Ok(None) };
+        if let Some(told) = &attempted.told {
+            return Ok(Some(told.clone()));
+        }
+        let platform = self.platform(&Fuse::never());
+        let wait = async { platform.session(actor()).app(&app()).await?.wait(change).await };
+        let told = wait.now_or_never().ok_or_else(|| format!("{attempted:?} never ends"))?;
+        told.map(Some).map_err(|e| format!("{attempted:?}: {e}"))
     }
 
     /// Passes until nothing more happens; `watch` looks on after each step.
@@ -99,81 +156,20 @@ impl Bench {
         Err("it never comes to rest".to_owned())
     }
 
-    /// Carries a scenario's `before` out.
-    pub(super) async fn prepare(&self, before: &[Deed]) -> Result<(), String> {
-        let platform = self.platform(&Fuse::never());
-        let session = platform.session(actor());
-        session.create_app(app()).await.map_err(|e| e.to_string())?;
-        self.drive(&platform, || Ok(())).await?;
-        for deed in before {
-            let handle = session.app(&app()).await.map_err(|e| e.to_string())?;
-            deed(handle).await.map_err(|e| format!("the set-up failed: {e}"))?;
-            self.drive(&platform, || Ok(())).await?;
-        }
-        Ok(())
-    }
-}
-
-/// All points of one scenario.
-pub(super) struct Sweep {
-    scenario: Scenario,
-    bug: Bug,
-}
-
-impl Sweep {
-    pub(super) fn new(scenario: Scenario) -> Self {
-        Self { scenario, bug: Bug::None }
-    }
-
-    pub(super) fn with_bug(scenario: Scenario, bug: Bug) -> Self {
-        Self { scenario, bug }
-    }
-
-    /// Strikes at every call until none is left; returns how many points there were.
-    pub(super) async fn run(&self) -> Result<usize, String> {
-        let mut points = 0;
-        for fault in [Fault::DieBefore, Fault::DieAfter, Fault::FailBefore, Fault::FailAfter] {
-            for forgets in [false, true] {
-                for number in 0.. {
-                    let at = format!("{fault:?} at call {number}, forgets: {forgets}");
-                    let fuse = Fuse::at(number, fault);
-                    let struck = self.once(&fuse, forgets).await.map_err(|e| format!("{at}: {e}"))?;
-                    if !struck {
-                        break;
-                    }
-                    points += 1;
+    /// Drives so many steps on; `false` if it came to rest before that.
+    pub(super) async fn steps(&self, platform: &Platform, count: usize) -> Result<bool, String> {
+        let mut resting = 0;
+        for _ in 0..count {
+            match platform.pass(&app()).await.map_err(|e| e.to_string())? {
+                Progress::Stepped => {}
+                Progress::Gone => return Ok(false),
+                Progress::Resting if resting > 2 => return Ok(false),
+                other => {
+                    resting += usize::from(other == Progress::Resting);
+                    self.world.tick();
                 }
             }
         }
-        Ok(points)
-    }
-
-    async fn once(&self, fuse: &Fuse, forgets: bool) -> Result<bool, String> {
-        let bench = Bench::new(self.bug);
-        bench.prepare(self.scenario.before).await?;
-        let oracle = Oracle::new(&bench, self.scenario.expected).await?;
-        let platform = bench.platform(fuse);
-        let mut acknowledged = None;
-        let work = async {
-            let handle = platform.session(actor()).app(&app()).await;
-            if let Ok(handle) = handle {
-                acknowledged = (self.scenario.deed)(handle).await.ok();
-            }
-            bench.drive(&platform, || oracle.watch()).await
-        };
-        let ended = tokio::select! {
-            ended = work => Some(ended),
-            () = fuse.death() => None,
-        };
-        let died = ended.is_none();
-        ended.unwrap_or(Ok(()))?;
-        drop(platform);
-        if forgets {
-            bench.world.forget();
-        }
-        let next = bench.platform(&Fuse::never());
-        bench.drive(&next, || if forgets { Ok(()) } else { oracle.watch() }).await?;
-        oracle.judge(&next, acknowledged.as_ref(), died || fuse.struck()).await?;
-        Ok(fuse.struck())
+        Ok(true)
     }
 }

@@ -1,215 +1,73 @@
-//! The scenarios.
+//! The scenarios of one deed.
 
-use deis_core::{AppHandle, Change, ConfigPatch, DomainName, EnvKey, Error, ProcessType, RestartScope};
-use futures_util::{FutureExt as _, future::BoxFuture};
+use deis_core::Bug;
 
 use super::{
-    bench::{Deed, Scenario, build},
-    oracle::Expected,
+    deeds::{
+        Deed::{self, Config, Deploy, Destroy, Domain, Restart, RestartOne, Rollback, Scale},
+        Kit,
+    },
+    sweep::{Scenario, sweep},
 };
 
-type Answer = BoxFuture<'static, Result<Change, Error>>;
+const GOOD: Deed = Deploy(Kit::Good);
+const TWO: Deed = Scale("web", 2);
+/// Two web processes of a good build.
+pub(super) const LIVE: [Deed; 2] = [GOOD, TWO];
 
-const WEB: &[(&str, &str)] = &[("web", "serve"), ("worker", "serve")];
-const CRASHES: &[(&str, &str)] = &[("web", "crash"), ("worker", "serve")];
-const RELEASE: &[(&str, &str)] = &[("web", "serve"), ("release", "release-works")];
-const RELEASE_FAILS: &[(&str, &str)] = &[("web", "serve"), ("release", "release-fails")];
-
-fn deploy(app: AppHandle, tag: &'static str, processes: &'static [(&str, &str)]) -> Answer {
-    async move { app.deploy(build(tag, processes)).await }.boxed()
-}
-
-fn good(app: AppHandle) -> Answer {
-    deploy(app, "good", WEB)
-}
-
-fn better(app: AppHandle) -> Answer {
-    deploy(app, "better", WEB)
-}
-
-fn crashes(app: AppHandle) -> Answer {
-    deploy(app, "bad", CRASHES)
-}
-
-fn with_release(app: AppHandle) -> Answer {
-    deploy(app, "with release", RELEASE)
-}
-
-fn with_failing_release(app: AppHandle) -> Answer {
-    deploy(app, "with failing release", RELEASE_FAILS)
-}
-
-fn only_web(app: AppHandle) -> Answer {
-    deploy(app, "only web", &[("web", "serve")])
-}
-
-fn set_config(app: AppHandle) -> Answer {
-    async move { app.config_set(ConfigPatch::default().set(EnvKey::new("A").unwrap(), "1")).await }.boxed()
-}
-
-fn scale_to(app: AppHandle, web: u32) -> Answer {
-    async move { app.scale([(ProcessType::web(), web)].into()).await }.boxed()
-}
-
-fn two(app: AppHandle) -> Answer {
-    scale_to(app, 2)
-}
-
-fn three(app: AppHandle) -> Answer {
-    scale_to(app, 3)
-}
-
-fn one(app: AppHandle) -> Answer {
-    scale_to(app, 1)
-}
-
-fn worker(app: AppHandle) -> Answer {
-    async move { app.scale([(ProcessType::new("worker").unwrap(), 1)].into()).await }.boxed()
-}
-
-fn none(app: AppHandle) -> Answer {
-    scale_to(app, 0)
-}
-
-fn back(app: AppHandle) -> Answer {
-    async move { app.rollback(Some(deis_core::ReleaseVersion(2))).await }.boxed()
-}
-
-fn restart_all(app: AppHandle) -> Answer {
-    async move { app.restart(RestartScope::All).await }.boxed()
-}
-
-fn restart_first(app: AppHandle) -> Answer {
-    async move {
-        let first = app.instances().await?.first().map(|i| i.name.clone());
-        match first {
-            Some(name) => app.restart(RestartScope::Instance(name)).await,
-            None => Ok(Change::default()),
+/// Each scenario is a test of its own and prints how many points it covered.
+macro_rules! scenarios {
+    ($($(#[$doc:meta])* $name:ident: [$($before:expr),*] => $deed:expr, floor $floor:expr;)*) => {
+        /// All of them, by name.
+        pub(super) fn all() -> Vec<(&'static str, Scenario)> {
+            vec![$((
+                stringify!($name),
+                Scenario { before: vec![$($before),*], first: None, deed: $deed, floor: $floor },
+            )),*]
         }
-    }
-    .boxed()
+
+        $(
+            $(#[$doc])*
+            #[tokio::test(start_paused = true)]
+            async fn $name() {
+                let (name, scenario) = all().into_iter().find(|(name, _)| *name == stringify!($name)).unwrap();
+                let points = sweep(&scenario, Bug::None).await.unwrap();
+                println!("kill sweep: {name}: {points} points, all converge");
+                assert!(points > 50, "only {points} points: the sweep does not reach the scenario");
+            }
+        )*
+    };
 }
 
-fn add_domain(app: AppHandle) -> Answer {
-    async move {
-        app.domain_add(DomainName::new("www.example.com").unwrap()).await?;
-        Ok(Change::default())
-    }
-    .boxed()
+scenarios! {
+    first_deploy: [] => GOOD, floor 0;
+    redeploy: [GOOD, TWO] => Deploy(Kit::Better), floor 2;
+    failed_first_deploy: [] => Deploy(Kit::Crashes), floor 0;
+    failed_redeploy: [GOOD, TWO] => Deploy(Kit::Crashes), floor 2;
+    config_change: [GOOD, TWO] => Config(1), floor 2;
+    config_before_any_build: [] => Config(1), floor 0;
+    scale_up: [GOOD, TWO] => Scale("web", 3), floor 2;
+    scale_down: [GOOD, TWO] => Scale("web", 1), floor 1;
+    /// A build whose web process crashes is live because web was scaled to 0 when it came; scaling it up fails.
+    failing_scale: [GOOD, Scale("web", 0), Deploy(Kit::Crashes)] => TWO, floor 0;
+    rollback: [GOOD, TWO, Config(1), Deploy(Kit::Better)] => Rollback(2), floor 2;
+    release_command: [GOOD, TWO] => Deploy(Kit::Release), floor 2;
+    release_command_of_a_config: [Deploy(Kit::Release), TWO] => Config(1), floor 2;
+    failed_release_command: [GOOD, TWO] => Deploy(Kit::ReleaseFails), floor 2;
+    scale_after_a_release_command: [Deploy(Kit::Release), TWO] => Scale("web", 3), floor 2;
+    restart: [GOOD, TWO] => Restart, floor 2;
+    restart_one: [GOOD, TWO] => RestartOne, floor 2;
+    domain_change: [GOOD, TWO] => Domain(1), floor 2;
+    type_retires: [GOOD, TWO, Scale("worker", 1)] => Deploy(Kit::OnlyWeb), floor 2;
+    destroy: [GOOD, TWO, Domain(1), Config(1)] => Destroy, floor 0;
 }
 
-fn destroy_app(app: AppHandle) -> Answer {
-    async move {
-        app.destroy().await?;
-        Ok(Change::default())
-    }
-    .boxed()
+/// More records than one batch removes.
+#[tokio::test(start_paused = true)]
+async fn destroy_in_chunks() {
+    let before = LIVE.into_iter().chain((0..80).map(Config)).collect();
+    let scenario = Scenario { before, first: None, deed: Destroy, floor: 0 };
+    let points = sweep(&scenario, Bug::None).await.unwrap();
+    println!("kill sweep: destroy_in_chunks: {points} points, all converge");
+    assert!(points > 300, "only {points} points: the sweep does not reach the second chunk");
 }
-
-const LIVE: &[Deed] = &[good, two];
-
-const STEADY: Expected =
-    Expected { releases: 1, fails: false, floor: 2, web: (2, 2), gone: false, domains: (1, 1) };
-
-pub(super) fn first_deploy() -> Scenario {
-    Scenario { before: &[], deed: good, expected: Expected { floor: 0, web: (0, 1), ..STEADY } }
-}
-
-pub(super) fn redeploy() -> Scenario {
-    Scenario { before: LIVE, deed: better, expected: STEADY }
-}
-
-pub(super) fn failed_first_deploy() -> Scenario {
-    Scenario {
-        before: &[],
-        deed: crashes,
-        expected: Expected { fails: true, floor: 0, web: (0, 0), ..STEADY },
-    }
-}
-
-pub(super) fn failed_redeploy() -> Scenario {
-    Scenario { before: LIVE, deed: crashes, expected: Expected { fails: true, ..STEADY } }
-}
-
-pub(super) fn config_change() -> Scenario {
-    Scenario { before: LIVE, deed: set_config, expected: STEADY }
-}
-
-pub(super) fn scale_up() -> Scenario {
-    Scenario { before: LIVE, deed: three, expected: Expected { releases: 0, web: (2, 3), ..STEADY } }
-}
-
-pub(super) fn scale_down() -> Scenario {
-    Scenario { before: LIVE, deed: one, expected: Expected { releases: 0, floor: 1, web: (2, 1), ..STEADY } }
-}
-
-/// A build whose web process crashes is live because web was scaled to 0 when it came; scaling it up fails.
-pub(super) fn failing_scale() -> Scenario {
-    let expected = Expected { releases: 0, floor: 0, web: (0, 0), ..STEADY };
-    Scenario { before: &[good, none, crashes], deed: two, expected }
-}
-
-pub(super) fn rollback() -> Scenario {
-    Scenario { before: &[good, two, better], deed: back, expected: STEADY }
-}
-
-pub(super) fn release_command() -> Scenario {
-    Scenario { before: LIVE, deed: with_release, expected: STEADY }
-}
-
-pub(super) fn failed_release_command() -> Scenario {
-    Scenario { before: LIVE, deed: with_failing_release, expected: Expected { fails: true, ..STEADY } }
-}
-
-pub(super) fn restart() -> Scenario {
-    Scenario { before: LIVE, deed: restart_all, expected: Expected { releases: 0, ..STEADY } }
-}
-
-pub(super) fn restart_one() -> Scenario {
-    Scenario { before: LIVE, deed: restart_first, expected: Expected { releases: 0, ..STEADY } }
-}
-
-pub(super) fn domain_change() -> Scenario {
-    Scenario { before: LIVE, deed: add_domain, expected: Expected { releases: 0, domains: (1, 2), ..STEADY } }
-}
-
-pub(super) fn type_retires() -> Scenario {
-    Scenario { before: &[good, two, worker], deed: only_web, expected: STEADY }
-}
-
-pub(super) fn destroy() -> Scenario {
-    let expected = Expected { releases: 0, floor: 0, web: (2, 2), gone: true, ..STEADY };
-    Scenario { before: LIVE, deed: destroy_app, expected }
-}
-
-/// Two changes: the first is overtaken by the second.
-#[derive(Clone, Copy)]
-pub(super) struct Pair {
-    pub(super) first: Deed,
-    pub(super) second: Deed,
-    /// Whether the second one fails.
-    pub(super) fails: bool,
-}
-
-pub(super) fn deploy_overtaken_by_deploy() -> Pair {
-    Pair { first: better, second: only_web, fails: false }
-}
-
-pub(super) fn broken_deploy_overtaken_by_its_mending() -> Pair {
-    Pair { first: crashes, second: better, fails: false }
-}
-
-pub(super) fn deploy_overtaken_by_config() -> Pair {
-    Pair { first: better, second: set_config, fails: false }
-}
-
-pub(super) fn deploy_overtaken_by_scale() -> Pair {
-    Pair { first: better, second: three, fails: false }
-}
-
-pub(super) fn deploy_overtaken_by_a_broken_one() -> Pair {
-    Pair { first: better, second: crashes, fails: true }
-}
-
-/// What is there before the first of a pair.
-pub(super) const BEFORE_PAIRS: &[Deed] = LIVE;

@@ -15,6 +15,11 @@ use crate::{
 impl Scheduler for World {
     async fn apply(&self, workload: &Workload) -> Result<(), SchedulerError> {
         let mut state = self.state();
+        for group in workload.groups.values() {
+            let evicted = evicted(&sim_id(group));
+            state.templates.insert(evicted, group.template.clone());
+            state.templates.insert(sim_id(group), group.template.clone());
+        }
         let given = workload.generation;
         if state.removed.contains(&workload.app.uid) {
             return Err(SchedulerError::Stale { given, current: Generation::MAX });
@@ -48,7 +53,7 @@ impl Scheduler for World {
         for instance in app.instances.iter_mut().filter(|i| names.contains(&i.name)) {
             // The replacement is another instance of the same template, so the old one is made foreign.
             if groups.get(&instance.process).is_some_and(|g| sim_id(g) == instance.template) {
-                instance.template = TemplateId(format!("{}-evicted", instance.template));
+                instance.template = evicted(&instance.template);
             }
         }
         Ok(())
@@ -68,4 +73,9 @@ impl Scheduler for World {
     async fn apps(&self) -> Result<Vec<AppRef>, SchedulerError> {
         Ok(self.state().apps.values().map(|app| app.app.clone()).collect())
     }
+}
+
+/// Template of an instance that was evicted: none that anybody wants.
+fn evicted(id: &TemplateId) -> TemplateId {
+    TemplateId(format!("{id}-evicted"))
 }

@@ -7,7 +7,8 @@ use std::{
 
 use crate::model::{
     AppName, AppRef, AppRoutes, AppUid, Attempt, Cause, Exit, Generation, Instance, InstanceName,
-    InstanceState, ProcessGroup, ProcessType, RouteFence, TaskKind, TaskName, TaskState, Timestamp, Workload,
+    InstanceState, ProcessGroup, ProcessType, RouteFence, TaskKind, TaskName, TaskState, Template,
+    TemplateId, Timestamp, Workload,
 };
 
 /// Everything that a platform process does not take with it when it dies. Clones share one.
@@ -16,7 +17,7 @@ use crate::model::{
 #[derive(Clone, Debug, Default)]
 pub struct World(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) apps: BTreeMap<AppUid, SimApp>,
     pub(super) removed: Vec<AppUid>,
@@ -25,10 +26,11 @@ pub(super) struct State {
     pub(super) tasks: BTreeMap<(AppUid, TaskKind, TaskName), TaskState>,
     pub(super) fences: BTreeMap<(AppUid, TaskKind), Attempt>,
     pub(super) runs: Vec<(AppUid, Attempt)>,
+    pub(super) templates: BTreeMap<TemplateId, Template>,
     counter: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SimApp {
     pub(super) app: AppRef,
     pub(super) accepted: Generation,
@@ -40,6 +42,12 @@ impl World {
     /// An empty world.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Another world that is as this one is now.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.state().clone())))
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -91,6 +99,17 @@ impl World {
     pub fn instances(&self, app: &AppName) -> Vec<Instance> {
         let state = self.state();
         state.apps.values().filter(|a| a.app.name == *app).flat_map(|a| a.instances.clone()).collect()
+    }
+
+    /// All instances of an app, each with what was started.
+    pub fn running(&self, app: &AppName) -> Vec<(Instance, Template)> {
+        let instances = self.instances(app);
+        let state = self.state();
+        let with_template = |instance: Instance| {
+            let template = state.templates.get(&instance.template)?.clone();
+            Some((instance, template))
+        };
+        instances.into_iter().filter_map(with_template).collect()
     }
 
     /// The routes of an app.
@@ -200,9 +219,9 @@ impl SimApp {
 }
 
 /// The template id as the simulation keeps it: it tells by itself whether the process comes up.
-pub(super) fn sim_id(group: &ProcessGroup) -> crate::model::TemplateId {
+pub(super) fn sim_id(group: &ProcessGroup) -> TemplateId {
     if group.template.launch.command == "crash" {
-        crate::model::TemplateId(format!("{}-crash", group.id))
+        TemplateId(format!("{}-crash", group.id))
     } else {
         group.id.clone()
     }

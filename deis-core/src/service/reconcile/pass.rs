@@ -25,6 +25,7 @@ use crate::{
 };
 
 /// What a pass has loaded.
+#[derive(Clone)]
 pub(super) struct Loaded {
     pub(super) state: AppState,
     pub(super) rollout: Stored<Rollout>,

@@ -37,6 +37,8 @@ impl Platform {
         seen: Observation,
         published: Option<RouteFence>,
     ) -> Result<Progress> {
+        #[cfg(feature = "conformance")]
+        self.plant(&loaded, &step).await?;
         match step {
             Step::Wait => Ok(Progress::Waiting),
             Step::Blind => Ok(Progress::Blind),
@@ -60,6 +62,23 @@ impl Platform {
             Step::StartCommand => self.start_command(loaded).await,
             Step::Enter(phase) => self.enter(loaded, phase).await,
         }
+    }
+
+    /// Where planted faults turn the order of an effect and its record round.
+    #[cfg(feature = "conformance")]
+    async fn plant(&self, loaded: &Loaded, step: &Step) -> Result<()> {
+        use crate::service::Bug;
+        let routing = loaded.rollout.value.phase == Phase::Routing;
+        match step {
+            Step::Publish(Which::Target) if routing && self.has_bug(Bug::CommitFirst) => {
+                self.enter(loaded.clone(), Phase::Succeeded).await?;
+            }
+            Step::RecordStart if self.has_bug(Bug::StartFirst) => {
+                self.start_command(loaded.clone()).await?;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     async fn apply(&self, loaded: Loaded, which: Which) -> Result<Progress> {
@@ -104,13 +123,6 @@ impl Platform {
     }
 
     async fn publish_step(&self, loaded: Loaded, which: Which) -> Result<Progress> {
-        #[cfg(feature = "conformance")]
-        if which == Which::Target
-            && loaded.rollout.value.phase == Phase::Routing
-            && self.has_bug(crate::service::Bug::CommitFirst)
-        {
-            return self.enter(loaded, Phase::Succeeded).await;
-        }
         let empty;
         let workload = match which {
             // Retiring groups get no requests any more: they leave with the next generation.

@@ -1,0 +1,102 @@
+//! How releases end, and what those who wait for them are told.
+
+use std::collections::BTreeMap;
+
+use deis_core::{Cause, Exit, Outcome, Settled};
+
+use super::{
+    records::{Known, Records},
+    shape::Fate,
+};
+use crate::{
+    bench::{Attempted, Bench},
+    deeds::Kit,
+};
+
+/// Live is the newest release that did not fail; each outcome has a reason.
+pub(super) fn check(bench: &Bench, records: &Records, died: bool) -> Result<(), String> {
+    let all = &records.releases;
+    let newest = all.iter().rfind(|known| !known.outcome.is_failed()).map(|known| known.release.version);
+    if records.live != newest {
+        return Err(format!(
+            "live is {:?}, the newest release that did not fail is {newest:?}",
+            records.live
+        ));
+    }
+    for (index, known) in all.iter().enumerate() {
+        let version = known.release.version;
+        match &known.outcome {
+            Outcome::Succeeded { .. } => {}
+            Outcome::Superseded { by, .. } => {
+                let winner = records.version(*by).filter(|w| *by > version && !w.outcome.is_failed());
+                if !winner.is_some_and(|w| matches!(w.outcome, Outcome::Succeeded { .. })) {
+                    return Err(format!("{version} gave way to {by}, which is not live later"));
+                }
+            }
+            Outcome::Failed { cause, .. } => {
+                if !failed_together(&all[index..], cause).any(|k| is_reason(bench, k, cause, records, died)) {
+                    return Err(format!("{version} failed without a reason: {cause:?}"));
+                }
+            }
+        }
+    }
+    release_commands(bench, all)
+}
+
+/// This release and those after it that failed for the same cause: one of them is to blame.
+fn failed_together<'a>(all: &'a [Known], cause: &'a Cause) -> impl Iterator<Item = &'a Known> {
+    all.iter()
+        .take_while(move |k| matches!(&k.outcome, Outcome::Failed { cause: other, .. } if other == cause))
+}
+
+fn is_reason(bench: &Bench, known: &Known, cause: &Cause, records: &Records, died: bool) -> bool {
+    match cause {
+        Cause::CrashLoop { .. } => known.content.kit == Some(Kit::Crashes),
+        Cause::ReleaseCommand { exit: Some(exit), .. } => {
+            let ran = bench.world.release_runs().contains(&known.release.attempt.0);
+            ran && known.content.kit == Some(Kit::ReleaseFails) && *exit == Exit::Code(1)
+        }
+        // Interrupted: only by a death, and only as long as nobody had seen it end well.
+        Cause::ReleaseCommand { exit: None, .. } => {
+            let declared = known.content.kit.is_some_and(Kit::has_release_command);
+            died && declared && !records.rolled.contains(&known.release.version)
+        }
+        _ => false,
+    }
+}
+
+/// A release command runs at most once, and before its release is live.
+fn release_commands(bench: &Bench, all: &[Known]) -> Result<(), String> {
+    let mut runs: BTreeMap<u64, usize> = BTreeMap::new();
+    for attempt in bench.world.release_runs() {
+        *runs.entry(attempt).or_default() += 1;
+    }
+    for known in all {
+        let version = known.release.version;
+        let declared = known.content.kit.is_some_and(Kit::has_release_command);
+        let count = runs.remove(&known.release.attempt.0).unwrap_or(0);
+        let must = declared && matches!(known.outcome, Outcome::Succeeded { .. });
+        if count > usize::from(declared) || (must && count == 0) {
+            return Err(format!("the release command of {version} ran {count} times: {:?}", known.outcome));
+        }
+    }
+    if runs.is_empty() { Ok(()) } else { Err(format!("release commands of nobody ran: {runs:?}")) }
+}
+
+/// Whoever waits for a release is told its outcome.
+pub(super) fn check_told(
+    attempted: &Attempted,
+    records: &Records,
+    index: usize,
+    told: Option<&Settled>,
+) -> Result<Fate, String> {
+    let known = &records.releases[index];
+    let true_fate = if known.outcome.is_failed() { Fate::Undone } else { Fate::InForce };
+    let Some(told) = told else { return Ok(true_fate) };
+    let honest = match (&known.outcome, told) {
+        (Outcome::Failed { cause, .. }, Settled::Failed(other)) => cause == other,
+        (Outcome::Failed { .. }, _) | (_, Settled::Failed(_)) => false,
+        _ => true,
+    };
+    if honest { Ok(true_fate) } else { Err(format!("{:?}: {told:?} was told of {known:?}", attempted.deed)) }
+}

@@ -1,0 +1,60 @@
+//! Superseding: a second deed after every step of the first, and a fault at every call after that.
+
+use deis_core::Bug;
+
+use super::{
+    deeds::{
+        Deed::{self, Config, Deploy, Destroy, Domain, Restart, Rollback, Scale},
+        Kit,
+    },
+    scenarios::LIVE,
+    sweep::{Scenario, sweep},
+};
+
+const BETTER: Deed = Deploy(Kit::Better);
+const RELEASE: Deed = Deploy(Kit::Release);
+const BROKEN: Deed = Deploy(Kit::Crashes);
+
+/// Each pair is a test of its own and prints how many points it covered.
+macro_rules! pairs {
+    ($($(#[$doc:meta])* $name:ident: [$($before:expr),*] $first:expr => $deed:expr, floor $floor:expr;)*) => {
+        /// All of them, by name.
+        pub(super) fn all() -> Vec<(&'static str, Scenario)> {
+            vec![$((
+                stringify!($name),
+                Scenario {
+                    before: LIVE.into_iter().chain([$($before),*]).collect(),
+                    first: Some($first),
+                    deed: $deed,
+                    floor: $floor,
+                },
+            )),*]
+        }
+
+        $(
+            $(#[$doc])*
+            #[tokio::test(start_paused = true)]
+            async fn $name() {
+                let (name, scenario) = all().into_iter().find(|(name, _)| *name == stringify!($name)).unwrap();
+                let points = sweep(&scenario, Bug::None).await.unwrap();
+                println!("kill sweep: {name}: {points} points, all converge");
+                assert!(points > 500, "only {points} points: the sweep does not reach the second deed");
+            }
+        )*
+    };
+}
+
+pairs! {
+    deploy_overtaken_by_deploy: [] BETTER => Deploy(Kit::OnlyWeb), floor 2;
+    broken_deploy_overtaken_by_its_mending: [] BROKEN => BETTER, floor 2;
+    deploy_overtaken_by_a_broken_one: [] BETTER => BROKEN, floor 2;
+    deploy_overtaken_by_config: [] BETTER => Config(1), floor 2;
+    deploy_overtaken_by_scale: [] BETTER => Scale("web", 3), floor 2;
+    deploy_overtaken_by_restart: [] BETTER => Restart, floor 2;
+    deploy_overtaken_by_rollback: [] BETTER => Rollback(2), floor 2;
+    deploy_overtaken_by_a_domain: [] BETTER => Domain(1), floor 2;
+    deploy_overtaken_by_destroy: [Domain(1)] BETTER => Destroy, floor 0;
+    scale_overtaken_by_scale: [] Scale("web", 3) => Scale("web", 1), floor 1;
+    restart_overtaken_by_deploy: [] Restart => BETTER, floor 2;
+    release_command_overtaken_by_config: [] RELEASE => Config(1), floor 2;
+}
