@@ -14,12 +14,20 @@ use super::{
     watch::Watch,
 };
 
+const DEEDS: [Deed; 5] = [
+    Deed::Deploy(Kit::Better),
+    Deed::Deploy(Kit::Crashes),
+    Deed::Deploy(Kit::Release),
+    Deed::Deploy(Kit::ReleaseFails),
+    Deed::Scale("web", 3),
+];
+
 /// Both drive at once, and each takes its turns between the calls of the other as a seed says.
 #[tokio::test(start_paused = true)]
 async fn two_drivers_converge() {
     let base = Bench::prepare(&LIVE, Bug::None).await.unwrap();
     for seed in 0..100 {
-        for deed in [Deed::Deploy(Kit::Better), Deed::Deploy(Kit::Crashes), Deed::Scale("web", 3)] {
+        for deed in DEEDS {
             let mut bench = base.fork();
             let drivers =
                 [2 * seed, 2 * seed + 1].map(|seed| bench.platform(&Fuse::never().taking_turns(seed)));

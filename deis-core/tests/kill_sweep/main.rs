@@ -11,5 +11,6 @@ mod drivers;
 mod oracle;
 mod pairs;
 mod scenarios;
+mod schedules;
 mod sweep;
 mod watch;

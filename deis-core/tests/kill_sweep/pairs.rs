@@ -55,6 +55,12 @@ pairs! {
     deploy_overtaken_by_a_domain: [] BETTER => Domain(1), floor 2;
     deploy_overtaken_by_destroy: [Domain(1)] BETTER => Destroy, floor 0;
     scale_overtaken_by_scale: [] Scale("web", 3) => Scale("web", 1), floor 1;
+    scale_overtaken_by_a_broken_deploy: [] Scale("web", 3) => BROKEN, floor 2;
     restart_overtaken_by_deploy: [] Restart => BETTER, floor 2;
+    /// The scale fails and goes back, whatever becomes of the config.
+    failing_scale_overtaken_by_config: [Scale("web", 0), BROKEN] Scale("web", 2) => Config(1), floor 0;
+    /// A release command that has ended well has ended well, whatever comes.
+    release_command_overtaken_by_scale: [] RELEASE => Scale("web", 3), floor 2;
+    release_command_overtaken_by_restart: [] RELEASE => Restart, floor 2;
     release_command_overtaken_by_config: [] RELEASE => Config(1), floor 2;
 }

@@ -59,6 +59,8 @@ scenarios! {
     restart_one: [GOOD, TWO] => RestartOne, floor 2;
     domain_change: [GOOD, TWO] => Domain(1), floor 2;
     type_retires: [GOOD, TWO, Scale("worker", 1)] => Deploy(Kit::OnlyWeb), floor 2;
+    /// Requests lead to `web` before and to `cmd` afterwards.
+    routable_type_retires: [Deploy(Kit::WebAndCmd), TWO, Scale("cmd", 1)] => Deploy(Kit::OnlyCmd), floor 1;
     destroy: [GOOD, TWO, Domain(1), Config(1)] => Destroy, floor 0;
 }
 

@@ -83,7 +83,7 @@ fn release_commands(bench: &Bench, all: &[Known]) -> Result<(), String> {
     if runs.is_empty() { Ok(()) } else { Err(format!("release commands of nobody ran: {runs:?}")) }
 }
 
-/// Whoever waits for a release is told its outcome.
+/// Whoever waits for a release is told its outcome; one that gave way is done only if what is live runs its build.
 pub(super) fn check_told(
     attempted: &Attempted,
     records: &Records,
@@ -91,12 +91,18 @@ pub(super) fn check_told(
     told: Option<&Settled>,
 ) -> Result<Fate, String> {
     let known = &records.releases[index];
-    let true_fate = if known.outcome.is_failed() { Fate::Undone } else { Fate::InForce };
-    let Some(told) = told else { return Ok(true_fate) };
-    let honest = match (&known.outcome, told) {
-        (Outcome::Failed { cause, .. }, Settled::Failed(other)) => cause == other,
-        (Outcome::Failed { .. }, _) | (_, Settled::Failed(_)) => false,
-        _ => true,
+    let build_of = |version| records.version(version).map(|winner| winner.release.build);
+    let (fate, truth) = match &known.outcome {
+        Outcome::Failed { cause, .. } => (Fate::Undone, Settled::Failed(cause.clone())),
+        Outcome::Superseded { by, .. } if build_of(*by) != Some(known.release.build) => {
+            (Fate::InForce, Settled::Superseded { by: *by })
+        }
+        Outcome::Superseded { .. } | Outcome::Succeeded { .. } => (Fate::InForce, Settled::Done),
     };
-    if honest { Ok(true_fate) } else { Err(format!("{:?}: {told:?} was told of {known:?}", attempted.deed)) }
+    match told {
+        Some(told) if *told != truth => {
+            Err(format!("{:?}: {told:?} was told, {truth:?} is true", attempted.deed))
+        }
+        _ => Ok(fate),
+    }
 }
