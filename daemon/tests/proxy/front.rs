@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use deis_core::{
-    AppName, AppRef, AppRoutes, AppUid, DomainName, Endpoints, Generation, InstanceName, ProcessType,
+    AppName, AppRef, AppRoutes, AppUid, DomainName, Endpoints, Generation, InstanceName, Lease, ProcessType,
     RouteFence, RouteMode, TemplateId, local::RouteTable, port::Router as _,
 };
 use deis_daemon::proxy::{Proxy, ProxyMetrics, ProxyOptions};
@@ -71,12 +71,15 @@ impl Front {
         front
     }
 
-    /// One more instance.
-    pub(crate) fn join(&self, address: SocketAddr) {
+    /// One more instance, as busy as the lease is held: whoever is idle comes first.
+    pub(crate) fn join(&self, address: SocketAddr) -> Lease {
         let app = AppName::new("blog").unwrap();
-        let index = self.endpoints.of(&app, &ProcessType::web()).len();
+        let others: Vec<_> =
+            self.endpoints.of(&app, &ProcessType::web()).into_iter().map(|e| e.instance).collect();
+        let index = others.len();
         let name = InstanceName::new(format!("blog-web-1-{index:05}")).unwrap();
         self.endpoints.add(&app, &ProcessType::web(), &name, &TemplateId("t".into()), address);
+        self.endpoints.lease(&app, &ProcessType::web(), &others).unwrap()
     }
 
     pub(crate) async fn connect(&self) -> TcpStream {

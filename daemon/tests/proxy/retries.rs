@@ -99,7 +99,7 @@ async fn a_kept_connection_that_ends_in_silence_is_tried_once_more_and_at_the_sa
         // One that answers makes the connection a kept one.
         assert!(front.request("GET", "").await.ends_with("ok"));
         let other = Arc::new(AtomicUsize::new(0));
-        front.join(poisoned(&other, answer).await);
+        let _busy = front.join(poisoned(&other, answer).await);
         assert!(front.raw(&poison("GET")).await.starts_with("HTTP/1.1 502"));
         assert_eq!((seen.load(Ordering::SeqCst), other.load(Ordering::SeqCst)), (times, 0), "{answer:?}");
     }
