@@ -42,13 +42,13 @@ pub struct Head {
     /// Number of builds recorded.
     pub builds: u32,
     /// Whether the app is being destroyed.
-    pub state: AppState,
+    pub state: Life,
 }
 
 /// Whether an app takes changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum AppState {
+pub enum Life {
     /// It lives.
     Active,
     /// It is being removed; its name is taken until that is done.

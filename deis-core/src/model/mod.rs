@@ -24,7 +24,7 @@ mod task;
 mod workload;
 
 pub use account::{Actor, Grant, Role, SshKey, User};
-pub use app::{App, AppState, Head};
+pub use app::{App, Head, Life};
 pub use build::{Artifact, Build, BuildKind, BuildSpec};
 pub use cause::{Cause, Exit};
 pub use change::{Difference, Plan, PlanStep};

@@ -13,9 +13,8 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        App, AppName, AppState as Life, AppUid, Attempt, Config, ConfigData, ConfigId, Domain, DomainName,
-        Event, EventKind, Formation, Generation, Grant, Head, Outcome, ProcessType, Release, ReleaseVersion,
-        Role,
+        App, AppName, AppUid, Attempt, Config, ConfigData, ConfigId, Domain, DomainName, Event, EventKind,
+        Formation, Generation, Grant, Head, Life, Outcome, ProcessType, Release, ReleaseVersion, Role,
     },
     plan::{digest, release},
     port::{Scan, StoreError},
@@ -166,7 +165,7 @@ impl Session {
     pub async fn apps(&self, page: PageQuery) -> Result<Page<App>> {
         let store = self.platform.store();
         if self.actor.is_superuser() {
-            let all = record::scan::<App>(store, &Scan::prefix("app/")).await?;
+            let all = record::scan::<App>(store, &Scan::prefix(keys::APPS)).await?;
             return Ok(page.cut(all.into_iter().map(|(_, app)| app.value).collect()));
         }
         let grants = record::scan::<Grant>(store, &Scan::prefix(keys::user_apps(self.actor.name()))).await?;

@@ -1,60 +1,12 @@
 //! How a platform is put together from its back ends.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use super::platform::{Clock, Platform};
-use crate::{
-    plan::constants,
-    port::{LogStore, Router, Scheduler, Store, TaskRunner, Unpacker, Wake},
+use super::{
+    options::PlatformOptions,
+    platform::{Clock, Platform},
 };
-
-/// Names that apps cannot have unless an operator says otherwise: the platform answers to them itself, or did in the
-/// original.
-pub const RESERVED_NAMES: [&str; 6] =
-    ["deis", "deis-builder", "deis-workflow-manager", "grafana", "platform", "localhost"];
-
-/// Numbers and names that an operator may change.
-#[derive(Clone, Debug)]
-pub struct PlatformOptions {
-    /// Active time that a rollout may take.
-    pub deploy_deadline: Duration,
-    /// Longest run of a release command.
-    pub release_command_limit: Duration,
-    /// Longest one-off command.
-    pub run_limit: Duration,
-    /// App names that are refused.
-    pub reserved_names: BTreeSet<String>,
-    /// How often every app is looked at although nothing hinted at it.
-    pub tick: Duration,
-}
-
-impl Default for PlatformOptions {
-    fn default() -> Self {
-        Self {
-            deploy_deadline: constants::DEPLOY_DEADLINE,
-            release_command_limit: constants::RELEASE_COMMAND_LIMIT,
-            run_limit: Duration::from_secs(20 * 60),
-            reserved_names: RESERVED_NAMES.map(str::to_owned).into(),
-            tick: Duration::from_secs(10),
-        }
-    }
-}
-
-impl PlatformOptions {
-    /// Changes the active time that a rollout may take.
-    #[must_use]
-    pub fn with_deploy_deadline(mut self, deadline: Duration) -> Self {
-        self.deploy_deadline = deadline;
-        self
-    }
-
-    /// Changes the app names that are refused.
-    #[must_use]
-    pub fn with_reserved_names(mut self, names: impl IntoIterator<Item = String>) -> Self {
-        self.reserved_names = names.into_iter().collect();
-        self
-    }
-}
+use crate::port::{LogStore, Router, Scheduler, Store, TaskRunner, Unpacker, Wake};
 
 /// Takes the back ends, gives a [`Platform`].
 #[derive(Default)]
@@ -70,6 +22,13 @@ pub struct PlatformBuilder {
     options: PlatformOptions,
     #[cfg(feature = "conformance")]
     bug: crate::service::Bug,
+}
+
+impl Platform {
+    /// Begins to put a platform together.
+    pub fn builder() -> PlatformBuilder {
+        PlatformBuilder::default()
+    }
 }
 
 /// A back end is missing.

@@ -11,7 +11,7 @@ use crate::{
         release::configured,
     },
     state::{
-        apps::{AppState, Loaded, load_release},
+        apps::{AppState, LoadedRelease, load_release},
         keys,
     },
 };
@@ -73,7 +73,7 @@ impl AppHandle {
     }
 
     /// The release that a new one starts from.
-    pub(super) async fn base(&self, state: &AppState) -> Result<Loaded> {
+    pub(super) async fn base(&self, state: &AppState) -> Result<LoadedRelease> {
         let version = state.base();
         let found = load_release(self.platform.store(), self.name(), version).await?;
         found.ok_or_else(|| Error::NotFound { what: Kind::Release, name: version.to_string() })

@@ -8,7 +8,7 @@ use crate::{
     model::{Build, EventKind, Formation, Instance, InstanceName, Observation, ProcessType},
     plan::formation::{ScaleError, runnable, scaled},
     state::{
-        apps::{AppState, Loaded},
+        apps::{AppState, LoadedRelease},
         ledger::{Desired, start_rollout, write_head},
         record::Edits,
     },
@@ -137,7 +137,7 @@ impl AppHandle {
         &self,
         state: &mut AppState,
         edits: &mut Edits,
-        target: Loaded,
+        target: LoadedRelease,
         formation: Formation,
         event: EventKind,
     ) -> Result<Change> {
@@ -154,7 +154,7 @@ impl AppHandle {
 }
 
 /// The build of a release, or the refusal that a person understands.
-pub(super) fn must_build(base: &Loaded) -> Result<&Build> {
+pub(super) fn must_build(base: &LoadedRelease) -> Result<&Build> {
     base.build.as_ref().ok_or_else(|| Error::NoBuild)
 }
 

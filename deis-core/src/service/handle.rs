@@ -9,8 +9,7 @@ use super::platform::Platform;
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        Actor, App, AppName, AppState as Life, Generation, Head, LogLevel, LogLine, LogSource,
-        ReleaseVersion, Role,
+        Actor, App, AppName, Generation, Head, Life, LogLevel, LogLine, LogSource, ReleaseVersion, Role,
     },
     port::StoreError,
     state::{

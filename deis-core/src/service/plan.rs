@@ -15,7 +15,7 @@ use crate::{
         lower::{Source, groups},
         release::{configured, rolled_back},
     },
-    state::apps::{AppState, Loaded},
+    state::apps::{AppState, LoadedRelease},
 };
 
 /// A change that somebody thinks about.
@@ -65,7 +65,7 @@ impl AppHandle {
     fn release_plan(
         &self,
         state: &AppState,
-        mut next: Loaded,
+        mut next: LoadedRelease,
         summary: String,
         before: &BTreeMap<ProcessType, ProcessGroup>,
         formation: &Formation,
@@ -80,7 +80,7 @@ impl AppHandle {
         Plan { steps, diff }
     }
 
-    fn lowered(&self, loaded: &Loaded, formation: &Formation) -> BTreeMap<ProcessType, ProcessGroup> {
+    fn lowered(&self, loaded: &LoadedRelease, formation: &Formation) -> BTreeMap<ProcessType, ProcessGroup> {
         let Some(build) = &loaded.build else { return BTreeMap::new() };
         let app = self.app.reference();
         groups(Source { app: &app, release: &loaded.release, build, config: &loaded.config }, formation)

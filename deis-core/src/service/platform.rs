@@ -9,14 +9,13 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{
-    builder::{PlatformBuilder, PlatformOptions},
+    options::PlatformOptions,
     reconcile::{Outputs, Volatile},
-    session::Session,
     turns::Turns,
 };
 use crate::{
     error::Result,
-    model::{Actor, AppName, Push, Timestamp},
+    model::{AppName, Push, Timestamp},
     port::{LogStore, Router, Scan, Scheduler, Store, TaskRunner, Unpacker, Wake},
     state::{keys, record},
 };
@@ -65,11 +64,6 @@ impl std::ops::Deref for Inner {
 }
 
 impl Platform {
-    /// Begins to put a platform together.
-    pub fn builder() -> PlatformBuilder {
-        PlatformBuilder::default()
-    }
-
     pub(super) fn new(parts: Parts) -> Self {
         let (changed, _) = watch::channel(0);
         Self(Arc::new(Inner {
@@ -82,11 +76,6 @@ impl Platform {
         }))
     }
 
-    /// The platform as `actor` sees it.
-    pub fn session(&self, actor: Actor) -> Session {
-        Session::new(self.clone(), actor)
-    }
-
     /// Whether the state can be read.
     pub async fn ready(&self) -> Result<()> {
         self.store().get(&keys::admins()).await?;
@@ -95,11 +84,11 @@ impl Platform {
 
     /// All open pushes, for a start after a kill.
     pub async fn open_pushes(&self) -> Result<Vec<(AppName, Push)>> {
-        let found = record::scan::<Push>(self.store(), &Scan::prefix("push/")).await?;
+        let found = record::scan::<Push>(self.store(), &Scan::prefix(keys::PUSHES)).await?;
         Ok(found
             .into_iter()
             .filter_map(|(key, push)| {
-                let app = AppName::new(key.as_str().strip_prefix("push/")?).ok()?;
+                let app = keys::app_of(keys::PUSHES, &key)?;
                 Some((app, push.value))
             })
             .collect())

@@ -17,7 +17,7 @@ use crate::{
     },
     port::Key,
     state::{
-        apps::{AppState, Loaded, attempt, load_release, newest, outcome},
+        apps::{AppState, LoadedRelease, attempt, load_release, newest, outcome},
         keys,
         ledger::{Desired, abandon_reverting, live_at_once, next_generation, start_rollout, write_head},
         record::{Edits, get},
@@ -109,7 +109,7 @@ impl AppHandle {
         &self,
         state: &AppState,
         to: Option<ReleaseVersion>,
-    ) -> Result<Loaded> {
+    ) -> Result<LoadedRelease> {
         let store = self.platform.store();
         let current = state.base();
         let default = if to.is_none() { self.good_before(current).await? } else { None };
@@ -178,7 +178,7 @@ impl AppHandle {
         state.head.value.latest = version;
         let deadline_ms = self.deadline_ms(&config);
         let generation = if build.is_some() {
-            let target = Loaded { release, build, config };
+            let target = LoadedRelease { release, build, config };
             let desired = Desired { target, is_new: true, formation, deadline_ms };
             let store = self.platform.store();
             Some(start_rollout(store, edits, state, &desired, now).await?.generation)

@@ -14,7 +14,7 @@ use crate::{
         lower::{Source, environment},
     },
     port::OutputSender,
-    state::apps::{AppState, Loaded, load_release},
+    state::apps::{AppState, LoadedRelease, load_release},
 };
 
 impl AppHandle {
@@ -67,7 +67,7 @@ impl AppHandle {
         }
     }
 
-    async fn live_or_base(&self, state: &AppState) -> Result<Loaded> {
+    async fn live_or_base(&self, state: &AppState) -> Result<LoadedRelease> {
         if let Some(live) = state.head.value.live
             && let Some(loaded) = load_release(self.platform.store(), self.name(), live).await?
             && loaded.build.is_some()

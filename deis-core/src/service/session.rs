@@ -14,11 +14,14 @@ pub struct Session {
     pub(super) actor: Actor,
 }
 
-impl Session {
-    pub(super) fn new(platform: Platform, actor: Actor) -> Self {
-        Self { platform, actor }
+impl Platform {
+    /// The platform as `actor` sees it.
+    pub fn session(&self, actor: Actor) -> Session {
+        Session { platform: self.clone(), actor }
     }
+}
 
+impl Session {
     /// Who asks.
     pub fn actor(&self) -> &Actor {
         &self.actor

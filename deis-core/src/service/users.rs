@@ -91,7 +91,7 @@ impl Platform {
 
     /// All users, in the order in which they registered.
     pub async fn users(&self) -> Result<Vec<User>> {
-        let found = scan::<User>(self.store(), &Scan::prefix("user/")).await?;
+        let found = scan::<User>(self.store(), &Scan::prefix(keys::USERS)).await?;
         let mut users: Vec<User> = found.into_iter().map(|(_, user)| user.value).collect();
         users.sort_by_key(|user| user.joined);
         Ok(users)

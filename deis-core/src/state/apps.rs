@@ -81,7 +81,7 @@ impl AppState {
 
 /// A release with what it refers to.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct LoadedRelease {
     /// The release.
     pub release: Release,
     /// Its build.
@@ -95,7 +95,7 @@ pub async fn load_release(
     store: &dyn Store,
     app: &AppName,
     version: ReleaseVersion,
-) -> Result<Option<Loaded>, StoreError> {
+) -> Result<Option<LoadedRelease>, StoreError> {
     let Some(release) = get::<Release>(store, &keys::release(app, version)).await?.map(|s| s.value) else {
         return Ok(None);
     };
@@ -104,7 +104,7 @@ pub async fn load_release(
         None => None,
     };
     let config = get::<Config>(store, &keys::config(app, release.config)).await?.map(|s| s.value);
-    Ok(Some(Loaded { config: must(config, "config", app)?, release, build }))
+    Ok(Some(LoadedRelease { config: must(config, "config", app)?, release, build }))
 }
 
 /// A record that another one refers to, so that its absence is damage.

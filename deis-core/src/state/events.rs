@@ -46,9 +46,10 @@ pub async fn read(
     cursor: Option<&Cursor>,
     limit: usize,
 ) -> Result<Part, StoreError> {
-    let wanted = app.map_or_else(|| "event/".to_owned(), |app| keys::events(Some(app)));
+    let wanted = app.map_or_else(|| keys::EVENTS.to_owned(), |app| keys::events(Some(app)));
     let after = cursor.map(|c| (Revision(c.revision), Key::new(c.key.clone())));
-    let records = store.scan(&Scan::prefix("event/").order(Order::Revision { after }).limit(limit)).await?;
+    let records =
+        store.scan(&Scan::prefix(keys::EVENTS).order(Order::Revision { after }).limit(limit)).await?;
     let place = |record: &Record| Cursor { revision: record.revision.0, key: record.key.as_str().to_owned() };
     let own = records.iter().filter(|record| record.key.as_str().starts_with(&wanted));
     let events = own.map(|record| Ok((place(record), decode::<Event>(record)?.value)));

@@ -5,6 +5,22 @@ use crate::{
     port::Key,
 };
 
+/// Below it: all apps.
+pub const APPS: &str = "app/";
+/// Below it: the heads of all apps.
+pub const HEADS: &str = "head/";
+/// Below it: all open pushes.
+pub const PUSHES: &str = "push/";
+/// Below it: all users.
+pub const USERS: &str = "user/";
+/// Below it: all events.
+pub const EVENTS: &str = "event/";
+
+/// The app of a key that has nothing but the app's name below `prefix`.
+pub fn app_of(prefix: &str, key: &Key) -> Option<AppName> {
+    AppName::new(key.as_str().strip_prefix(prefix)?).ok()
+}
+
 /// `app/<app>`: what it is.
 pub fn app(app: &AppName) -> Key {
     Key::new(format!("app/{app}"))

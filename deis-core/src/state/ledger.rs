@@ -1,7 +1,7 @@
 //! Changes of desired state: a release, its workloads and its rollout in one batch; and how a rollout ends.
 
 use super::{
-    apps::{AppState, Loaded, attempt, replace_workloads, workload},
+    apps::{AppState, LoadedRelease, attempt, replace_workloads, workload},
     keys,
     record::{Edits, scan},
 };
@@ -24,7 +24,7 @@ const ENDS_KEPT: usize = 32;
 #[derive(Clone, Debug)]
 pub struct Desired {
     /// The release, with a build.
-    pub target: Loaded,
+    pub target: LoadedRelease,
     /// Whether the release is made by this change.
     pub is_new: bool,
     /// The formation it runs in.
@@ -216,7 +216,7 @@ pub fn write_head(edits: &mut Edits, state: &AppState, now: Timestamp, by: Optio
     }
 }
 
-fn command_of(target: &Loaded) -> ReleaseCommand {
+fn command_of(target: &LoadedRelease) -> ReleaseCommand {
     let declared = target
         .build
         .as_ref()

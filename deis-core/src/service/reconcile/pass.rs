@@ -6,8 +6,8 @@ use super::{ActiveTime, Progress, Volatile};
 use crate::{
     error::Result,
     model::{
-        AppName, AppState as Life, Digest, Generation, Observation, Phase, Rollout, RouteFence, TaskKind,
-        TaskName, TaskObservation, TaskState, Workload,
+        AppName, Digest, Generation, Life, Observation, Phase, Rollout, RouteFence, TaskKind, TaskName,
+        TaskObservation, TaskState, Workload,
     },
     plan::{
         constants::SAVE_SPENT,
@@ -26,7 +26,7 @@ use crate::{
 
 /// What a pass has loaded.
 #[derive(Clone)]
-pub(super) struct Loaded {
+pub(super) struct LoadedRollout {
     pub(super) state: AppState,
     pub(super) rollout: Stored<Rollout>,
     pub(super) workloads: Workloads,
@@ -62,7 +62,7 @@ impl Platform {
             }
             read => read?,
         };
-        let loaded = Loaded {
+        let loaded = LoadedRollout {
             workloads,
             live: workload(self.store(), app, rollout.value.live_generation).await?,
             state,
@@ -76,7 +76,7 @@ impl Platform {
         Ok(now.map(|r| r.revision) != Some(rollout.revision))
     }
 
-    async fn rollout_step(&self, loaded: Loaded) -> Result<Progress> {
+    async fn rollout_step(&self, loaded: LoadedRollout) -> Result<Progress> {
         let app = loaded.state.reference();
         let rollout = &loaded.rollout.value;
         let scheduler = self.0.scheduler.observe(&app).await.ok();
@@ -132,7 +132,7 @@ impl Platform {
     }
 
     /// What the runner knows of the release command; asked only where the answer matters.
-    async fn task_of(&self, loaded: &Loaded) -> Option<TaskObservation> {
+    async fn task_of(&self, loaded: &LoadedRollout) -> Option<TaskObservation> {
         if loaded.rollout.value.phase != Phase::Staging {
             return Some(TaskObservation {
                 fence: loaded.rollout.value.attempt,
@@ -144,7 +144,7 @@ impl Platform {
         self.0.runner.observe(&loaded.state.reference(), TaskKind::Release, &name).await.ok()
     }
 
-    async fn artifact_digest(&self, loaded: &Loaded) -> Result<Option<Digest>> {
+    async fn artifact_digest(&self, loaded: &LoadedRollout) -> Result<Option<Digest>> {
         if loaded.rollout.value.phase != Phase::Staging {
             return Ok(None);
         }
@@ -156,7 +156,7 @@ impl Platform {
     }
 
     /// Waiting costs time; what it cost is saved now and then, so that a crash-looping daemon reaches the deadline.
-    async fn wait_step(&self, loaded: &Loaded, spent: Duration) -> Result<Progress> {
+    async fn wait_step(&self, loaded: &LoadedRollout, spent: Duration) -> Result<Progress> {
         let due =
             self.remember(loaded.state.name(), |v| v.clock.spent.saturating_sub(v.clock.saved) >= SAVE_SPENT);
         if due {
@@ -166,7 +166,7 @@ impl Platform {
     }
 
     /// Tells people what the rollout does.
-    fn report(&self, loaded: &Loaded, seen: Option<&Observation>) {
+    fn report(&self, loaded: &LoadedRollout, seen: Option<&Observation>) {
         let rollout = &loaded.rollout.value;
         let text = match (&rollout.phase, seen) {
             (Phase::Staging, _) => "preparing".to_owned(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Progress,
-    pass::{Loaded, release_task},
+    pass::{LoadedRollout, release_task},
 };
 use crate::{
     error::Result,
@@ -32,7 +32,7 @@ use crate::{
 impl Platform {
     pub(super) async fn perform(
         &self,
-        loaded: Loaded,
+        loaded: LoadedRollout,
         step: Step,
         seen: Observation,
         published: Option<RouteFence>,
@@ -66,7 +66,7 @@ impl Platform {
 
     /// Where planted faults turn the order of an effect and its record round.
     #[cfg(feature = "conformance")]
-    async fn plant(&self, loaded: &Loaded, step: &Step) -> Result<()> {
+    async fn plant(&self, loaded: &LoadedRollout, step: &Step) -> Result<()> {
         use crate::service::Bug;
         let routing = loaded.rollout.value.phase == Phase::Routing;
         match step {
@@ -81,7 +81,7 @@ impl Platform {
         Ok(())
     }
 
-    async fn apply(&self, loaded: Loaded, which: Which) -> Result<Progress> {
+    async fn apply(&self, loaded: LoadedRollout, which: Which) -> Result<Progress> {
         let workload = match which {
             Which::Target => Some(&loaded.workloads.target),
             Which::Settled => Some(&loaded.workloads.settled),
@@ -107,7 +107,7 @@ impl Platform {
     }
 
     /// What was live before is refused: people are told once, and the rest of the table goes on.
-    async fn note_refusal(&self, loaded: &Loaded, which: Which, reason: String) -> Result<Progress> {
+    async fn note_refusal(&self, loaded: &LoadedRollout, which: Which, reason: String) -> Result<Progress> {
         let generation = which.generation(&loaded.rollout.value);
         if self.remember(loaded.state.name(), |volatile| volatile.refused(generation)) {
             let mut edits = Edits::new();
@@ -122,7 +122,7 @@ impl Platform {
         Ok(Progress::Stepped)
     }
 
-    async fn publish_step(&self, loaded: Loaded, which: Which) -> Result<Progress> {
+    async fn publish_step(&self, loaded: LoadedRollout, which: Which) -> Result<Progress> {
         let empty;
         let workload = match which {
             // Retiring groups get no requests any more: they leave with the next generation.
@@ -179,7 +179,7 @@ impl Platform {
         }
     }
 
-    async fn prepare(&self, loaded: &Loaded) -> Result<Progress> {
+    async fn prepare(&self, loaded: &LoadedRollout) -> Result<Progress> {
         let release = load_release(self.store(), loaded.state.name(), loaded.rollout.value.target).await?;
         let Some(build) = release.and_then(|r| r.build) else { return Ok(Progress::Waiting) };
         let artifact = build.spec.artifact;
@@ -198,7 +198,7 @@ impl Platform {
         })
     }
 
-    async fn start_command(&self, loaded: Loaded) -> Result<Progress> {
+    async fn start_command(&self, loaded: LoadedRollout) -> Result<Progress> {
         let rollout = &loaded.rollout.value;
         let app = loaded.state.reference();
         let release = load_release(self.store(), &app.name, rollout.target).await?;
@@ -232,7 +232,7 @@ impl Platform {
     }
 
     /// Records a phase; the last ones with everything that ends with them.
-    async fn enter(&self, loaded: Loaded, phase: Phase) -> Result<Progress> {
+    async fn enter(&self, loaded: LoadedRollout, phase: Phase) -> Result<Progress> {
         let mut rollout = loaded.rollout.value.clone();
         if rollout.phase == Phase::Staging && phase == Phase::Rolling {
             // It is done with: whoever takes the same release through Staging again must not ask for it.
@@ -243,7 +243,7 @@ impl Platform {
     }
 
     /// Writes the rollout over the one that was loaded.
-    async fn record(&self, loaded: Loaded, mut rollout: Rollout) -> Result<Progress> {
+    async fn record(&self, loaded: LoadedRollout, mut rollout: Rollout) -> Result<Progress> {
         let mut state = loaded.state;
         let mut edits = Edits::new();
         let now = self.now();
@@ -281,7 +281,7 @@ impl Platform {
         }
     }
 
-    pub(super) async fn save_spent(&self, loaded: &Loaded, spent: Duration) -> Result<Progress> {
+    pub(super) async fn save_spent(&self, loaded: &LoadedRollout, spent: Duration) -> Result<Progress> {
         let mut rollout = loaded.rollout.value.clone();
         rollout.spent_ms = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
         let mut edits = Edits::new();
@@ -299,7 +299,7 @@ impl Platform {
     /// rollout – then reading again shows it – or the store is an old copy: then all numbers move above what was seen.
     async fn renumber(
         &self,
-        loaded: Loaded,
+        loaded: LoadedRollout,
         seen: &Observation,
         published: Option<RouteFence>,
     ) -> Result<Progress> {

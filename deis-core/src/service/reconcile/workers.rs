@@ -16,9 +16,9 @@ use super::Progress;
 use crate::{
     error::Result,
     model::{AppName, Head},
-    port::{Key, Scan, Wake},
+    port::{Scan, Wake},
     service::platform::Platform,
-    state::record,
+    state::{keys, record},
 };
 
 /// Apps that are worked on at the same time.
@@ -241,7 +241,6 @@ async fn list(
 }
 
 async fn all_apps(platform: &Platform) -> Result<BTreeSet<AppName>> {
-    let heads = record::scan::<Head>(platform.store(), &Scan::prefix("head/")).await?;
-    let name = |key: &Key| AppName::new(key.as_str().strip_prefix("head/")?).ok();
-    Ok(heads.iter().filter_map(|(key, _)| name(key)).collect())
+    let heads = record::scan::<Head>(platform.store(), &Scan::prefix(keys::HEADS)).await?;
+    Ok(heads.iter().filter_map(|(key, _)| keys::app_of(keys::HEADS, key)).collect())
 }

@@ -6,7 +6,7 @@ use deis_core::{
     Digest, DomainName, Event, EventKind, Formation, Outcome, Release, ReleaseVersion, RouteFence,
     port::Scan,
     state::{
-        apps::{AppState, Loaded, domains, load_release, outcome},
+        apps::{AppState, LoadedRelease, domains, load_release, outcome},
         record::scan,
     },
 };
@@ -90,7 +90,7 @@ impl Records {
     }
 }
 
-fn content(loaded: &Loaded) -> Result<Content, String> {
+fn content(loaded: &LoadedRelease) -> Result<Content, String> {
     let kit = match loaded.build.as_ref().map(|build| build.spec.artifact.digest()) {
         Some(digest) => Some(kit(digest)?),
         None => None,
