@@ -2,7 +2,7 @@
 
 use axum::{
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, header::ORIGIN},
 };
 use deis_core::{Kind, NewUser, User, UserId, Username};
 use serde_json::{Value, json};
@@ -23,6 +23,9 @@ use crate::{
 
 const NO_CREDENTIALS: &str = "Authentication credentials were not provided.";
 
+/// Whoever registers first rules. Any page that the operator has open can send requests to loopback, and says so.
+const NO_PAGE: &str = "The first user cannot be registered by a web page; use `deis register`.";
+
 /// Registers a user; the first becomes administrator.
 pub(super) async fn register(
     State(state): State<ApiState>,
@@ -31,6 +34,9 @@ pub(super) async fn register(
 ) -> Result<Answer<UserDto>> {
     let first = !state.platform.has_users().await?;
     may_register(&state, &headers, first).await?;
+    if first && headers.contains_key(ORIGIN) {
+        return Err(ApiError::Forbidden(NO_PAGE));
+    }
     let bootstrap = state.bootstrap.as_ref().filter(|_| first);
     if let Some(bootstrap) = bootstrap {
         let shown = bootstrap.check(&payload.lenient("bootstrap_token")?, crate::clock::now());

@@ -31,13 +31,19 @@ impl Rig {
 
     /// With further flags for `deisd serve`.
     pub(crate) fn with(settings: &[&str]) -> Self {
+        let rig = Self::without_users(settings);
+        rig.deis(&["register", &rig.url(), "--username", "ann", "--password", "secret"]);
+        rig
+    }
+
+    /// A platform that nobody has registered with.
+    pub(crate) fn without_users(settings: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (http, ssh) = (free_port(), free_port());
         let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
         let daemon = start(folder.path(), http, ssh, &settings);
         let rig = Self { folder, daemon, http, ssh, settings };
         rig.wait_up();
-        rig.deis(&["register", &rig.url(), "--username", "ann", "--password", "secret"]);
         rig
     }
 

@@ -6,6 +6,18 @@ use super::Caller;
 use crate::{rig::Rig, web::ask};
 
 #[test]
+fn no_web_page_becomes_the_first_user() {
+    let rig = Rig::without_users(&[]);
+    let headers = [("Origin", "http://evil.example"), ("Content-Type", "application/json")];
+    let body = r#"{"username":"eve","password":"secret"}"#;
+    let answer = ask(rig.http, "POST", "/v2/auth/register/", &headers, Some(body));
+    assert_eq!(answer.status, 403, "{answer:?}");
+    assert!(answer.body.contains("deis register"), "{answer:?}");
+    rig.deis(&["register", &rig.url(), "--username", "ann", "--password", "secret"]);
+    assert_eq!(Caller::ann(&rig).get("/v2/auth/whoami/").1["is_superuser"], json!(true));
+}
+
+#[test]
 fn the_first_user_rules_and_registers_the_others() {
     let rig = Rig::new();
     let ann = Caller::ann(&rig);
