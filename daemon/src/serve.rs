@@ -4,7 +4,7 @@ use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 use crate::{
     args::{self, Args, Failure, Verb},
-    compose::{Daemon, StartError},
+    compose::{Daemon, NO_ISOLATION, StartError},
     down::down,
     inherited, quickstart,
     settings::{KNOWN, Settings},
@@ -102,10 +102,6 @@ async fn serve(settings: &Settings) -> Result<ExitCode, StartError> {
         }
     }
 }
-
-/// What whoever lets others deploy must know.
-pub(crate) const NO_ISOLATION: &str =
-    "apps are not isolated: they run as this user and can read and change whatever it can";
 
 fn report(result: Result<(), StartError>) -> ExitCode {
     match result {

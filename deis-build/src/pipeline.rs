@@ -22,8 +22,8 @@ use tokio::sync::mpsc;
 use crate::{
     artifacts::Artifacts,
     buildpack::{
-        driver::{self, Job, Outcome},
-        embedded,
+        driver, embedded,
+        job::{Job, Outcome},
     },
     error::BuildError,
     git::{Budget, Oid, Repository, without_password},

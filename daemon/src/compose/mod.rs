@@ -9,6 +9,10 @@ mod listeners;
 pub use daemon::Daemon;
 pub(crate) use engine::{local_options, open_artifacts};
 
+/// What whoever lets others deploy must know.
+pub(crate) const NO_ISOLATION: &str =
+    "apps are not isolated: they run as this user and can read and change whatever it can";
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A daemon that cannot start.

@@ -11,7 +11,10 @@ mod steps;
 use std::process::ExitCode;
 
 use crate::{
-    compose::Daemon, down::stop_apps, serve::NO_ISOLATION, settings::Settings, signals::StopSignals,
+    compose::{Daemon, NO_ISOLATION},
+    down::stop_apps,
+    settings::Settings,
+    signals::StopSignals,
     telemetry,
 };
 use steps::{Outcome, Steps};

@@ -7,16 +7,17 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use deis_core::{Digest, ProcessType, parse_procfile};
-use serde::{Deserialize, Serialize};
+use deis_core::{ProcessType, parse_procfile};
 
 use super::{
-    control, leftovers, pack,
+    control,
+    job::{Job, Outcome},
+    leftovers, pack,
     release::{self, Released},
     script::{self, Env, say},
 };
@@ -24,54 +25,6 @@ use crate::slug;
 
 /// Name that the program is called by (`argv[0]`) to be a build.
 pub const NAME: &str = "deis-builder";
-
-/// What to build, where.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Job {
-    /// The build's own folder.
-    pub(crate) work: PathBuf,
-    /// Kept between builds of an app.
-    pub(crate) cache: PathBuf,
-    /// Config of the app, which buildpacks read as files.
-    pub(crate) config: BTreeMap<String, String>,
-    /// Environment of the scripts.
-    pub(crate) env: BTreeMap<String, String>,
-    /// Buildpacks to try, in order.
-    pub(crate) buildpacks: Vec<PathBuf>,
-    /// A buildpack to fetch instead: URL and reference.
-    pub(crate) fetch: Option<(String, Option<String>)>,
-}
-
-impl Job {
-    /// Where the source is, and the built app after it.
-    pub(crate) fn root(work: &Path) -> PathBuf {
-        work.join("app")
-    }
-
-    /// Where the build's temporary files are: they go with it.
-    pub(crate) fn scratch(work: &Path) -> PathBuf {
-        work.join("tmp")
-    }
-
-    /// Where the packed slug is put.
-    pub(crate) fn slug(work: &Path) -> PathBuf {
-        work.join("slug.tar.zst")
-    }
-
-    /// Where the result is put.
-    pub(crate) fn result(work: &Path) -> PathBuf {
-        work.join("result.json")
-    }
-}
-
-/// What came of a build.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Outcome {
-    Built { digest: Digest, processes: BTreeMap<ProcessType, String>, has_procfile: bool },
-    NoMatch { tried: Vec<(String, String)> },
-    Failed { step: String, exit: Option<i32> },
-    Refused { reason: String },
-}
 
 /// Is a build if the program is called so. Call it first in `main`.
 pub fn run_if_asked(args: &[OsString]) -> Option<ExitCode> {
@@ -138,7 +91,7 @@ fn build(job: &Job) -> std::io::Result<Outcome> {
     ];
     let mut released = Released::default();
     for (step, program, args) in steps {
-        if step != "compile" && !is_executable(&program) {
+        if step != "compile" && !script::is_executable(&program) {
             continue;
         }
         let status = script::stream(&program, args, &root, &env)?;
@@ -166,12 +119,12 @@ type Processes = BTreeMap<ProcessType, String>;
 
 fn run_release(pack: &Path, root: &Path, env: &Env) -> std::io::Result<Result<Released, Outcome>> {
     let program = pack.join("bin/release");
-    if !is_executable(&program) {
+    if !script::is_executable(&program) {
         return Ok(Ok(Released::default()));
     }
     let ended = script::capture(&program, &[root], root, env, None)?;
     if !ended.status.is_some_and(|s| s.success()) {
-        say(&format!(" !     {}", first_line(&ended.err)));
+        say(&format!(" !     {}", script::first_line(&ended.err)));
         let exit = ended.status.and_then(|s| s.code());
         return Ok(Err(Outcome::Failed { step: "release".to_owned(), exit }));
     }
@@ -264,14 +217,6 @@ fn read_export(pack: &Path, env: &mut Env) {
             value.replace(&format!("${key}"), &old).replace(&format!("${{{key}}}"), &old),
         );
     }
-}
-
-pub(super) fn is_executable(file: &Path) -> bool {
-    fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-}
-
-pub(super) fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim().to_owned()
 }
 
 fn size(bytes: u64) -> String {

@@ -3,6 +3,7 @@
 pub(crate) mod control;
 pub mod driver;
 pub(crate) mod embedded;
+pub(crate) mod job;
 mod leftovers;
 mod pack;
 mod release;

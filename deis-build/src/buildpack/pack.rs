@@ -5,8 +5,8 @@ use std::{
 };
 
 use super::{
-    driver::{Job, Outcome, first_line, is_executable},
-    script::{self, Env, say},
+    job::{Job, Outcome},
+    script::{self, Env, first_line, is_executable, say},
 };
 use crate::git::{fetch_remote, without_password};
 

@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::{self, BufRead as _, BufReader, Read, Write as _},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -119,6 +121,14 @@ pub(super) fn say(text: &str) {
     let mut out = io::stdout().lock();
     // Nobody reads any more: the build goes on all the same.
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+pub(super) fn is_executable(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+pub(super) fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim().to_owned()
 }
 
 #[cfg(test)]

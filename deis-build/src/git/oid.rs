@@ -30,6 +30,12 @@ impl Oid {
         &self.0[..8]
     }
 
+    /// Where a ref itself points, a tag object included.
+    pub(super) fn of_ref(repo: &gix::Repository, name: &str) -> Option<Self> {
+        let found = repo.try_find_reference(name).ok().flatten()?;
+        found.try_id().map(|id| Self::from(id.detach()))
+    }
+
     pub(super) fn to_gix(&self) -> ObjectId {
         ObjectId::from_hex(self.0.as_bytes()).expect("40 hex digits are an object id")
     }

@@ -7,7 +7,7 @@ use super::{
     error::{GitError, Result},
     limits::Limits,
     oid::Oid,
-    receive::{Command, Received},
+    received::{Command, Received},
     repo::Repository,
 };
 
@@ -43,7 +43,7 @@ fn refusal(
     if all.iter().filter(|other| other.name == update.name).count() > 1 {
         return refused("multiple updates for this ref");
     }
-    let present = target(view, &update.name);
+    let present = Oid::of_ref(view, &update.name);
     let moved = present.as_ref().map(Oid::as_str) != update.old.as_deref();
     let Some(new) = update.new.as_deref().and_then(Oid::new) else {
         // Deleting what is not there is fine, as git has it.
@@ -105,7 +105,7 @@ fn in_the_way(view: &gix::Repository, name: &str, all: &[RefUpdate]) -> Result<O
         return Ok(Some(other.to_owned()));
     }
     for (place, _) in name.match_indices('/') {
-        if target(view, &name[..place]).is_some() {
+        if Oid::of_ref(view, &name[..place]).is_some() {
             return Ok(Some(name[..place].to_owned()));
         }
     }
@@ -113,10 +113,4 @@ fn in_the_way(view: &gix::Repository, name: &str, all: &[RefUpdate]) -> Result<O
     let prefix = format!("{name}/");
     let mut found = refs.prefixed(prefix.as_bytes().as_bstr()).map_err(GitError::repository)?;
     Ok(found.find_map(std::result::Result::ok).map(|r| r.name().as_bstr().to_string()))
-}
-
-/// Where a ref itself points, a tag object included.
-pub(super) fn target(repo: &gix::Repository, name: &str) -> Option<Oid> {
-    let found = repo.try_find_reference(name).ok().flatten()?;
-    found.try_id().map(|id| Oid::from(id.detach()))
 }

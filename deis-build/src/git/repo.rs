@@ -17,7 +17,6 @@ use gix::{
 use super::{
     error::{GitError, Result},
     oid::Oid,
-    policy::target,
 };
 
 /// A bare repository. Opened anew for each operation, which costs less than a millisecond.
@@ -97,7 +96,7 @@ impl Repository {
         let mut refused = Vec::new();
         let mut edits = Vec::new();
         for update in updates {
-            if target(&repo, &update.name).as_ref().map(Oid::as_str) == update.new.as_deref() {
+            if Oid::of_ref(&repo, &update.name).as_ref().map(Oid::as_str) == update.new.as_deref() {
                 continue;
             }
             match edit(update) {
@@ -167,7 +166,7 @@ impl Repository {
 }
 
 fn not_moved(repo: &gix::Repository, update: &RefUpdate) -> RefRefused {
-    let moved = target(repo, &update.name).as_ref().map(Oid::as_str) != update.old.as_deref();
+    let moved = Oid::of_ref(repo, &update.name).as_ref().map(Oid::as_str) != update.old.as_deref();
     let reason = if moved {
         "failed to update ref: it has moved since"
     } else {

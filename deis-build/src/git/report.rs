@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use gix_packetline::blocking_io::encode;
 
-use super::{packet::Data, receive::Received};
+use super::{packet::Data, received::Received};
 
 impl Received {
     /// The report as the client wants it, with the end of the conversation.

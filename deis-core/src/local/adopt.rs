@@ -97,7 +97,7 @@ fn look_at(instance: &Path) -> io::Result<Option<State>> {
             folder::end(instance, Some(state.main))?;
         } else {
             // It never came to run: the process before this one was killed while it made the folder.
-            orphans::kill(None, &orphans::mark_of_instance(instance));
+            orphans::kill(None, &folder::mark(instance));
             remove_tree(instance)?;
         }
         return Ok(None);

@@ -44,6 +44,11 @@ pub(super) fn files(folder: &Path) -> PathBuf {
     folder.join("app")
 }
 
+/// An entry that is in the environment of an instance's processes, and of no others.
+pub(super) fn mark(folder: &Path) -> String {
+    format!("HOME={}", files(folder).display())
+}
+
 /// Whether a shim lives here.
 pub(super) fn is_held(folder: &Path) -> bool {
     let Ok(file) = File::open(folder.join("lock")) else { return false };
@@ -100,7 +105,7 @@ pub(super) fn end(folder: &Path, main: Option<Who>) -> io::Result<Exit> {
     if let Some(ended) = Ended::read(folder) {
         return Ok(ended.exit);
     }
-    orphans::kill(main, &orphans::mark_of_instance(folder));
+    orphans::kill(main, &mark(folder));
     Ended { exit: Exit::Lost, at: now() }.write(folder)?;
     Ok(Exit::Lost)
 }

@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::{folder, proc, shim::Who};
+use super::{proc, shim::Who};
 
 /// Kernel-bound processes cannot be killed; nobody waits for them for ever.
 const HOPELESS: Duration = Duration::from_secs(10);
@@ -20,12 +20,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Names the folder of a task to its processes.
 pub(super) const TASK: &str = "DEIS_TASK";
 
-/// An entry that is in the environment of an instance's processes, and of no others.
-pub(super) fn mark_of_instance(folder: &Path) -> String {
-    format!("HOME={}", folder::files(folder).display())
-}
-
-/// The same for a task.
+/// An entry that is in the environment of a task's processes, and of no others.
 pub(super) fn mark_of_task(folder: &Path) -> String {
     format!("{TASK}={}", folder.display())
 }
