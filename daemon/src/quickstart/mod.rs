@@ -105,9 +105,12 @@ fn explain(daemon: &Daemon, steps: &Steps<'_>, outcome: &Outcome) {
     println!("{path}");
     println!("    export DEIS_PROFILE='{data}/quickstart/client.json'");
     println!("    cd '{data}/quickstart/{APP}'\n");
-    println!("    deis config:set GREETING=Bonjour     # a new release, without downtime");
-    println!("    deis scale web=3                     # more processes");
-    println!("    deis rollback                        # back to the release before");
-    println!("    deis logs -f                         # what it says (Ctrl-C ends)");
-    println!("    deis info\n");
+    // No comments behind the commands: not every shell takes them where people type.
+    println!("A new release without downtime, more processes, back to the release before, a summary, and");
+    println!("what it says, until Ctrl-C:\n");
+    println!("    deis config:set GREETING=Bonjour");
+    println!("    deis scale web=3");
+    println!("    deis rollback");
+    println!("    deis info");
+    println!("    deis logs -f\n");
 }
