@@ -31,7 +31,7 @@ macro_rules! known {
 }
 
 /// All settings.
-pub const KNOWN: [Known; 15] = known![
+pub const KNOWN: [Known; 16] = known![
     "data" = "", "folder for everything that is kept [default: $XDG_DATA_HOME/deis]";
     "http_listen" = "127.0.0.1:8000", "address of API, git and apps over HTTP";
     "ssh_listen" = "127.0.0.1:2222", "address of git over SSH; `off` for none";
@@ -46,6 +46,7 @@ pub const KNOWN: [Known; 15] = known![
         "variables of the daemon's own environment that builds see, with commas";
     "deploy_timeout" = "120", "longest rollout, in seconds";
     "push_limit" = "2048", "largest push, in MiB";
+    "address_connections" = "512", "most HTTP connections from one address; raise it behind another proxy";
     "log" = "info", "what is logged: error, warn, info, debug, or a tracing filter";
     "log_format" = "text", "text or json";
 ];
@@ -185,6 +186,8 @@ pub struct Settings {
     pub deploy_timeout: Duration,
     /// Largest push, in bytes.
     pub push_limit: u64,
+    /// Most HTTP connections from one address.
+    pub address_connections: usize,
     /// What is logged.
     pub log: String,
     /// Whether logs are JSON.
@@ -214,6 +217,9 @@ impl Settings {
             build_env: get.parse("build_env", |text| Ok(words(text)))?,
             deploy_timeout: get.parse("deploy_timeout", seconds)?,
             push_limit: get.parse("push_limit", |text| number(text).map(|n| n << 20))?,
+            address_connections: get.parse("address_connections", |text| {
+                number(text).map(|n| usize::try_from(n).unwrap_or(usize::MAX))
+            })?,
             log: get.parse("log", filter)?,
             log_json: get.parse("log_format", |text| match text {
                 "json" => Ok(true),

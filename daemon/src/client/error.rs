@@ -36,6 +36,11 @@ pub(super) enum ClientError {
         #[source]
         source: reqwest::Error,
     },
+    /// The controller was asked, and went away.
+    #[error(
+        "the connection ended before the answer; what was asked for may have been done (see `deis releases`)"
+    )]
+    NoAnswer(#[source] reqwest::Error),
     /// An answer cannot be read.
     #[error("the controller's answer cannot be read: {0}")]
     BadAnswer(String),

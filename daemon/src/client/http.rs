@@ -122,7 +122,10 @@ impl Api {
     }
 
     fn unreachable(&self, source: reqwest::Error) -> ClientError {
-        ClientError::Unreachable { url: self.base.clone(), source }
+        if source.is_connect() {
+            return ClientError::Unreachable { url: self.base.clone(), source };
+        }
+        ClientError::NoAnswer(source)
     }
 
     fn request(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::RequestBuilder {

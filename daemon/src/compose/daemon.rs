@@ -84,7 +84,10 @@ impl Daemon {
         let counts = Arc::new(ProxyMetrics::default());
         let complete = CancellationToken::new();
         let proxy = Proxy::new(
-            ProxyOptions::new(settings.domain.as_str().to_ascii_lowercase()),
+            ProxyOptions {
+                most_connections: settings.address_connections,
+                ..ProxyOptions::new(settings.domain.as_str().to_ascii_lowercase())
+            },
             listens.http.port(),
             engine.endpoints.clone(),
             Arc::clone(&engine.routes),

@@ -1,6 +1,6 @@
 //! The engine with its back ends, on a data folder.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use deis_build::{Artifacts, Pipeline, PipelineOptions, git::Limits};
 use deis_core::{
@@ -88,9 +88,27 @@ impl Engine {
 pub(crate) fn open_artifacts(data: &DataDir) -> Result<Artifacts, StartError> {
     let objects = data.join("objects");
     std::fs::create_dir_all(&objects).map_err(open("the object store"))?;
+    remove_staged(&objects).map_err(open("the object store"))?;
     let store = LocalFileSystem::new_with_prefix(objects).map_err(open("the object store"))?;
     let store = Arc::new(store.with_automatic_cleanup(true).with_fsync(true));
     Artifacts::new(store, data.join("unpacked")).map_err(open("the unpacked slugs"))
+}
+
+/// Removes what a killed daemon was writing into the object store: its files are staged as `name#1` beside their place.
+/// Nobody else has the data folder.
+fn remove_staged(objects: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(objects)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let staged =
+            name.rsplit_once('#').is_some_and(|(_, number)| number.bytes().all(|b| b.is_ascii_digit()));
+        if path.is_dir() {
+            remove_staged(&path)?;
+        } else if staged {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// How the processes of a data folder run.
@@ -112,4 +130,22 @@ fn search_path(data: &DataDir) -> String {
 fn build_env(settings: &Settings, data: &DataDir) -> BTreeMap<String, String> {
     let passed = settings.build_env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
     passed.chain([("PATH".to_owned(), search_path(data))]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_being_written_is_removed_and_what_is_there_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let slugs = folder.path().join("slugs");
+        std::fs::create_dir(&slugs).unwrap();
+        for name in ["a.tar.zst", "a.tar.zst#1", "b#x"] {
+            std::fs::write(slugs.join(name), "").unwrap();
+        }
+        remove_staged(folder.path()).unwrap();
+        assert!(slugs.join("a.tar.zst").exists() && slugs.join("b#x").exists());
+        assert!(!slugs.join("a.tar.zst#1").exists());
+    }
 }

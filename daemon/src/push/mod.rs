@@ -70,7 +70,7 @@ impl Pushes {
         http: bool,
     ) -> Result<Vec<u8>, deis_core::Error> {
         if service == Service::ReceivePack
-            && let Some(open) = app.open_push().await?
+            && let Some(open) = app.open_push().await?.filter(|open| !open.orphaned)
         {
             let mut answer = Vec::new();
             if http {
@@ -320,6 +320,7 @@ impl Pushes {
             by: app.actor().name().clone(),
             since: crate::clock::now(),
             release: None,
+            orphaned: false,
         }
     }
 }

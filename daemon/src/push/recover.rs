@@ -6,7 +6,7 @@ use super::{Pushes, blocking, deploy::superseded};
 
 impl Pushes {
     /// Closes what a killed daemon left open. A push without a release ends as interrupted, at once, so that the same
-    /// commit can be pushed again; one with a release is followed, and its refs move if that becomes live.
+    /// commit can be pushed again; one with a release is followed, and its refs move if that becomes live, unless a new push takes its place.
     pub async fn recover(&self) -> Result<(), Error> {
         for (name, push) in self.0.platform.open_pushes().await? {
             let session = self.0.platform.session(Actor::System { name: push.by.clone() });
@@ -23,6 +23,9 @@ impl Pushes {
                     Err(error) => return Err(error),
                 }
             };
+            if !app.push_orphan(push.id, true).await? {
+                continue;
+            }
             let own = self.clone();
             tokio::spawn(async move {
                 let change = Change { release: Some(release), generation: None };
@@ -36,6 +39,8 @@ impl Pushes {
 
     async fn finish(&self, app: &AppHandle, push: &Push, change: &Change) -> Result<(), Error> {
         let text = match app.wait(change).await? {
+            // Another push has taken its place, and its refs are that one's business.
+            Settled::Done if !app.push_orphan(push.id, false).await? => return Ok(()),
             Settled::Done => {
                 let (repository, updates) = (self.repository(app).await?, push.updates.clone());
                 let branch =

@@ -54,9 +54,31 @@ fn killed_in_the_middle_of_a_rollout_of_a_push() {
     rig.kill_and_restart();
     let _ = push.wait();
     until("the rollout is finished", || rig.get("rolled.localhost").0 == 200);
-    until("the ref has moved", || work.try_git(&["push", "deis", "main"]).1.contains("up-to-date"));
+    until("the ref has moved", || !work.git(&["ls-remote", "deis", "main"]).is_empty());
+    assert!(work.git(&["push", "deis", "main"]).contains("up-to-date"));
     ledger_is_sound(&rig, "rolled");
     assert_eq!(rig.releases("rolled").len(), 2);
+}
+
+#[test]
+fn nobody_waits_for_a_push_whose_daemon_was_killed() {
+    let mut rig = Rig::new();
+    let work = rig.app("stuck", STATIC);
+    work.commit(&[("Procfile", "web: sleep 600\n")]);
+    let mut push = spawn(&mut work.git_command(&["push", "deis", "main"]));
+    until("the release is made", || rig.releases("stuck").len() == 2);
+    rig.kill_and_restart();
+    let _ = push.wait();
+    // Neither the same commit, which would never be live, nor what mends it is held up by it.
+    let mut again = spawn(&mut work.git_command(&["push", "deis", "main"]));
+    until("the same commit is pushed", || rig.releases("stuck").len() == 3);
+    rig.kill_and_restart();
+    let _ = again.wait();
+    work.commit(&[("Procfile", "web: exec deis-static .\n")]);
+    let said = work.git(&["push", "deis", "main"]);
+    assert!(said.contains("Done, stuck:v4 deployed to Workflow"), "{said}");
+    assert_eq!(rig.get("stuck.localhost").0, 200);
+    ledger_is_sound(&rig, "stuck");
 }
 
 #[test]

@@ -194,6 +194,10 @@ impl Rig {
         for repo in list(self.path("data/repos")) {
             found.extend(list(repo.join("objects")).filter(|p| p.to_string_lossy().contains("incoming-")));
         }
+        for kind in ["slugs", "build-keys"] {
+            let staged = list(self.path("data/objects").join(kind));
+            found.extend(staged.filter(|p| p.to_string_lossy().contains('#')));
+        }
         found.extend(list(self.path("data/unpacked")).filter(|p| p.to_string_lossy().contains(".partial-")));
         found
     }

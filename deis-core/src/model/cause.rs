@@ -162,7 +162,10 @@ impl Cause {
             Self::Probe { .. } => {
                 "check the path and port of the health check, and how long the start takes".to_owned()
             }
-            Self::Unschedulable { .. } => "check tags and limits, or add capacity".to_owned(),
+            Self::Unschedulable { .. } => {
+                "make room for it: stop what holds its port, check tags and limits, or add capacity"
+                    .to_owned()
+            }
             Self::Quota { .. } => "scale something down, or ask the operator for a larger quota".to_owned(),
             Self::Rejected { .. } => "change what the message names and deploy again".to_owned(),
             Self::ReleaseCommand { exit: None, .. } => {

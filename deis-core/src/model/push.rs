@@ -19,6 +19,10 @@ pub struct Push {
     pub since: Timestamp,
     /// The release that its build became, once there is one.
     pub release: Option<ReleaseVersion>,
+    /// Whoever pushed is gone with the process that served them: the release is followed, but the next push need not
+    /// wait for it.
+    #[serde(default)]
+    pub orphaned: bool,
 }
 
 impl Push {

@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Hello(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body leave in one piece, and not as two that wait for each other.
+    wbufsize = -1
 
     def do_GET(self):
         greeting = os.environ.get("GREETING", "Hello")
