@@ -1,7 +1,7 @@
 //! From a commit to something that can be released: export, build task, slug, object store.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     sync::{
@@ -12,12 +12,13 @@ use std::{
 };
 
 use deis_core::{
-    AppRef, Artifact, Attempt, BuildKind, BuildSpec, Digest, Exit, ProcessType, Program, Task, TaskKind,
-    TaskName, TaskState, parse_procfile,
+    AppRef, AppUid, Artifact, Attempt, BuildKind, BuildSpec, Digest, Exit, ProcessType, Program, Task,
+    TaskKind, TaskName, TaskState, parse_procfile,
     port::{StopScope, TaskRunner, output_channel},
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use crate::{
     artifacts::Artifacts,
@@ -140,8 +141,16 @@ impl Pipeline {
         Ok(spec(built, sha, key))
     }
 
-    /// Forgets the cache of an app that is gone.
-    pub fn forget(&self, app: &AppRef) -> std::io::Result<()> {
+    /// The apps that have a cache.
+    pub fn cached(&self) -> std::io::Result<BTreeSet<AppUid>> {
+        let entries = fs::read_dir(self.0.options.folder.join("cache"))?;
+        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        let names: Vec<String> = names.collect::<std::io::Result<_>>()?;
+        Ok(names.iter().filter_map(|name| Uuid::parse_str(name).ok()).map(AppUid).collect())
+    }
+
+    /// Removes the cache of an app that is gone; having none is fine.
+    pub fn forget(&self, app: AppUid) -> std::io::Result<()> {
         let cache = self.cache(app);
         if cache.exists() { fs::remove_dir_all(cache) } else { Ok(()) }
     }
@@ -176,7 +185,7 @@ impl Pipeline {
         work: &Path,
         output: &LineSender,
     ) -> Result<Remembered, BuildError> {
-        let cache = self.cache(&request.app);
+        let cache = self.cache(request.app.uid);
         let (repository, commit, root) =
             (request.repository.clone(), request.commit.clone(), Job::root(work));
         let (fresh, most) = (request.config.contains_key("DEIS_DISABLE_CACHE"), self.0.options.most_cache);
@@ -282,8 +291,8 @@ impl Pipeline {
         }
     }
 
-    fn cache(&self, app: &AppRef) -> PathBuf {
-        self.0.options.folder.join("cache").join(app.uid.to_string())
+    fn cache(&self, app: AppUid) -> PathBuf {
+        self.0.options.folder.join("cache").join(app.to_string())
     }
 }
 

@@ -32,10 +32,12 @@ pub(super) async fn keep_house(
 }
 
 async fn tidy(platform: &Platform, artifacts: &Artifacts, pushes: &Pushes) -> Result<(), BoxError> {
+    // Listed before the apps are: what an app that is made meanwhile gets is not taken for a leftover.
+    let kept = pushes.kept().await?;
     let system = Actor::System { name: Username::new("deis")? };
     let all = platform.session(system).apps(PageQuery { offset: 0, limit: usize::MAX }).await?;
     let alive: BTreeSet<_> = all.items.iter().map(|app| app.uid).collect();
-    pushes.prune(alive).await?;
+    pushes.forget(kept.difference(&alive).copied().collect()).await?;
     artifacts.prune(&[]).await?;
     Ok(())
 }

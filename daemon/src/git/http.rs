@@ -1,6 +1,6 @@
 //! Git over smart HTTP, with the user's name and API token as basic authentication.
 
-use std::io;
+use std::{io, time::Duration};
 
 use axum::{
     Router,
@@ -115,6 +115,9 @@ async fn user_of(state: &GitHttp, headers: &HeaderMap) -> Result<Option<User>, d
     Ok(user.filter(|user| user.active && user.name.as_str() == name))
 }
 
+/// How long a client may go on sending what nobody wants any more.
+const REFUSED: Duration = Duration::from_secs(30);
+
 /// The body of a request as a blocking reader, unpacked where the client packed it.
 fn read_body(request: Request) -> Box<dyn io::Read + Send> {
     let packed =
@@ -124,9 +127,13 @@ fn read_body(request: Request) -> Box<dyn io::Read + Send> {
         let mut chunks = request.into_body().into_data_stream();
         while let Some(chunk) = chunks.next().await {
             if sender.send(chunk.map_err(io::Error::other)).await.is_err() {
-                return;
+                break;
             }
         }
+        drop(sender);
+        // Git reads why it was refused once it has sent its pack, and not if the connection ends under it.
+        let rest = async { while chunks.next().await.is_some_and(|chunk| chunk.is_ok()) {} };
+        let _ = tokio::time::timeout(REFUSED, rest).await;
     });
     if packed { Box::new(GzDecoder::new(reader)) } else { Box::new(reader) }
 }

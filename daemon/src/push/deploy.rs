@@ -92,7 +92,9 @@ impl Pushes {
                 if let Some(live) = live {
                     lines.say(&format!("{live} goes on serving.")).await;
                 }
-                Err(format!("{version} failed: {}", cause.to_string().lines().next().unwrap_or_default()))
+                let cause = cause.to_string();
+                let first = cause.lines().next().unwrap_or_default();
+                Err(format!("{version} failed: {}", first.trim_end_matches("; its last lines:")))
             }
         }
     }

@@ -7,6 +7,7 @@ mod recover;
 mod repos;
 
 use std::{
+    collections::BTreeSet,
     io::Read,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
@@ -17,7 +18,7 @@ use deis_build::{
     Pipeline,
     git::{Limits, Received, Repository, Service, refusal},
 };
-use deis_core::{AppHandle, BuildSpec, Error, Platform, Push};
+use deis_core::{AppHandle, AppUid, BuildSpec, Error, Platform, Push};
 use tokio::{runtime::Handle, sync::mpsc};
 use uuid::Uuid;
 
@@ -297,10 +298,23 @@ impl Pushes {
         Some(app.build(build).await.ok()?.spec)
     }
 
-    /// Removes repositories of apps that are not alive.
-    pub async fn prune(&self, alive: std::collections::BTreeSet<deis_core::AppUid>) -> std::io::Result<()> {
-        let repos = self.0.repos.clone();
-        tokio::task::spawn_blocking(move || repos.prune(&alive)).await.map_err(std::io::Error::other)?
+    /// The apps of which a repository or a build cache is kept.
+    pub async fn kept(&self) -> std::io::Result<BTreeSet<AppUid>> {
+        let own = self.clone();
+        let list = move || Ok(own.0.repos.apps()?.into_iter().chain(own.0.pipeline.cached()?).collect());
+        tokio::task::spawn_blocking(list).await.map_err(std::io::Error::other)?
+    }
+
+    /// Removes repositories and build caches of apps that are gone.
+    pub async fn forget(&self, gone: BTreeSet<AppUid>) -> std::io::Result<()> {
+        let own = self.clone();
+        let remove = move || {
+            gone.into_iter().try_for_each(|app| {
+                own.0.repos.forget(app)?;
+                own.0.pipeline.forget(app)
+            })
+        };
+        tokio::task::spawn_blocking(remove).await.map_err(std::io::Error::other)?
     }
 
     async fn repository(&self, app: &AppHandle) -> Result<Repository, deis_core::Error> {

@@ -31,17 +31,20 @@ impl Repos {
         Repository::open_or_create(self.path(app.uid))
     }
 
-    /// Removes the repositories of apps that are not in `alive`.
-    pub fn prune(&self, alive: &BTreeSet<AppUid>) -> std::io::Result<()> {
+    /// The apps that have a repository.
+    pub fn apps(&self) -> std::io::Result<BTreeSet<AppUid>> {
+        let mut found = BTreeSet::new();
         for entry in fs::read_dir(&self.0)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let uid = name.strip_suffix(".git").and_then(|n| Uuid::parse_str(n).ok()).map(AppUid);
-            if uid.is_some_and(|uid| !alive.contains(&uid)) {
-                fs::remove_dir_all(entry.path())?;
-            }
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            found.extend(name.strip_suffix(".git").and_then(|n| Uuid::parse_str(n).ok()).map(AppUid));
         }
-        Ok(())
+        Ok(found)
+    }
+
+    /// Removes the repository of an app that is gone; having none is fine.
+    pub fn forget(&self, app: AppUid) -> std::io::Result<()> {
+        let repository = self.path(app);
+        if repository.exists() { fs::remove_dir_all(repository) } else { Ok(()) }
     }
 
     fn path(&self, app: AppUid) -> PathBuf {

@@ -8,7 +8,9 @@ mod sample;
 mod shell;
 mod steps;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
+
+use tokio::time::timeout;
 
 use crate::{
     compose::{Daemon, NO_ISOLATION},
@@ -26,6 +28,9 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 const APP: &str = "hello";
 const USER: &str = "you";
+
+/// How far apart the two ends of one Ctrl-C may be seen.
+const SAME: Duration = Duration::from_millis(200);
 
 /// Starts everything and stays until Ctrl-C.
 pub(crate) async fn run(mut settings: Settings, keep: bool) -> ExitCode {
@@ -49,9 +54,16 @@ async fn start(settings: &mut Settings, keep: bool) -> Result<(), BoxError> {
     );
     println!("Mind that {NO_ISOLATION}.\n");
     let steps = Steps::new(&daemon, settings.http);
-    let outcome = tokio::select! {
-        outcome = steps.take() => outcome,
-        () = signals.next() => Err("interrupted; the same command goes on from here".into()),
+    let taken = tokio::select! {
+        biased;
+        () = signals.next() => None,
+        outcome = steps.take() => Some(outcome),
+    };
+    let outcome = match taken {
+        // Ctrl-C reaches what a step runs as well, whose end may be seen first.
+        Some(Err(error)) if timeout(SAME, signals.next()).await.is_err() => Err(error),
+        Some(Ok(outcome)) => Ok(outcome),
+        _ => Err("interrupted; the same command goes on from here".into()),
     };
     if let Ok(outcome) = &outcome {
         explain(&daemon, &steps, outcome);

@@ -292,6 +292,26 @@ fn who_does_not_log_in_over_ssh_is_cut_off_and_others_are_turned_away_meanwhile(
     connect().read_exact(&mut greeting).unwrap();
 }
 
+#[test]
+fn who_pushes_too_much_reads_so_over_http_too() {
+    let rig = Rig::with(&["--push-limit", "1"]);
+    let work = rig.app("heavy", STATIC);
+    // Nothing that compresses, and much more than what the sockets hold.
+    let mut blob = Vec::with_capacity(12 << 20);
+    let mut state = 1_u64;
+    while blob.len() < 12 << 20 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        blob.extend_from_slice(&state.rotate_left(17).to_le_bytes());
+    }
+    fs::write(work.folder.join("blob"), blob).unwrap();
+    work.commit(&[]);
+    for _ in 0..4 {
+        let (ok, said) = work.try_git(&["push", "deis", "main"]);
+        assert!(!ok && said.contains("larger than 1 MiB"), "{said}");
+    }
+    assert_eq!(rig.releases("heavy").len(), 1);
+}
+
 /// A build step that waits for a file to appear.
 fn held_by(gate: &Path) -> String {
     format!("#!/bin/sh\necho at-work\nwhile [ ! -e {} ]; do sleep 0.05; done\n", gate.display())

@@ -149,3 +149,14 @@ async fn temporary_files_go_with_the_build() {
     assert_eq!(built.read("version").trim(), &built.spec.sha.as_ref().unwrap()[..8]);
     shop.is_clean().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cache_of_an_app_that_is_gone_can_be_removed() {
+    let shop = Workshop::new().await;
+    shop.pack("mine", &[("detect", "echo Mine"), ("compile", "echo kept > \"$2/kept\"")]);
+    shop.build(&[("Procfile", "web: x\n")]).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
+    assert_eq!(shop.pipeline.cached().unwrap(), [shop.app.uid].into());
+    shop.pipeline.forget(shop.app.uid).unwrap();
+    shop.pipeline.forget(shop.app.uid).unwrap();
+    assert!(shop.pipeline.cached().unwrap().is_empty());
+}

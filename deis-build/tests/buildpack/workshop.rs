@@ -19,7 +19,7 @@ use object_store::local::LocalFileSystem;
 pub(crate) struct Workshop {
     folder: tempfile::TempDir,
     pub(crate) app: AppRef,
-    pipeline: Pipeline,
+    pub(crate) pipeline: Pipeline,
     artifacts: Artifacts,
     pub(crate) config: BTreeMap<String, String>,
 }

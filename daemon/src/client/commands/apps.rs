@@ -81,7 +81,7 @@ async fn info(cx: &Context, arg: &AppArg, json: JsonArg) -> Result<()> {
     let domains = all(&api, &format!("/v2/apps/{app}/domains/")).await?;
     let pods: Page = api.get(&format!("/v2/apps/{app}/pods/")).await?;
     let platform = cx.platform(&api).await?;
-    let url = domains.first().map(|d| Context::app_url(&api, &platform, &output::text(d, "domain")));
+    let url = address(&domains).map(|domain| Context::app_url(&api, &platform, &domain));
     if json.json {
         value["url"] = json!(url);
         value["domains"] = Value::Array(domains);
@@ -104,14 +104,19 @@ async fn info(cx: &Context, arg: &AppArg, json: JsonArg) -> Result<()> {
     Ok(())
 }
 
+/// The first domain that is one: a wildcard is no address.
+fn address(domains: &[Value]) -> Option<String> {
+    domains.iter().map(|d| output::text(d, "domain")).find(|name| !name.starts_with('*'))
+}
+
 async fn open(cx: &Context, arg: &AppArg) -> Result<()> {
     let (api, app) = (cx.api()?, cx.app(arg).await?);
     let platform = cx.platform(&api).await?;
-    let domains: Page = api.get(&format!("/v2/apps/{app}/domains/?limit=1")).await?;
-    let Some(domain) = domains.results.first() else {
+    let domains = all(&api, &format!("/v2/apps/{app}/domains/")).await?;
+    let Some(domain) = address(&domains) else {
         return Err(ClientError::Other(format!("{app} has no domain; add one with `deis domains:add`")));
     };
-    let url = Context::app_url(&api, &platform, &output::text(domain, "domain"));
+    let url = Context::app_url(&api, &platform, &domain);
     output::line(&url);
     let opened = Command::new("xdg-open").arg(&url).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !opened.is_ok_and(|status| status.success()) {
