@@ -53,10 +53,9 @@ pub(super) fn scales(wanted: &Map<String, Value>) -> Result<BTreeMap<ProcessType
             ApiError::Bad(format!("Invalid scaling format: invalid literal for int() with base 10: '{text}'"))
         };
         let number = match value {
-            Value::Number(n) => n
-                .as_i64()
-                .or_else(|| n.as_f64().filter(|n| n.fract() == 0.0).map(truncate))
-                .ok_or_else(|| literal(&n.to_string()))?,
+            Value::Number(n) => {
+                n.as_i64().or_else(|| n.as_f64().map(truncate)).ok_or_else(|| literal(&n.to_string()))?
+            }
             Value::String(text) => text.trim().parse().map_err(|_| literal(text))?,
             other => return Err(literal(&other.to_string())),
         };
