@@ -111,6 +111,16 @@ impl DataDir {
     }
 }
 
+/// Writes a file that only its owner can read, whole or not at all.
+pub(crate) fn write_privately(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let fresh = path.with_extension("new");
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(fresh, path)
+}
+
 /// Whatever the folder's modes were, and whatever the umask is for what is made in it: nobody else gets in.
 fn make_private(path: &Path) -> Result<(), DataDirError> {
     let failed = |source| DataDirError::Io { path: path.to_path_buf(), source };

@@ -17,7 +17,7 @@ pub(crate) fn settle() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-/// How many files apps may open before they ask for more, if the daemon raised its own number.
+/// How many files apps may open before they ask for more; `None` if there was no limit.
 pub(crate) fn open_files() -> Option<u64> {
     OPEN_FILES.get().copied().flatten()
 }

@@ -39,7 +39,7 @@ pub(crate) fn build_key(
 }
 
 /// What the operator's buildpacks are: their files' names, sizes and times. Reading gigabytes of them for each push
-/// would cost more than the build that it saves. `export` is no part of a buildpack: builds write it.
+/// would cost more than the build that it saves. `export` is left out, as it is of the copy that a build gets.
 fn fingerprint(folder: &Path) -> String {
     let mut parts = Vec::new();
     collect(folder, 0, &mut parts);

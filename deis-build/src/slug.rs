@@ -31,7 +31,7 @@ const MOST_ENTRIES: usize = 1_000_000;
 /// Packs `root` into `file`: sorted, without times, owners and host names, so that the same files give the same bytes.
 /// `.git` and what `.slugignore` names stay out.
 pub(crate) fn pack(root: &Path, file: &Path) -> io::Result<Packed> {
-    let ignored = read_ignore(root);
+    let ignored = read_ignore(root)?;
     let hashed = Hashed { inner: BufWriter::new(File::create(file)?), hasher: Sha256::new(), bytes: 0 };
     let mut archive = tar::Builder::new(zstd::Encoder::new(hashed, LEVEL)?);
     append(&mut archive, root, Path::new(""), &ignored)?;
@@ -84,10 +84,10 @@ fn append(
     Ok(())
 }
 
-fn read_ignore(root: &Path) -> Vec<String> {
-    let text = control::read(root, ".slugignore").ok().flatten().unwrap_or_default();
+fn read_ignore(root: &Path) -> io::Result<Vec<String>> {
+    let text = control::read(root, ".slugignore")?.unwrap_or_default();
     let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with(['#', '!']));
-    lines.map(|l| l.trim_matches('/').to_owned()).collect()
+    Ok(lines.map(|l| l.trim_matches('/').to_owned()).collect())
 }
 
 /// Patterns with `*` match within one name; a pattern without a slash matches at any depth.

@@ -1,10 +1,12 @@
 //! API tokens: the same at each log-in until they are made anew, though only a hash of them is stored.
 
-use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{fs, path::Path};
 
 use deis_core::{Digest, UserId};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+
+use crate::datadir::write_privately;
 
 /// The server's secret. Whoever has it can make every token, so it is readable by its owner only.
 #[derive(Clone)]
@@ -20,11 +22,7 @@ impl TokenSecret {
             }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let secret: [u8; 32] = rand::random();
-                let fresh = path.with_extension("new");
-                let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-                file.write_all(&secret)?;
-                file.sync_all()?;
-                fs::rename(fresh, path)?;
+                write_privately(path, &secret)?;
                 Ok(Self(secret))
             }
             Err(error) => Err(error),

@@ -2,14 +2,14 @@
 
 use std::{
     fs,
-    io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::error::{ClientError, Result};
+use crate::datadir::write_privately;
 
 /// The contents of a profile file. Names are those of the original client, so its files stay readable.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -74,16 +74,7 @@ pub(super) fn save(path: &Path, profile: &Profile) -> Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
     }
     let text = serde_json::to_string(profile).map_err(|e| ClientError::Other(e.to_string()))?;
-    let fresh = path.with_extension("json.new");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&fresh)
-        .map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    fs::rename(&fresh, path).map_err(failed)
+    write_privately(path, text.as_bytes()).map_err(failed)
 }
 
 /// Forgets the profile; one that does not exist is fine.

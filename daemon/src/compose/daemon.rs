@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use deis_core::{Platform, Workers, local::LocalScheduler};
+use deis_core::{Platform, Workers};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -30,14 +30,10 @@ const CATCH_UP: Duration = Duration::from_secs(10);
 pub struct Daemon {
     /// The engine.
     pub platform: Platform,
-    /// The processes of apps.
-    pub scheduler: Arc<LocalScheduler>,
     /// What the daemon says about itself.
     pub info: Arc<PlatformInfo>,
     /// The text of the bootstrap token, where one is needed.
     pub bootstrap: Option<String>,
-    /// What tokens are derived from.
-    pub secret: Arc<TokenSecret>,
     listens: Addresses,
     data: DataDir,
     workers: Workers,
@@ -61,7 +57,7 @@ impl Daemon {
 
         let engine = Engine::open(settings, &data).await?;
         let secret =
-            Arc::new(TokenSecret::load_or_create(&data.join("secret")).map_err(open("the server's secret"))?);
+            TokenSecret::load_or_create(&data.join("secret")).map_err(open("the server's secret"))?;
         let (bootstrap, text) = bootstrap(settings, &engine.platform, &data).await?;
         let info = Arc::new(PlatformInfo {
             domain: settings.domain.to_string(),
@@ -74,7 +70,7 @@ impl Daemon {
         let state = ApiState {
             platform: engine.platform.clone(),
             passwords: Passwords::default(),
-            secret: Arc::clone(&secret),
+            secret: Arc::new(secret),
             registration: settings.registration,
             bootstrap,
             info: Arc::clone(&info),
@@ -120,18 +116,7 @@ impl Daemon {
             tasks.spawn(metrics::serve(listener, engine.platform.clone(), counts, stop.clone()));
         }
         tasks.spawn(keep_house(engine.platform.clone(), engine.artifacts, pushes, stop.clone()));
-        Ok(Self {
-            platform: engine.platform,
-            scheduler: engine.scheduler,
-            info,
-            bootstrap: text,
-            secret,
-            listens,
-            data,
-            workers,
-            stop,
-            tasks,
-        })
+        Ok(Self { platform: engine.platform, info, bootstrap: text, listens, data, workers, stop, tasks })
     }
 
     /// Every address that it listens on, and for what.

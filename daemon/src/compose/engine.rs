@@ -24,7 +24,6 @@ use crate::{
 /// The engine with its back ends.
 pub(super) struct Engine {
     pub(super) platform: Platform,
-    pub(super) scheduler: Arc<LocalScheduler>,
     runner: Arc<LocalRunner>,
     pub(super) routes: Arc<RouteTable>,
     pub(super) endpoints: Endpoints,
@@ -35,6 +34,7 @@ impl Engine {
     pub(super) async fn open(settings: &Settings, data: &DataDir) -> Result<Self, StartError> {
         let store = SqliteStore::open(data.join("deis.db")).map_err(open("the database"))?;
         let artifacts = open_artifacts(data)?;
+        remove_staged(&data.join("objects")).map_err(open("the object store"))?;
         let (wake, endpoints) = (Wake::default(), Endpoints::default());
         let logs: Arc<dyn LogStore> = Arc::new(FileLogs::new(data.join("run")));
         let options = local_options(data, &artifacts)
@@ -43,11 +43,11 @@ impl Engine {
             .with_logs(Arc::clone(&logs));
         let scheduler = LocalScheduler::open(options.clone()).await.map_err(open("the processes of apps"))?;
         let runner = LocalRunner::open(options).await.map_err(open("the tasks"))?;
-        let (scheduler, runner) = (Arc::new(scheduler), Arc::new(runner));
+        let runner = Arc::new(runner);
         let routes = Arc::new(RouteTable::new(Some(settings.domain.clone())));
         let platform = Platform::builder()
             .store(Arc::new(store))
-            .scheduler(Arc::clone(&scheduler) as _)
+            .scheduler(Arc::new(scheduler))
             .router(Arc::clone(&routes) as _)
             .runner(Arc::clone(&runner) as _)
             .logs(logs)
@@ -61,7 +61,7 @@ impl Engine {
             )
             .build()
             .map_err(open("the engine"))?;
-        Ok(Self { platform, scheduler, runner, routes, endpoints, artifacts })
+        Ok(Self { platform, runner, routes, endpoints, artifacts })
     }
 
     pub(super) fn pushes(
@@ -88,7 +88,6 @@ impl Engine {
 pub(crate) fn open_artifacts(data: &DataDir) -> Result<Artifacts, StartError> {
     let objects = data.join("objects");
     std::fs::create_dir_all(&objects).map_err(open("the object store"))?;
-    remove_staged(&objects).map_err(open("the object store"))?;
     let store = LocalFileSystem::new_with_prefix(objects).map_err(open("the object store"))?;
     let store = Arc::new(store.with_automatic_cleanup(true).with_fsync(true));
     Artifacts::new(store, data.join("unpacked")).map_err(open("the unpacked slugs"))
@@ -96,16 +95,18 @@ pub(crate) fn open_artifacts(data: &DataDir) -> Result<Artifacts, StartError> {
 
 /// Removes what a killed daemon was writing into the object store: its files are staged as `name#1` beside their place.
 /// Nobody else has the data folder.
-fn remove_staged(objects: &Path) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(objects)? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let staged =
-            name.rsplit_once('#').is_some_and(|(_, number)| number.bytes().all(|b| b.is_ascii_digit()));
-        if path.is_dir() {
-            remove_staged(&path)?;
-        } else if staged {
-            std::fs::remove_file(&path)?;
+fn remove_staged(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_staged(&entry.path())?;
+        } else if entry
+            .file_name()
+            .to_string_lossy()
+            .rsplit_once('#')
+            .is_some_and(|(_, n)| n.parse::<u64>().is_ok())
+        {
+            std::fs::remove_file(entry.path())?;
         }
     }
     Ok(())

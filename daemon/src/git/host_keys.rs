@@ -1,8 +1,10 @@
 //! The keys by which clients know this server; kept, or every client would be warned at each start.
 
-use std::{fs, io, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{fs, io, path::Path};
 
 use russh::keys::{Algorithm, EcdsaCurve, PrivateKey, ssh_key::LineEnding};
+
+use crate::datadir::write_privately;
 
 /// Reads the host keys below `folder`, or makes them at the first start.
 pub(super) fn load_or_create(folder: &Path) -> io::Result<Vec<PrivateKey>> {
@@ -22,12 +24,7 @@ fn load(path: &Path, algorithm: Algorithm) -> io::Result<PrivateKey> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key = PrivateKey::random(&mut rand::rng(), algorithm).map_err(io::Error::other)?;
             let text = key.to_openssh(LineEnding::LF).map_err(io::Error::other)?;
-            let fresh = path.with_extension("new");
-            let mut file =
-                fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-            io::Write::write_all(&mut file, text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(fresh, path)?;
+            write_privately(path, text.as_bytes())?;
             Ok(key)
         }
         Err(error) => Err(error),

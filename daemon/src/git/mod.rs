@@ -4,7 +4,6 @@ mod exec;
 #[allow(clippy::disallowed_methods, reason = "keys are read before the listeners are up")]
 mod host_keys;
 pub mod http;
-mod seats;
 pub mod ssh;
 mod stdin;
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, io, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use deis_build::git::{Service, refusal};
-use deis_core::{Digest, Platform, User};
+use deis_core::{Digest, Platform, User, Username};
 use russh::{
     Channel, ChannelId, Disconnect, MethodKind, MethodSet,
     server::{
@@ -18,14 +18,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    app_for,
-    exec::Exec,
-    host_keys, no_such_app,
-    seats::{Seat, Seats},
-    stdin::stdin,
+use super::{app_for, exec::Exec, host_keys, no_such_app, stdin::stdin};
+use crate::{
+    caps::{Caps, Place},
+    push::{Ended, Pushes},
 };
-use crate::push::{Ended, Pushes};
 
 /// The SSH side of git. Clones share one.
 #[derive(Clone, Debug)]
@@ -33,7 +30,7 @@ pub struct GitSsh {
     platform: Platform,
     pushes: Pushes,
     config: Arc<Config>,
-    seats: Seats,
+    seats: Caps<Username>,
 }
 
 impl GitSsh {
@@ -50,7 +47,7 @@ impl GitSsh {
             max_auth_attempts: 6,
             ..Config::default()
         };
-        Ok(Self { platform, pushes, config: Arc::new(config), seats: Seats::new(SEATS) })
+        Ok(Self { platform, pushes, config: Arc::new(config), seats: Caps::new(SEATS) })
     }
 
     /// Serves connections until it is told to stop. Pushes that are past their pack go on.
@@ -128,7 +125,7 @@ struct Connection {
     server: GitSsh,
     user: Option<User>,
     /// Counts for as long as the connection is there.
-    seat: Option<Seat>,
+    seat: Option<Place<Username>>,
     /// Cancelled once the client has logged in.
     known: CancellationToken,
     channels: HashMap<ChannelId, Channel<Msg>>,
@@ -155,7 +152,7 @@ impl Handler for Connection {
 
     async fn auth_publickey(&mut self, _: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
         self.user = self.user_of(key.public_key).await;
-        self.seat = self.user.as_ref().and_then(|user| self.server.seats.take(&user.name));
+        self.seat = self.user.as_ref().and_then(|user| self.server.seats.enter(user.name.clone()));
         if self.seat.is_none() {
             self.user = None;
             return Ok(Auth::reject());

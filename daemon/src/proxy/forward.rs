@@ -27,7 +27,6 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ProxyOptions, Shared,
     body::{Fault, Held, Patient, Replayable},
-    caps::Place,
     framing::is_plain_answer,
     headers::{forward, strip_hop_by_hop},
     pages::Page,
@@ -35,6 +34,7 @@ use super::{
     upgrade::{self, Upgrade},
     wire::{Connector, Trace},
 };
+use crate::caps::Place;
 
 /// Connections to apps.
 ///

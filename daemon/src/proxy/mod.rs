@@ -4,7 +4,6 @@
 //! half-closes would keep an instance busy for everybody who hangs up.
 
 mod body;
-mod caps;
 mod forward;
 mod framing;
 mod headers;
@@ -44,8 +43,8 @@ use tower_service::Service as _;
 pub use metrics::ProxyMetrics;
 pub use options::ProxyOptions;
 
+use crate::caps::{Caps, Place};
 use body::{Held, Patient};
-use caps::{Caps, Place};
 use forward::Upstream;
 use host::{host_of, is_platform};
 use intake::{Intake, Turn};

@@ -3,9 +3,7 @@
 
 use std::{
     fs,
-    io::{self, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -16,7 +14,7 @@ use super::{
     sample::{PYTHON, STATIC, Sample},
     shell::Shell,
 };
-use crate::compose::Daemon;
+use crate::{compose::Daemon, datadir::write_privately};
 
 /// How it ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,7 +74,7 @@ impl<'a> Steps<'a> {
         if !self.daemon.platform.has_users().await? {
             let password = uuid::Uuid::new_v4().simple().to_string();
             // Written before it is used: without it nobody could log in after an end between the two.
-            write_privately(&self.password(), &password)?;
+            write_privately(&self.password(), password.as_bytes())?;
             let mut step = vec!["register", &self.url, "--username", USER, "--password", &password];
             step.extend(["--email", "you@example.com"]);
             if let Some(token) = &self.daemon.bootstrap {
@@ -97,7 +95,7 @@ impl<'a> Steps<'a> {
         let mut saved: serde_json::Value = serde_json::from_str(&fs::read_to_string(self.profile())?)?;
         if saved.get("controller").and_then(|c| c.as_str()) != Some(&self.url) {
             saved["controller"] = self.url.as_str().into();
-            write_privately(&self.profile(), &saved.to_string())?;
+            write_privately(&self.profile(), saved.to_string().as_bytes())?;
         }
         Ok(())
     }
@@ -186,13 +184,4 @@ fn pick() -> Sample {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let python = std::env::split_paths(&path).any(|folder| folder.join("python3").is_file());
     if python { PYTHON } else { STATIC }
-}
-
-fn write_privately(path: &Path, text: &str) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(fresh, path)
 }

@@ -44,7 +44,7 @@ pub fn fetch_remote(url: &str, reference: Option<&str>, folder: &Path, cancel: &
 }
 
 /// A URL as it may be shown: without user name and password.
-pub fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);

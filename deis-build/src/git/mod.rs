@@ -26,7 +26,8 @@ mod upload;
 
 pub use advertise::Service;
 pub use error::GitError;
-pub use fetch::{fetch_remote, without_password};
+pub use fetch::fetch_remote;
+pub(crate) use fetch::without_password;
 pub use limits::Limits;
 pub use oid::Oid;
 pub use packet::{KEEP_ALIVE, progress, refusal};

@@ -6,26 +6,26 @@ use std::{
 };
 
 /// Counts by key, none above a cap. Clones share the counts.
-#[derive(Debug)]
-pub(super) struct Caps<K> {
+#[derive(Clone, Debug)]
+pub(crate) struct Caps<K> {
     most: usize,
     taken: Arc<Mutex<BTreeMap<K, usize>>>,
 }
 
 /// One of those that a key may have, as long as this value lives.
 #[derive(Debug)]
-pub(super) struct Place<K: Ord> {
+pub(crate) struct Place<K: Ord> {
     key: K,
     taken: Arc<Mutex<BTreeMap<K, usize>>>,
 }
 
 impl<K: Ord + Clone> Caps<K> {
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { most, taken: Arc::default() }
     }
 
     /// One more for `key`; `None` if it has as many as it may.
-    pub(super) fn enter(&self, key: K) -> Option<Place<K>> {
+    pub(crate) fn enter(&self, key: K) -> Option<Place<K>> {
         let mut taken = lock(&self.taken);
         let count = taken.entry(key.clone()).or_insert(0);
         if *count >= self.most {
