@@ -1,8 +1,8 @@
 //! What an earlier platform process left: instances that run are adopted, the rest is tidied.
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
+    io,
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -12,7 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::{
     copy::remove_tree,
     folder, orphans,
-    shim::{Ended, Identity, State, read_main},
+    process::MARGIN,
+    shim::{Ended, Identity, State},
 };
 use crate::model::Timestamp;
 
@@ -20,8 +21,6 @@ use crate::model::Timestamp;
 const STATE_WAIT: Duration = Duration::from_secs(2);
 /// How long the end of tasks is waited for: they end with the process that started them.
 const TASKS_WAIT: Duration = Duration::from_secs(10);
-/// What a shim may take beyond the grace period.
-const MARGIN: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// What was found of instances.
@@ -36,16 +35,18 @@ pub(super) struct Found {
 /// Looks at all instances below `run_dir`. Blocks.
 pub(super) fn scan(run_dir: &Path) -> io::Result<Found> {
     let mut found = Found::default();
-    for app in subfolders(run_dir)? {
+    for app in folder::subfolders(run_dir)? {
         let is_app =
             app.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.parse::<uuid::Uuid>().is_ok());
         if !is_app {
             continue;
         }
-        for instance in subfolders(&app)? {
-            found.living.extend(look_at(&instance)?);
+        for instance in folder::subfolders(&app)? {
+            match look_at(&instance)? {
+                Some(state) => found.living.push(state),
+                None => found.ended.extend(folder::port_of_ended(&instance)),
+            }
         }
-        found.ended.extend(folder::ports_of_ended(&app)?);
         folder::tidy(&app)?;
     }
     Ok(found)
@@ -55,15 +56,13 @@ pub(super) fn scan(run_dir: &Path) -> io::Result<Found> {
 /// do not end by themselves have the grace period.
 pub(super) fn sweep_tasks(tasks: &Path, grace: Duration) -> io::Result<()> {
     let begun = Instant::now();
-    for app in subfolders(tasks)? {
-        for task in subfolders(&app)? {
+    for app in folder::subfolders(tasks)? {
+        for task in folder::subfolders(&app)? {
             while folder::is_held(&task) && begun.elapsed() < TASKS_WAIT {
                 thread::sleep(LOOK);
             }
             stop_holder(&task, grace);
-            if Ended::read(&task).is_none() {
-                orphans::kill(read_main(&task), &orphans::mark_of_task(&task));
-            }
+            orphans::end_task(&task);
             remove_tree(&task)?;
         }
         remove_tree(&app)?;
@@ -118,19 +117,4 @@ fn stop_holder(folder: &Path, grace: Duration) {
             return;
         }
     }
-}
-
-fn subfolders(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
 }

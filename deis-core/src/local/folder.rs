@@ -113,12 +113,7 @@ pub(super) fn end(folder: &Path, main: Option<Who>) -> io::Result<Exit> {
 /// Removes whatever an ended instance no longer needs, and old folders of ended instances of this app.
 pub(super) fn tidy(app: &Path) -> io::Result<()> {
     let mut ended = Vec::new();
-    let entries = match fs::read_dir(app) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let folder = entry?.path();
+    for folder in subfolders(app)? {
         if !folder.join("exit.json").exists() || is_held(&folder) {
             continue;
         }
@@ -142,12 +137,23 @@ pub(super) fn tidy(app: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Ports of ended instances, and when their instances ended.
-pub(super) fn ports_of_ended(app: &Path) -> io::Result<Vec<(u16, Timestamp)>> {
+/// The port of an instance that ended, and when it did.
+pub(super) fn port_of_ended(folder: &Path) -> Option<(u16, Timestamp)> {
+    Identity::read(folder).zip(Ended::read(folder)).map(|(identity, ended)| (identity.port, ended.at))
+}
+
+/// The folders in a folder; none if it is not there.
+pub(super) fn subfolders(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
     let mut found = Vec::new();
-    for entry in fs::read_dir(app)? {
-        let folder = entry?.path();
-        found.extend(Identity::read(&folder).zip(Ended::read(&folder)).map(|(i, ended)| (i.port, ended.at)));
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.push(entry.path());
+        }
     }
     Ok(found)
 }

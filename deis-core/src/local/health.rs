@@ -13,7 +13,7 @@ use super::{
     check, folder,
     instance::{Running, Supervisor},
     launch, proc,
-    shim::{Start, State, now},
+    shim::{Start, State, since},
     slot::Slot,
     task,
 };
@@ -27,8 +27,6 @@ const REFUSALS: u32 = 3;
 const LOOK_ELSEWHERE: Duration = Duration::from_secs(1);
 /// How long an adopted instance may take to accept a connection, to be in rotation at once.
 const ADOPTION: Duration = Duration::from_millis(500);
-/// How long a template that is not known yet is waited for at a time.
-const UNKNOWN: Duration = Duration::from_secs(1);
 
 /// The checks of one run of an instance.
 pub(super) struct Health<'a> {
@@ -105,7 +103,7 @@ impl<'a> Health<'a> {
                 Ok(address) => {
                     streak.pass();
                     if !ready && streak.passes >= passes {
-                        if self.is_taken().await {
+                        if is_taken(&self.running.state).await {
                             let reason = format!("port {} is taken by another process", self.port());
                             return Cause::Unschedulable { reason };
                         }
@@ -173,8 +171,7 @@ impl<'a> Health<'a> {
 
     /// How long the process has run, also under a platform process before this one.
     fn age(&self) -> Duration {
-        let ran = now().0.saturating_sub(self.running.state.started.0);
-        Duration::from_millis(u64::try_from(ran).unwrap_or(0))
+        since(self.running.state.started)
     }
 
     fn readiness_by(&self, template: Option<&Template>) -> Readiness {
@@ -201,11 +198,6 @@ impl<'a> Health<'a> {
             }
             _ => listens(port).await,
         }
-    }
-
-    /// Whether somebody else listens on its port: then whoever answered there was not this instance.
-    async fn is_taken(&self) -> bool {
-        self.running.state.identity.routable && is_taken(&self.running.state).await
     }
 
     async fn probe(&self, probe: &Probe, template: &Template, place: &str) -> Result<SocketAddr, Failure> {
@@ -283,8 +275,7 @@ impl<'a> Health<'a> {
         match by {
             Readiness::Probe(probe) if ready => seconds(probe.period_seconds.max(1)),
             Readiness::Probe(probe) => seconds(probe.period_seconds.clamp(1, 2)) / 2,
-            Readiness::Listens if ready => STILL_LISTENS,
-            Readiness::Runs if ready => UNKNOWN,
+            Readiness::Listens | Readiness::Runs if ready => STILL_LISTENS,
             // A process that is about to listen is not kept waiting; one that takes long is not pestered.
             Readiness::Listens | Readiness::Runs => match self.begun.elapsed().as_millis() {
                 0..500 => Duration::from_millis(10),
@@ -385,7 +376,11 @@ pub(super) async fn answers(state: &State) -> Option<SocketAddr> {
     (!is_taken(state).await).then_some(address)
 }
 
+/// Whether somebody else listens on its port: then whoever answered there was not this instance.
 async fn is_taken(state: &State) -> bool {
+    if !state.identity.routable {
+        return false;
+    }
     let (port, shim) = (state.identity.port, state.shim.pid);
     let looked = tokio::task::spawn_blocking(move || proc::is_taken(port, &proc::descendants(shim)));
     looked.await.unwrap_or(false)

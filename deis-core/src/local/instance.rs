@@ -15,8 +15,8 @@ use super::{
     folder,
     health::Health,
     launch::{self, NotStarted},
-    process::Process,
-    shim::{Identity, State, Who, now},
+    process::{MARGIN, Process},
+    shim::{Identity, State, Who, now, since},
     slot::Slot,
     table::Table,
 };
@@ -24,9 +24,6 @@ use crate::model::{
     AppRef, Cause, Exit, Generation, InstanceName, InstanceState, LogLevel, LogLine, LogSource, ProcessType,
     Template, TemplateId,
 };
-
-/// What a shim may take beyond the grace period.
-const MARGIN: Duration = Duration::from_secs(5);
 
 /// An instance whose shim lives.
 #[derive(Debug)]
@@ -83,7 +80,7 @@ impl Supervisor {
                         self.stop(&running).await;
                     }
                     let cause = self.clean_up(&running).await;
-                    ran = u64::try_from(now().0 - running.state.started.0).ok().map(Duration::from_millis);
+                    ran = Some(since(running.state.started));
                     match stretch {
                         Stretch::Left => break,
                         Stretch::Ended => (cause, false),

@@ -11,7 +11,11 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::{proc, shim::Who};
+use super::{
+    proc,
+    shim::{Ended, Who, read_main},
+};
+use crate::model::Exit;
 
 /// Kernel-bound processes cannot be killed; nobody waits for them for ever.
 const HOPELESS: Duration = Duration::from_secs(10);
@@ -20,8 +24,17 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Names the folder of a task to its processes.
 pub(super) const TASK: &str = "DEIS_TASK";
 
+/// How a task ended whose shim is gone. If that could not write it down, what the task left is killed.
+pub(super) fn end_task(folder: &Path) -> Exit {
+    let ended = Ended::read(folder);
+    if ended.is_none() {
+        kill(read_main(folder), &mark_of_task(folder));
+    }
+    ended.map_or(Exit::Lost, |ended| ended.exit)
+}
+
 /// An entry that is in the environment of a task's processes, and of no others.
-pub(super) fn mark_of_task(folder: &Path) -> String {
+fn mark_of_task(folder: &Path) -> String {
     format!("{TASK}={}", folder.display())
 }
 

@@ -69,6 +69,8 @@ fn is_free(port: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -87,7 +89,7 @@ mod tests {
     fn a_port_in_use_is_passed_over() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(listener) = TcpListener::bind(address) else {
-                println!("not looked at here: {address}");
+                let _ = writeln!(std::io::stderr(), "not looked at here: {address}");
                 continue;
             };
             let port = listener.local_addr().unwrap().port();

@@ -128,6 +128,8 @@ fn pids() -> impl Iterator<Item = i32> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -145,7 +147,7 @@ mod tests {
         let four = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let six = std::net::TcpListener::bind("[::1]:0");
         if let Err(error) = &six {
-            println!("not looked at here: IPv6 ({error})");
+            let _ = writeln!(std::io::stderr(), "not looked at here: IPv6 ({error})");
         }
         let six = six.ok();
         let found = listening(&[own]);

@@ -4,6 +4,7 @@ use std::{
     io::{self, BufRead as _, BufReader, Write as _},
     os::{fd::OwnedFd, unix::process::CommandExt as _},
     process::{Child, ChildStdin, Command, Stdio},
+    time::Duration,
 };
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
@@ -14,6 +15,9 @@ use super::{
     readable::readable,
     shim::{self, Spec, State, Who},
 };
+
+/// What a shim may take beyond the grace period.
+pub(super) const MARGIN: Duration = Duration::from_secs(5);
 
 /// A living shim, or one whose end has not been looked at.
 #[derive(Debug)]

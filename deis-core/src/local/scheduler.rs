@@ -1,18 +1,13 @@
 //! The scheduler of this machine.
 
-use std::{
-    fmt, io,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
 
 use super::{
     accept, adopt, folder, health, instance::Running, launch::make_private, options::LocalOptions,
-    process::Process, shim::now, table::Table,
+    process::Process, shim::since, table::Table,
 };
 use crate::{
     model::{AppRef, InstanceName, Observation, Workload},
@@ -50,8 +45,7 @@ impl LocalScheduler {
         });
         let adopt::Found { living, ended } = found.await??;
         for (port, at) in ended {
-            let ago = Duration::from_millis(u64::try_from(now().0 - at.0).unwrap_or(0));
-            if let Some(at) = Instant::now().checked_sub(ago) {
+            if let Some(at) = Instant::now().checked_sub(since(at)) {
                 table.ports.free(port, at);
             }
         }

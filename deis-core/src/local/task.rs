@@ -20,8 +20,8 @@ use super::{
     launch::{make_private, reason},
     options::LocalOptions,
     orphans,
-    process::{self, Process, StartedTask},
-    shim::{Ended, Lines, Output, SILENCE, Spec, Start, read_main, text_of},
+    process::{self, MARGIN, Process, StartedTask},
+    shim::{Lines, Output, SILENCE, Spec, Start, text_of},
 };
 use crate::{
     model::Exit,
@@ -30,8 +30,6 @@ use crate::{
 
 /// How long the last output is waited for once the task has ended: its reader may have stalled.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
-/// What a shim may take beyond the grace period.
-const MARGIN: Duration = Duration::from_secs(5);
 
 /// A task that runs.
 pub(super) struct Started {
@@ -117,14 +115,7 @@ impl Started {
     /// How it ended; nothing of it runs any more then.
     async fn exit(&self) -> Exit {
         let folder = self.folder.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            let ended = Ended::read(&folder);
-            if ended.is_none() {
-                orphans::kill(read_main(&folder), &orphans::mark_of_task(&folder));
-            }
-            ended.map_or(Exit::Lost, |ended| ended.exit)
-        });
-        looked.await.unwrap_or(Exit::Lost)
+        tokio::task::spawn_blocking(move || orphans::end_task(&folder)).await.unwrap_or(Exit::Lost)
     }
 }
 

@@ -57,7 +57,7 @@ impl LogStore for FileLogs {
         let (folder, writing) = (self.folder(app), Arc::clone(&self.writing));
         blocking(move || {
             let _turn = writing.lock().unwrap_or_else(PoisonError::into_inner);
-            write(&folder, &lines)
+            write(&folder, lines)
         })
         .await
     }
@@ -109,13 +109,12 @@ impl LogStore for FileLogs {
     }
 }
 
-fn write(folder: &Path, lines: &[LogLine]) -> io::Result<()> {
+fn write(folder: &Path, lines: Vec<LogLine>) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let path = folder.join("log.0");
     let mut bytes = Vec::new();
     let (mut file, mut size) = open(&path)?;
-    for line in lines {
-        let mut line = line.clone();
+    for mut line in lines {
         truncate(&mut line.text, MOST_LINE);
         let mut json = serde_json::to_vec(&line)?;
         json.push(b'\n');

@@ -11,7 +11,7 @@ use crate::{
     model::{Build, BuildId, BuildSpec, EventKind, Push},
     plan::{formation, release},
     state::{
-        apps::{AppState, build_by_id, load_release, newest, push},
+        apps::{AppState, build_by_id, newest, push},
         keys,
         record::Edits,
     },
@@ -79,10 +79,7 @@ impl AppHandle {
     }
 
     async fn plan_build(&self, state: &mut AppState, edits: &mut Edits, spec: &BuildSpec) -> Result<Change> {
-        let base = load_release(self.platform.store(), self.name(), state.base()).await?;
-        let Some(base) = base else {
-            return Err(Error::NotFound { what: Kind::Release, name: state.base().to_string() });
-        };
+        let base = self.base(state).await?;
         state.head.value.builds += 1;
         let build = Build {
             id: BuildId(Uuid::new_v4()),

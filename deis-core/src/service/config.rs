@@ -25,9 +25,7 @@ impl AppHandle {
 
     /// The config of a release.
     pub async fn config_of(&self, version: ReleaseVersion) -> Result<Config> {
-        let found = load_release(self.platform.store(), self.name(), version).await?;
-        let missing = || Error::NotFound { what: Kind::Release, name: version.to_string() };
-        Ok(found.ok_or_else(missing)?.config)
+        Ok(self.loaded(version).await?.config)
     }
 
     /// Changes the config; makes a release, and rolls it out if there is a build.
@@ -74,7 +72,11 @@ impl AppHandle {
 
     /// The release that a new one starts from.
     pub(super) async fn base(&self, state: &AppState) -> Result<LoadedRelease> {
-        let version = state.base();
+        self.loaded(state.base()).await
+    }
+
+    /// A release with its build and config.
+    pub(super) async fn loaded(&self, version: ReleaseVersion) -> Result<LoadedRelease> {
         let found = load_release(self.platform.store(), self.name(), version).await?;
         found.ok_or_else(|| Error::NotFound { what: Kind::Release, name: version.to_string() })
     }

@@ -6,11 +6,12 @@ use super::handle::{AppHandle, change};
 use crate::{
     error::{Error, Kind, Result},
     model::{AppName, Domain, DomainName, EventKind},
+    port::Store,
     state::{
         apps::domains,
         keys,
         ledger::write_head,
-        record::{Stored, get},
+        record::{Edits, Stored, get},
     },
 };
 
@@ -90,16 +91,8 @@ impl AppHandle {
             };
             edits.delete(keys::app_domain(self.name(), name), own.revision);
             edits.delete(keys::domain(name), global.revision);
-            if let Some((full, apex)) = split(name)
-                && let Some(zone) = get::<Zone>(store, &keys::zone(&apex)).await?
-            {
-                let mut rest = zone.value;
-                rest.remove(&full);
-                if rest.is_empty() {
-                    edits.delete(keys::zone(&apex), zone.revision);
-                } else {
-                    edits.replace(keys::zone(&apex), zone.revision, &rest);
-                }
+            if let Some((full, apex)) = split(name) {
+                leave_zone(store, &mut edits, &apex, &[full]).await?;
             }
             let now = self.platform.now();
             state.head.value.routes += 1;
@@ -135,6 +128,25 @@ pub(super) fn split(name: &DomainName) -> Option<(String, String)> {
     let second = rest.rsplit('.').next()?;
     let apex = format!("{second}.{last}");
     Some((lower, apex))
+}
+
+/// Takes names out of their zone; a zone without names goes.
+pub(super) async fn leave_zone(
+    store: &dyn Store,
+    edits: &mut Edits,
+    apex: &str,
+    names: &[String],
+) -> Result<()> {
+    let key = keys::zone(apex);
+    let Some(zone) = get::<Zone>(store, &key).await? else { return Ok(()) };
+    let mut rest = zone.value;
+    rest.retain(|name, _| !names.contains(name));
+    if rest.is_empty() {
+        edits.delete(key, zone.revision);
+    } else {
+        edits.replace(key, zone.revision, &rest);
+    }
+    Ok(())
 }
 
 /// Whether `wildcard` is one and stands for `name`, at any depth as routers match it.

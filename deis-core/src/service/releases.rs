@@ -9,7 +9,7 @@ use super::{
     page::{Page, PageQuery},
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Result},
     model::{Build, Config, EventKind, Formation, Outcome, Phase, Release, ReleaseVersion},
     plan::{
         digest, formation,
@@ -17,10 +17,10 @@ use crate::{
     },
     port::Key,
     state::{
-        apps::{AppState, LoadedRelease, attempt, load_release, newest, outcome},
+        apps::{AppState, LoadedRelease, attempt, build_of, load_release, newest, outcome},
         keys,
         ledger::{Desired, abandon_reverting, live_at_once, next_generation, start_rollout, write_head},
-        record::{Edits, get},
+        record::Edits,
     },
 };
 
@@ -54,9 +54,7 @@ impl AppHandle {
 
     /// One release.
     pub async fn release(&self, version: ReleaseVersion) -> Result<ReleaseInfo> {
-        let found = load_release(self.platform.store(), self.name(), version).await?;
-        let missing = || Error::NotFound { what: Kind::Release, name: version.to_string() };
-        let release = found.ok_or_else(missing)?.release;
+        let release = self.loaded(version).await?.release;
         Ok(ReleaseInfo { release, outcome: outcome(self.platform.store(), self.name(), version).await? })
     }
 
@@ -126,8 +124,7 @@ impl AppHandle {
     async fn good_before(&self, current: ReleaseVersion) -> Result<Option<ReleaseVersion>> {
         let store = self.platform.store();
         for version in (2..current.0).rev().map(ReleaseVersion) {
-            let release = get::<Release>(store, &keys::release(self.name(), version)).await?;
-            if release.is_none_or(|r| r.value.build.is_none()) {
+            if build_of(store, self.name(), version).await?.is_none() {
                 continue;
             }
             let ended = outcome(store, self.name(), version).await?;

@@ -23,12 +23,12 @@ pub fn app_of(prefix: &str, key: &Key) -> Option<AppName> {
 
 /// `app/<app>`: what it is.
 pub fn app(app: &AppName) -> Key {
-    Key::new(format!("app/{app}"))
+    Key::new(format!("{APPS}{app}"))
 }
 
 /// `head/<app>`: what every change guards.
 pub fn head(app: &AppName) -> Key {
-    Key::new(format!("head/{app}"))
+    Key::new(format!("{HEADS}{app}"))
 }
 
 /// `user-app/<user>/<app>`: owner and grants.
@@ -88,7 +88,7 @@ pub fn ended(app: &AppName, generation: Generation) -> Key {
 
 /// `push/<app>`.
 pub fn push(app: &AppName) -> Key {
-    Key::new(format!("push/{app}"))
+    Key::new(format!("{PUSHES}{app}"))
 }
 
 /// `event/<app>/<place>-<id>`, or `event/-/…` for the platform. `place` orders the events of one batch.
@@ -98,7 +98,7 @@ pub fn event(app: Option<&AppName>, place: usize, id: uuid::Uuid) -> Key {
 
 /// Below it: the events of an app, or of the platform itself.
 pub fn events(app: Option<&AppName>) -> String {
-    format!("event/{}/", app.map_or("-", AppName::as_str))
+    format!("{EVENTS}{}/", app.map_or("-", AppName::as_str))
 }
 
 /// `domain/<fqdn>`: which app has it. Matching ignores case.
@@ -118,7 +118,7 @@ pub fn zone(apex: &str) -> Key {
 
 /// `user/<name>`.
 pub fn user(name: &Username) -> Key {
-    Key::new(format!("user/{name}"))
+    Key::new(format!("{USERS}{name}"))
 }
 
 /// `token/<hash>`: whose token it is.

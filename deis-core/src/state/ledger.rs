@@ -14,7 +14,7 @@ use crate::{
         lower::{Source, groups, workloads},
         rollout::Which,
     },
-    port::{Key, Order, Scan, Store, StoreError},
+    port::{Order, Scan, Store, StoreError},
 };
 
 /// So many ends of rollouts are kept for whoever still waits for one.
@@ -192,9 +192,8 @@ pub async fn end_of(
 
 async fn drop_old_ends(store: &dyn Store, edits: &mut Edits, app: &AppName) -> Result<(), StoreError> {
     let newest_first = Scan::prefix(keys::below("ended", app)).order(Order::KeyDesc { after: None });
-    let known: Vec<(Key, _)> = scan::<RolloutEnd>(store, &newest_first).await?;
-    for (key, end) in known.into_iter().skip(ENDS_KEPT) {
-        edits.delete(key, end.revision);
+    for record in store.scan(&newest_first).await?.into_iter().skip(ENDS_KEPT) {
+        edits.delete(record.key, record.revision);
     }
     Ok(())
 }

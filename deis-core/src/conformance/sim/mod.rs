@@ -8,12 +8,12 @@ mod world;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 
 use crate::{
     error::Error,
     model::{AppName, AppRef, LogLine, LogQuery, Timestamp},
-    port::{ArtifactFolder, LogError, LogStore, LogStream, Unpacker},
+    port::{LogError, LogStore, LogStream, Unpacker, unpacked_at},
     service::{Platform, Progress},
     store::MemoryStore,
 };
@@ -68,5 +68,5 @@ impl LogStore for NoLogs {
 
 /// A function that finds every artifact at the root of the file system.
 pub fn unpacker() -> Unpacker {
-    Arc::new(|_| async { Ok(ArtifactFolder { path: "/".into(), lease: None }) }.boxed())
+    unpacked_at("/")
 }

@@ -24,7 +24,7 @@ use std::{
 
 pub(crate) use lines::{Lines, SILENCE, text_of, truncate};
 pub(crate) use log::{MOST_LINE, parse_line};
-pub(crate) use record::{Ended, Identity, State, Who, now, read_main};
+pub(crate) use record::{Ended, Identity, State, Who, now, read_main, since};
 pub(crate) use spec::{Output, Spec, Start};
 
 /// The name under which an executable knows that it shall be a shim.

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -141,8 +141,12 @@ pub(super) fn lock(folder: &Path) -> io::Result<File> {
 
 /// The current time.
 pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now().into()
+}
+
+/// How long ago a moment was; one that is still to come, by a clock that was set back, is now.
+pub(crate) fn since(at: Timestamp) -> Duration {
+    Duration::from_millis(u64::try_from(now().0.saturating_sub(at.0)).unwrap_or(0))
 }
 
 fn replace(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {

@@ -7,7 +7,10 @@ use crate::{
     error::Result,
     model::{AppName, Attempt, Domain},
     port::{Scan, StopScope, StoreError},
-    service::{domains::split, platform::Platform},
+    service::{
+        domains::{leave_zone, split},
+        platform::Platform,
+    },
     state::{
         apps::AppState,
         keys,
@@ -86,20 +89,12 @@ impl Platform {
             if let Some(global) = get::<Domain>(self.store(), &keys::domain(name)).await? {
                 edits.delete(keys::domain(name), global.revision);
             }
-            if let Some((label, parent)) = split(name) {
-                zones.entry(parent).or_default().push(label);
+            if let Some((full, apex)) = split(name) {
+                zones.entry(apex).or_default().push(full);
             }
         }
-        for (parent, labels) in zones {
-            let key = keys::zone(&parent);
-            let Some(zone) = get::<BTreeMap<String, AppName>>(self.store(), &key).await? else { continue };
-            let mut rest = zone.value;
-            rest.retain(|label, _| !labels.contains(label));
-            if rest.is_empty() {
-                edits.delete(key, zone.revision);
-            } else {
-                edits.replace(key, zone.revision, &rest);
-            }
+        for (apex, names) in zones {
+            leave_zone(self.store(), edits, &apex, &names).await?;
         }
         Ok(())
     }

@@ -123,20 +123,17 @@ impl Diary {
     fn end(&mut self, app: AppName, visit: Visit) {
         self.running.remove(&app);
         let asked = self.again.remove(&app);
+        let before = self.pauses.remove(&app);
         let pause = match visit {
             Visit::Away => {
-                let before = self.pauses.get(&app).copied();
-                Some(before.map_or(BACKOFF.0, |pause| (pause * 2).min(BACKOFF.1)))
+                let pause = before.map_or(BACKOFF.0, |pause| (pause * 2).min(BACKOFF.1));
+                self.pauses.insert(app.clone(), pause);
+                Some(pause)
             }
             Visit::Waits | Visit::Over if asked => Some(Duration::ZERO),
             Visit::Waits => Some(WAIT),
             Visit::Over => None,
         };
-        if visit == Visit::Away {
-            self.pauses.extend(pause.map(|pause| (app.clone(), pause)));
-        } else {
-            self.pauses.remove(&app);
-        }
         if let Some(pause) = pause {
             self.due.insert(app, Instant::now() + pause);
         }
