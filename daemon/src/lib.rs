@@ -2,6 +2,7 @@
 //!
 //! The engine is in `deis_core`, building in `deis_build`; here they meet HTTP, SSH and a command line.
 
+mod acceptor;
 #[allow(clippy::disallowed_methods, reason = "secrets are read before the listeners are up")]
 pub mod accounts;
 pub mod api;

@@ -120,10 +120,15 @@ impl Pipeline {
     /// Builds a commit. Lines go to `output` as they come; a reader that went away does not end the build.
     pub async fn build(&self, request: &BuildRequest, output: &LineSender) -> Result<BuildSpec, BuildError> {
         let sha = request.commit.to_string();
-        check_source(request)?;
-        let fetch = self.buildpack_url(&request.config)?;
-        let tree = request.repository.tree_of(&request.commit)?;
-        let key = build_key(&tree, &request.config, fetch.as_ref(), self.0.options.buildpacks.as_deref());
+        let (own, asked) = (self.clone(), request.clone());
+        let (fetch, key) = blocking(move || {
+            check_source(&asked)?;
+            let fetch = own.buildpack_url(&asked.config)?;
+            let tree = asked.repository.tree_of(&asked.commit)?;
+            let key = build_key(&tree, &asked.config, fetch.as_ref(), own.0.options.buildpacks.as_deref());
+            Ok((fetch, key))
+        })
+        .await?;
         if let Some(known) = self.recall(key.as_ref()).await {
             let text = format!("-----> This source was built before: using slug {}", known.digest.short());
             let _ = output.send(text).await;
@@ -131,14 +136,18 @@ impl Pipeline {
         }
         let work =
             tempfile::Builder::new().prefix("build-").tempdir_in(self.0.options.folder.join("work"))?;
-        let built = self.run(request, fetch, work.path(), output).await?;
-        self.0.artifacts.put(&built.digest, &Job::slug(work.path())).await?;
-        if let (Some(key), Ok(value)) = (&key, serde_json::to_vec(&built)) {
-            self.0.artifacts.remember(key, value.into()).await?;
+        let built = async {
+            let built = self.run(request, fetch, work.path(), output).await?;
+            self.0.artifacts.put(&built.digest, &Job::slug(work.path())).await?;
+            if let (Some(key), Ok(value)) = (&key, serde_json::to_vec(&built)) {
+                self.0.artifacts.remember(key, value.into()).await?;
+            }
+            Ok::<_, BuildError>(built)
         }
-        // Large trees take a while to remove, which nobody needs to wait for.
+        .await;
+        // Large trees take a while to remove, which nobody needs to wait for, and which would hold up a thread.
         tokio::task::spawn_blocking(move || drop(work));
-        Ok(spec(built, sha, key))
+        Ok(spec(built?, sha, key))
     }
 
     /// The apps that have a cache.

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::State,
-    http::{HeaderMap, StatusCode, header::ORIGIN},
+    http::{HeaderMap, header::ORIGIN},
 };
 use deis_core::{Kind, NewUser, User, UserId, Username};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use super::{
     auth::Caller,
     error::{ApiError, Result},
     page::Paging,
-    payload::{Payload, Wrong},
+    payload::{Payload, Wrong, at_most},
     respond::{Answer, Empty},
 };
 use crate::{
@@ -188,7 +188,7 @@ async fn regenerate(state: &ApiState, user: &User) -> Result<String> {
 pub(super) async fn cancel(State(state): State<ApiState>, caller: Caller, payload: Payload) -> Result<Empty> {
     let target = target(&state, &caller, &payload).await?;
     state.platform.cancel_user(&target.name).await?;
-    Ok(Empty(StatusCode::NO_CONTENT))
+    Ok(Empty::DONE)
 }
 
 /// The user that a request is about: the caller, or another one that only administrators may name.
@@ -203,9 +203,7 @@ async fn target(state: &ApiState, caller: &Caller, payload: &Payload) -> Result<
 }
 
 fn username(text: &str) -> Result<Username> {
-    if text.chars().count() > 150 {
-        return Err(ApiError::field("username", "Ensure this field has no more than 150 characters."));
-    }
+    at_most("username", text, 150)?;
     Username::new(text).map_err(|_| {
         let texts = [
             "Enter a valid username. This value may contain only letters, numbers and @/./+/-/_ characters.",
@@ -217,9 +215,7 @@ fn username(text: &str) -> Result<Username> {
 
 fn short(payload: &Payload, field: &str, most: usize) -> Result<String> {
     let text = payload.lenient(field)?;
-    if text.chars().count() > most {
-        return Err(ApiError::field(field, format!("Ensure this field has no more than {most} characters.")));
-    }
+    at_most(field, &text, most)?;
     Ok(text)
 }
 

@@ -7,7 +7,7 @@ use super::{
     error::{ApiError, Result},
     names,
     page::Paging,
-    payload::Payload,
+    payload::{Payload, at_most},
     respond::{Answer, Empty},
 };
 use crate::dto::{AppDto, PageDto};
@@ -50,9 +50,7 @@ async fn create_somehow(session: &Session) -> Result<deis_core::App> {
 }
 
 fn app_name(text: &str) -> Result<AppName> {
-    if text.chars().count() > 63 {
-        return Err(ApiError::field("id", "Ensure this field has no more than 63 characters."));
-    }
+    at_most("id", text, 63)?;
     AppName::new(text).map_err(|_| {
         let texts = [
             "App name must start with an alphabetic character, cannot end with a hyphen and can only contain a-z \

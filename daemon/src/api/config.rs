@@ -45,44 +45,51 @@ pub(super) async fn set(App(app): App, payload: Payload) -> Result<Answer<Config
 
 /// The patch in a request.
 pub(super) fn patch(payload: &Payload) -> Result<ConfigPatch> {
+    let sent = Sent { payload, written: payload.as_written() };
     Ok(ConfigPatch {
-        values: values(payload)?,
-        memory: texts(payload, "memory")?,
-        cpu: texts(payload, "cpu")?,
-        tags: texts(payload, "tags")?,
-        registry: texts(payload, "registry")?,
-        lifecycle_post_start: texts(payload, "lifecycle_post_start")?,
-        lifecycle_pre_stop: texts(payload, "lifecycle_pre_stop")?,
-        termination_grace_period: texts(payload, "termination_grace_period")?,
-        healthcheck: health(payload)?,
+        values: values(&sent)?,
+        memory: texts(&sent, "memory")?,
+        cpu: texts(&sent, "cpu")?,
+        tags: texts(&sent, "tags")?,
+        registry: texts(&sent, "registry")?,
+        lifecycle_post_start: texts(&sent, "lifecycle_post_start")?,
+        lifecycle_pre_stop: texts(&sent, "lifecycle_pre_stop")?,
+        termination_grace_period: texts(&sent, "termination_grace_period")?,
+        healthcheck: health(&sent)?,
     })
 }
 
+/// A request, and its members as they were written.
+struct Sent<'a> {
+    payload: &'a Payload,
+    written: BTreeMap<String, Box<RawValue>>,
+}
+
 /// A member: an object, or a text that holds one.
-fn member(payload: &Payload, name: &str) -> Result<BTreeMap<String, Box<RawValue>>> {
+fn member(sent: &Sent<'_>, name: &str) -> Result<BTreeMap<String, Box<RawValue>>> {
     let wrong = || ApiError::field(name, "This field must be an object, or a string that holds one.");
-    let text = match payload.members.get(name) {
+    let text = match sent.payload.members.get(name) {
         None => return Ok(BTreeMap::new()),
         Some(Value::Null) => return Err(ApiError::field(name, "This field may not be null.")),
-        Some(Value::Object(_)) => payload.as_written(name),
+        Some(Value::Object(_)) => sent.written.get(name).map(|raw| raw.get().to_owned()),
         Some(Value::String(text)) => Some(text.clone()),
         Some(_) => None,
     };
     text.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(wrong)
 }
 
-fn values(payload: &Payload) -> Result<MapPatch<EnvKey, String>> {
+fn values(sent: &Sent<'_>) -> Result<MapPatch<EnvKey, String>> {
     let pair = |(key, value): (String, Box<RawValue>)| match (EnvKey::new(key.as_str()), text(&value)) {
         (Ok(key), value) => Ok((key, value)),
         // What cannot be set is not set.
         (Err(_), None) => Err(ApiError::Unprocessable(format!("{key} does not exist under values"))),
         (Err(error), Some(_)) => Err(ApiError::field("values", error.to_string())),
     };
-    member(payload, "values")?.into_iter().map(pair).collect()
+    member(sent, "values")?.into_iter().map(pair).collect()
 }
 
-fn texts(payload: &Payload, name: &str) -> Result<MapPatch<String, String>> {
-    Ok(member(payload, name)?.into_iter().map(|(key, value)| (key, text(&value))).collect())
+fn texts(sent: &Sent<'_>, name: &str) -> Result<MapPatch<String, String>> {
+    Ok(member(sent, name)?.into_iter().map(|(key, value)| (key, text(&value))).collect())
 }
 
 /// Scalars become text as people write them, whole numbers with all their digits; containers stay as they are written.
@@ -97,9 +104,9 @@ fn text(value: &RawValue) -> Option<String> {
     }
 }
 
-fn health(payload: &Payload) -> Result<MapPatch<String, HealthCheckPatch>> {
+fn health(sent: &Sent<'_>) -> Result<MapPatch<String, HealthCheckPatch>> {
     let mut patch = MapPatch::new();
-    for (process, value) in member(payload, "healthcheck")? {
+    for (process, value) in member(sent, "healthcheck")? {
         let checks = match serde_json::from_str(value.get()) {
             Ok(Value::Null) => None,
             Ok(Value::Object(map)) => Some(probes(&map)?),

@@ -1,4 +1,4 @@
-//! Errors on the wire: the only place that knows HTTP status codes.
+//! The API's errors, and the only place that decides which failure of a call has which HTTP status.
 
 use std::collections::BTreeMap;
 
@@ -183,14 +183,7 @@ impl From<PasswordError> for ApiError {
 }
 
 fn log(error: &Error) {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    tracing::error!(error = text, "a request failed");
+    tracing::error!(error = crate::telemetry::chain(error), "a request failed");
 }
 
 /// The answer for a path that is no route.

@@ -11,7 +11,7 @@ use super::{
     auth::Caller,
     error::{ApiError, Result},
     page::Paging,
-    payload::{Payload, Wrong},
+    payload::{Payload, Wrong, at_most},
     respond::{Answer, Empty},
     url::Segments,
 };
@@ -77,9 +77,7 @@ async fn taken(state: &ApiState, key: &SshKey, error: Error) -> Result<ApiError>
 }
 
 fn check_id(id: String) -> Result<String> {
-    if id.chars().count() > 128 {
-        return Err(ApiError::field("id", "Ensure this field has no more than 128 characters."));
-    }
+    at_most("id", &id, 128)?;
     Ok(id)
 }
 

@@ -71,6 +71,11 @@ pub(super) enum ClientError {
 }
 
 impl ClientError {
+    /// Whether a change was refused because everything is set already.
+    pub(super) fn is_no_change(&self) -> bool {
+        matches!(self, Self::Refused { status: 409, message } if message.contains("changed nothing"))
+    }
+
     /// The exit code: 1 failed, 2 usage, 100 not logged in, 130 interrupted, a remote command's own.
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {

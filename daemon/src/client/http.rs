@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
     Method, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
@@ -214,22 +215,16 @@ pub(super) fn normalize_url(controller: &str) -> Result<String> {
     Ok(text)
 }
 
+/// All but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// One segment of a path, percent-encoded. Some words are no segments: URLs drop `.` and go up at `..`, so
 /// that the request would reach something else than what was named.
 pub(super) fn segment(text: &str) -> Result<String> {
     if matches!(text, "" | "." | "..") {
         return Err(ClientError::Usage(format!("{text:?} is no name")));
     }
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            use std::fmt::Write as _;
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    Ok(out)
+    Ok(utf8_percent_encode(text, RESERVED).to_string())
 }
 
 /// Host name of a URL, without port.

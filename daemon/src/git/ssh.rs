@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{app_for, exec::Exec, host_keys, no_such_app, stdin::stdin};
 use crate::{
+    acceptor::Acceptor,
     caps::{Caps, Place},
     push::{Ended, Pushes},
 };
@@ -53,20 +54,8 @@ impl GitSsh {
     /// Serves connections until it is told to stop. Pushes that are past their pack go on.
     pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
         let (strangers, sessions) = (Arc::new(Semaphore::new(STRANGERS)), Arc::new(Semaphore::new(SESSIONS)));
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = stop.cancelled() => return,
-            };
-            let socket = match accepted {
-                Ok((socket, _)) => socket,
-                Err(error) => {
-                    tracing::warn!(%error, "an SSH connection could not be accepted");
-                    // Without files, or memory, for one more: those that are there end first.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
+        let mut acceptor = Acceptor::new(listener);
+        while let Some((socket, _)) = acceptor.next(&stop).await {
             // Whoever comes when all places are taken is turned away at once; those who are in are not affected.
             let places =
                 (Arc::clone(&strangers).try_acquire_owned(), Arc::clone(&sessions).try_acquire_owned());

@@ -13,6 +13,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use super::moved::Moved;
+
 /// A body that keeps something until it has ended, or until nobody wants it any more.
 pub(super) struct Held<B, T> {
     inner: B,
@@ -131,19 +133,22 @@ pub(super) enum Fault {
 
 /// A request's body that can be sent to another instance as long as nothing of it was read.
 #[derive(Clone)]
-pub(super) struct Replayable(Arc<Mutex<State>>);
+pub(super) struct Replayable {
+    state: Arc<Mutex<State>>,
+    /// When the client last sent something.
+    moved: Moved,
+}
 
 struct State {
     body: Patient,
     touched: bool,
     fault: Option<Fault>,
-    /// When the client last sent something.
-    moved: Instant,
 }
 
 impl Replayable {
     pub(super) fn new(body: Patient) -> Self {
-        Self(Arc::new(Mutex::new(State { body, touched: false, fault: None, moved: Instant::now() })))
+        let state = State { body, touched: false, fault: None };
+        Self { state: Arc::new(Mutex::new(state)), moved: Moved::new() }
     }
 
     /// Whether anything of it was read.
@@ -158,17 +163,11 @@ impl Replayable {
 
     /// Waits until the client has sent nothing for this long: so long the app may take to answer what it has got.
     pub(super) async fn rests(&self, limit: Duration) {
-        loop {
-            let due = self.state().moved + limit;
-            if due <= Instant::now() {
-                return;
-            }
-            tokio::time::sleep_until(due).await;
-        }
+        self.moved.rests(limit).await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -183,7 +182,7 @@ impl HttpBody for Replayable {
         let mut state = self.state();
         state.touched = true;
         let frame = ready!(Pin::new(&mut state.body).poll_frame(cx));
-        state.moved = Instant::now();
+        self.moved.now();
         state.fault = match &frame {
             Some(Err(BodyError::Stalled)) => Some(Fault::Stalled),
             Some(Err(BodyError::Broken(_))) => Some(Fault::Broken),

@@ -11,7 +11,8 @@ use std::{
 use axum::body::Body;
 use deis_core::{AppName, Lease, RouteMode, local::Route};
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request, uri::PathAndQuery,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request,
+    uri::PathAndQuery,
 };
 use hyper::{
     body::{Body as _, Incoming},
@@ -89,7 +90,9 @@ pub(super) async fn to_app(
     if let Some(page) = page {
         return page.response(request.headers());
     }
-    let accept = request.headers().clone();
+    // Of all the header, what an error page wants to know.
+    let mut accept = HeaderMap::new();
+    accept.extend(request.headers().get(header::ACCEPT).cloned().map(|value| (header::ACCEPT, value)));
     match send(shared, route, client, stop, request).await {
         Ok(response) => response,
         Err(page) => page.response(&accept),

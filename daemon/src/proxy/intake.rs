@@ -71,7 +71,6 @@ impl Pace {
         let mut state = self.lock();
         if matches!(state.phase, Phase::Idle(_)) && !bytes.is_empty() {
             state.phase = Phase::Head(Instant::now() + state.options.head_timeout);
-            state.head.clear();
         }
         if matches!(state.phase, Phase::Head(_)) {
             let room = state.options.most_head.saturating_sub(state.head.len());

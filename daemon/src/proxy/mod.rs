@@ -10,6 +10,7 @@ mod headers;
 mod host;
 mod intake;
 mod metrics;
+mod moved;
 mod options;
 mod pages;
 mod tunnel;
@@ -20,7 +21,6 @@ use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 
 use axum::{Router, body::Body};
@@ -33,25 +33,22 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::Instant,
-};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service as _;
 
 pub use metrics::ProxyMetrics;
 pub use options::ProxyOptions;
 
-use crate::caps::{Caps, Place};
+use crate::{
+    acceptor::Acceptor,
+    caps::{Caps, Place},
+};
 use body::{Held, Patient};
 use forward::Upstream;
 use host::{host_of, is_platform};
 use intake::{Intake, Turn};
 use pages::Page;
-
-/// How often the log repeats that connections cannot be accepted.
-const COMPLAINT: Duration = Duration::from_secs(10);
 
 /// The proxy. Clones share one.
 #[derive(Clone)]
@@ -110,24 +107,8 @@ impl Proxy {
         let mut http = http1::Builder::new();
         // The head's time limit is the connection's own: the builder's would also end idle connections.
         http.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(self.0.options.most_head);
-        let mut complained: Option<Instant> = None;
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = stop.cancelled() => break,
-            };
-            let (stream, client) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    if complained.is_none_or(|at| at.elapsed() >= COMPLAINT) {
-                        complained = Some(Instant::now());
-                        tracing::warn!(%error, "connections cannot be accepted");
-                    }
-                    // Out of descriptors: those in use come back, so a pause is better than an end.
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            };
+        let mut acceptor = Acceptor::new(listener);
+        while let Some((stream, client)) = acceptor.next(&stop).await {
             match self.0.connections.enter(client.ip().to_canonical()) {
                 Some(place) => {
                     connections.spawn(self.connection(&http, stream, client, stop.clone(), place));
@@ -135,7 +116,7 @@ impl Proxy {
                 None => turn_away(&stream),
             }
         }
-        drop(listener);
+        drop(acceptor);
         connections.close();
         self.0.tunnels.close();
         let ended = async { tokio::join!(connections.wait(), self.0.tunnels.wait()) };

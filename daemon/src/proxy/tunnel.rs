@@ -3,18 +3,16 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
+
+use super::moved::Moved;
 
 /// Carries an upgraded connection and keeps `held` as long.
 pub(super) async fn tunnel<T: Send>(
@@ -26,7 +24,7 @@ pub(super) async fn tunnel<T: Send>(
 ) {
     let carried = async {
         let (Ok(client), Ok(app)) = tokio::join!(client, app) else { return };
-        let moved = Moved(Arc::new(Mutex::new(Instant::now())));
+        let moved = Moved::new();
         let mut client = Watched { stream: TokioIo::new(client), moved: moved.clone() };
         let mut app = TokioIo::new(app);
         tokio::select! {
@@ -40,26 +38,6 @@ pub(super) async fn tunnel<T: Send>(
         () = stop.cancelled() => {}
     }
     drop(held);
-}
-
-/// When bytes last passed.
-#[derive(Clone)]
-struct Moved(Arc<Mutex<Instant>>);
-
-impl Moved {
-    fn now(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    async fn rests(&self, limit: Duration) {
-        loop {
-            let due = *self.0.lock().unwrap_or_else(PoisonError::into_inner) + limit;
-            if due <= Instant::now() {
-                return;
-            }
-            tokio::time::sleep_until(due).await;
-        }
-    }
 }
 
 /// The client's side; all that passes is read from it or written to it.

@@ -16,9 +16,9 @@ use std::{
 use bytes::Bytes;
 use deis_build::{
     Pipeline,
-    git::{Limits, Received, Repository, Service, refusal},
+    git::{Limits, Received, RefRefused, Repository, Service, refusal},
 };
-use deis_core::{AppHandle, AppUid, BuildSpec, Error, Platform, Push};
+use deis_core::{AppHandle, AppUid, BuildSpec, Error, Platform, Push, RefUpdate};
 use tokio::{runtime::Handle, sync::mpsc};
 use uuid::Uuid;
 
@@ -250,8 +250,7 @@ impl Pushes {
         repository: &Repository,
         received: &mut Received,
     ) -> Option<String> {
-        let (updates, atomic, own) = (received.accepted(), received.is_atomic(), repository.clone());
-        match blocking(move || own.update_refs(&updates, atomic)).await {
+        match update_refs(repository, received.accepted(), received.is_atomic()).await {
             Ok(refused) => {
                 for r in &refused {
                     received.refuse(&r.name, &r.reason);
@@ -342,6 +341,16 @@ impl Pushes {
 /// What the second of two pushes is told.
 fn busy(open: &Push) -> String {
     format!("{ONGOING}\n{}", open.holder())
+}
+
+/// Moves refs, and returns those that did not move.
+async fn update_refs(
+    repository: &Repository,
+    updates: Vec<RefUpdate>,
+    atomic: bool,
+) -> Result<Vec<RefRefused>, Error> {
+    let own = repository.clone();
+    blocking(move || own.update_refs(&updates, atomic)).await
 }
 
 /// Runs git work on a thread that may block.

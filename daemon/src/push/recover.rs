@@ -2,7 +2,7 @@
 
 use deis_core::{Actor, AppHandle, Change, Error, Push, Settled};
 
-use super::{Pushes, blocking, deploy::superseded};
+use super::{Pushes, deploy::superseded, update_refs};
 
 impl Pushes {
     /// Closes what a killed daemon left open. A push without a release ends as interrupted, at once, so that the same
@@ -41,28 +41,14 @@ impl Pushes {
         let text = match app.wait(change).await? {
             // Another push has taken its place, and its refs are that one's business.
             Settled::Done if !app.push_orphan(push.id, false).await? => return Ok(()),
-            Settled::Done => {
-                let (repository, updates) = (self.repository(app).await?, push.updates.clone());
-                let branch =
-                    updates.iter().rev().find(|u| u.name.starts_with("refs/heads/")).map(|u| u.name.clone());
-                let refused = blocking(move || {
-                    // What a record names moves as it is made, all or none.
-                    let refused = repository.update_refs(&updates, true)?;
-                    branch.map_or(Ok(()), |branch| repository.adopt_head(&branch))?;
-                    Ok(refused)
-                })
-                .await?;
-                for refused in &refused {
-                    tracing::warn!(app = %app.name(), name = refused.name, reason = refused.reason, "a ref did not move");
+            Settled::Done => match self.move_late(app, push).await {
+                Ok(None) => format!("the push by {} was finished after a restart", push.by),
+                Ok(Some(reason)) => format!("the push by {} is live, but {reason}; push again", push.by),
+                Err(error) => {
+                    tracing::error!(app = %app.name(), %error, "refs could not be moved after a restart");
+                    format!("the push by {} is live, but its refs did not move; push again", push.by)
                 }
-                match refused.first() {
-                    None => format!("the push by {} was finished after a restart", push.by),
-                    Some(r) => {
-                        let (by, name, reason) = (&push.by, &r.name, &r.reason);
-                        format!("the push by {by} is live, but {name} did not move: {reason}; push again")
-                    }
-                }
-            }
+            },
             Settled::Superseded { by } => {
                 let version = change.release.map(|v| v.to_string()).unwrap_or_default();
                 format!("the push by {} failed: {}", push.by, superseded(&version, by))
@@ -70,5 +56,20 @@ impl Pushes {
             Settled::Failed(cause) => format!("the push by {} failed: {cause}", push.by),
         };
         app.push_close(push.id, &text).await
+    }
+
+    /// Moves the refs of a push whose client is gone; returns why one did not move.
+    async fn move_late(&self, app: &AppHandle, push: &Push) -> Result<Option<String>, Error> {
+        let repository = self.repository(app).await?;
+        // What a record names moves as it is made, all or none.
+        let refused = update_refs(&repository, push.updates.clone(), true).await?;
+        if let Some(first) = refused.first() {
+            return Ok(Some(format!("{} did not move: {}", first.name, first.reason)));
+        }
+        let built = push.updates.iter().rev().find(|u| u.new.is_some() && u.name.starts_with("refs/heads/"));
+        if let Some(Err(error)) = built.map(|update| repository.adopt_head(&update.name)) {
+            tracing::warn!(app = %app.name(), %error, "HEAD could not be set");
+        }
+        Ok(None)
     }
 }

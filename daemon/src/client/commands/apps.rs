@@ -40,12 +40,15 @@ async fn create(
     remote: Option<git::Wanted>,
 ) -> Result<()> {
     let api = cx.api()?;
-    let repository = is_repository();
-    let platform = cx.platform(&api).await?;
-    // Before anything is made: a name that is taken is for the person to decide.
-    if let Some(wanted) = remote.as_ref().filter(|_| repository) {
-        git::must_be_free(&api, &platform, id.as_deref(), wanted)?;
-    }
+    let platform = match &remote {
+        Some(wanted) if is_repository() => {
+            let platform = cx.platform(&api).await?;
+            // Before anything is made: a name that is taken is for the person to decide.
+            git::must_be_free(&api, &platform, id.as_deref(), wanted)?;
+            Some(platform)
+        }
+        _ => None,
+    };
     let body = id.map_or_else(|| json!({}), |id| json!({"id": id}));
     let created = async {
         let app: Value = api.post("/v2/apps/", &body).await?;
@@ -59,14 +62,14 @@ async fn create(
     };
     let app = output::action("Creating Application", DETACHED, created).await?;
     output::line(&format!("created {app}"));
-    match remote {
-        None => output::line(&format!(
+    match (remote, platform) {
+        (None, _) => output::line(&format!(
             "If you want to add a git remote for this app later, use `deis git:remote -a {app}`"
         )),
-        Some(_) if !repository => {
+        (Some(_), None) => {
             output::line(&format!("This is no git repository; in one, use `deis git:remote -a {app}`"));
         }
-        Some(wanted) => git::add(cx, &api, &platform, &app, &wanted)?,
+        (Some(wanted), Some(platform)) => git::add(cx, &api, &platform, &app, &wanted)?,
     }
     Ok(())
 }

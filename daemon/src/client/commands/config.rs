@@ -1,7 +1,6 @@
 //! Configuration: list, set, unset.
 
 use deis_core::AppName;
-use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::super::{
@@ -96,13 +95,13 @@ async fn change(cx: &Context, app: &AppName, title: &str, values: Map<String, Va
     let body = json!({"values": values});
     let path = format!("/v2/apps/{app}/config/");
     let made = async {
-        let release = match api.done(Method::POST, &path, Some(&body)).await {
-            Ok(_) => Some(newest_release(&api, app).await?),
+        match api.post::<Value>(&path, &body).await {
+            // The answer is the very config that was made.
+            Ok(config) => Ok((Some(newest_release(&api, app).await?), config)),
             // Set to what it was: nothing to do is no failure for a person.
-            Err(ClientError::Refused { status: 409, message }) if message.contains("changed nothing") => None,
-            Err(other) => return Err(other),
-        };
-        Ok((release, read(&api, app).await?))
+            Err(error) if error.is_no_change() => Ok((None, read(&api, app).await?)),
+            Err(other) => Err(other),
+        }
     };
     let (release, config) = output::action(title, DETACHED, made).await?;
     match release {

@@ -26,9 +26,7 @@ pub(super) async fn plan(cx: &Context, arg: &AppArg, wanted: &Wanted, json: Json
     };
     let plan: Value = match api.post(&format!("/v2/apps/{app}/plan/"), &body).await {
         // Set to what it is: a plan without steps, as for a scale to what runs.
-        Err(ClientError::Refused { status: 409, message }) if message.contains("changed nothing") => {
-            json!({"steps": [], "diff": []})
-        }
+        Err(error) if error.is_no_change() => json!({"steps": [], "diff": []}),
         other => other?,
     };
     if json.json {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deis_core::AppName;
+use deis_core::{AppName, plan::constants::MOST_SCALE};
 use serde_json::{Map, Value};
 
 use super::super::{
@@ -13,9 +13,6 @@ use super::super::{
     output,
 };
 use super::{DETACHED, Page};
-
-/// More processes of a type than this are refused.
-const MOST: i64 = 10_000;
 
 pub(super) async fn run(cx: &Context, command: PsCommand) -> Result<()> {
     match command {
@@ -74,9 +71,10 @@ pub(super) fn targets(scales: &[String]) -> Result<Map<String, Value>> {
         let bad = || ClientError::Usage(format!("{pair:?} is not TYPE=N, as in web=2"));
         let (process, text) = pair.split_once('=').ok_or_else(bad)?;
         let count: i64 = text.parse().map_err(|_| bad())?;
-        if !(0..=MOST).contains(&count) {
-            let text =
-                format!("{pair:?}: the number must be greater than or equal to zero, and at most {MOST}");
+        if !(0..=i64::from(MOST_SCALE)).contains(&count) {
+            let text = format!(
+                "{pair:?}: the number must be greater than or equal to zero, and at most {MOST_SCALE}"
+            );
             return Err(ClientError::Usage(text));
         }
         if map.insert(process.to_owned(), Value::from(count)).is_some() {
