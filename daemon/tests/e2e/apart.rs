@@ -17,6 +17,9 @@ fn apps_inherit_nothing_from_the_shell_that_started_the_daemon() {
     rig.app("apart", STATIC).git(&["push", "deis", "main"]);
     let app = rig.pids()[0];
     let status = fs::read_to_string(format!("/proc/{app}/status")).unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+    let ignored = u64::from_str_radix(ignored, 16).unwrap();
+    assert_eq!(ignored & 0b101, 0, "the daemon ignores SIGHUP and SIGQUIT, and its apps do not");
     let shim = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim();
     for pid in [app.to_string().as_str(), shim] {
         let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();

@@ -27,9 +27,12 @@ fn killed_in_the_middle_of_a_build() {
     work.git(&["push", "deis", "main"]);
     rig.deis(&["scale", "web=2", "-a", "pushed"]);
     let pids = rig.pids();
-    work.commit(&[("bin/pre-compile", "#!/bin/sh\nsleep 5.4321\n")]);
+    // The second time it has nothing to wait for.
+    let again = rig.path("again");
+    let hook = format!("#!/bin/sh\n[ -e {} ] || sleep 654.321\n", again.display());
+    work.commit(&[("bin/pre-compile", &hook)]);
     let mut push = spawn(&mut work.git_command(&["push", "deis", "main"]));
-    let building = || !processes_with("sleep 5.4321").is_empty();
+    let building = || !processes_with("sleep 654.321").is_empty();
     until("the build runs", building);
     rig.kill();
     until("no process of the build is left", || !building());
@@ -40,6 +43,7 @@ fn killed_in_the_middle_of_a_build() {
     ledger_is_sound(&rig, "pushed");
     assert_eq!(rig.releases("pushed").len(), 2);
     // The same commit can be pushed at once.
+    std::fs::write(again, "").unwrap();
     work.git(&["push", "deis", "main"]);
     assert_eq!(rig.releases("pushed").len(), 3);
 }

@@ -315,8 +315,8 @@ fn start(folder: &Path, http: u16, ssh: u16, settings: &[String]) -> Child {
 /// Below the ports of outgoing connections and of apps, and not the same twice in one run, nor as in most others.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    const EACH: u16 = 100;
-    let base = 10_000 + u16::try_from(std::process::id() % 90).unwrap() * EACH;
+    const EACH: u16 = 250;
+    let base = 10_000 + u16::try_from(std::process::id() % 36).unwrap() * EACH;
     loop {
         let port = base + NEXT.fetch_add(1, Ordering::SeqCst) % EACH;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

@@ -66,7 +66,7 @@ async fn what_a_step_leaves_running_ends_with_it_though_it_holds_the_output() {
     let mark = format!("7{}.25", std::process::id());
     let linger = format!("setsid sleep {mark} & sleep {mark} & echo started");
     // The next step looks: nothing runs any more when it starts.
-    let look = format!("#!/bin/sh\n! grep -qs 's[l]eep.{mark}' /proc/[0-9]*/cmdline\n");
+    let look = format!("#!/bin/sh\n! grep -aqs 's[l]eep.{mark}' /proc/[0-9]*/cmdline\n");
     for scripts in [
         &[YES, ("compile", linger.as_str())][..],
         &[YES, ("compile", "true"), ("release", &format!("{linger} >&2"))],

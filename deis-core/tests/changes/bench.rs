@@ -10,9 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use deis_core::{
-    Actor, AppHandle, AppName, AppRef, Attempt, BuildSpec, Digest, Generation, InstanceName, Observation,
-    Phase, Platform, PlatformBuilder, ProcessType, Progress, ReleaseVersion, Task, TaskKind, TaskName,
-    TaskObservation, Timestamp, Username, Workload,
+    Actor, AppHandle, AppName, AppRef, Attempt, BuildSpec, Change, ConfigPatch, Digest, EnvKey, Generation,
+    InstanceName, NewUser, Observation, Phase, Platform, PlatformBuilder, ProcessType, Progress,
+    ReleaseVersion, Task, TaskKind, TaskName, TaskObservation, Timestamp, UserId, Username, Workload,
     conformance::sim::{NoLogs, World, unpacker},
     port::{
         Batch, Key, OutputLine, OutputSender, Record, Revision, Scan, Scheduler, SchedulerError, StopScope,
@@ -22,6 +22,7 @@ use deis_core::{
     store::MemoryStore,
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
+use uuid::Uuid;
 
 /// What outlives platform processes.
 pub(super) struct Bench {
@@ -40,6 +41,30 @@ pub(super) fn ann() -> Username {
 pub(super) fn build(tag: &str, processes: &[(&str, &str)]) -> BuildSpec {
     let processes = processes.iter().map(|(p, c)| (ProcessType::new(*p).unwrap(), (*c).to_owned())).collect();
     BuildSpec::slug(Digest::of(tag.as_bytes()), processes)
+}
+
+/// One web process.
+pub(super) const WEB: &[(&str, &str)] = &[("web", "serve")];
+/// The same with a release command.
+pub(super) const RELEASE: &[(&str, &str)] = &[("web", "serve"), ("release", "release-works")];
+
+/// A change of one variable.
+pub(super) fn config(key: &str, value: &str) -> ConfigPatch {
+    ConfigPatch::default().set(EnvKey::new(key).unwrap(), value)
+}
+
+/// Somebody who is not registered yet.
+pub(super) fn newcomer(name: &str) -> NewUser {
+    NewUser {
+        id: UserId(Uuid::new_v4()),
+        name: Username::new(name).unwrap(),
+        email: String::new(),
+        first_name: String::new(),
+        last_name: String::new(),
+        password_hash: String::new(),
+        token_hash: Digest::of(name.as_bytes()),
+        only_first: false,
+    }
 }
 
 pub(super) fn web() -> ProcessType {
@@ -77,6 +102,13 @@ impl Bench {
         session(platform).create_app(name()).await.unwrap();
         self.drive(platform).await;
         app(platform).await
+    }
+
+    /// Deploys, and passes until nothing more happens.
+    pub(super) async fn deploy(&self, platform: &Platform, app: &AppHandle, spec: BuildSpec) -> Change {
+        let change = app.deploy(spec).await.unwrap();
+        self.drive(platform).await;
+        change
     }
 
     /// Passes until nothing more happens.

@@ -4,9 +4,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use deis_core::{Phase, Progress};
 
-use super::bench::{Bench, build, name, seconds};
-
-const WEB: &[(&str, &str)] = &[("web", "serve")];
+use super::bench::{Bench, WEB, build, name, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_of_the_store_is_not_active_time() {

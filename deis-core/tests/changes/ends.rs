@@ -1,15 +1,10 @@
 //! Who waits for a change learns what became of that change.
 
-use deis_core::{Cause, ConfigPatch, EnvKey, ReleaseVersion, Settled};
+use deis_core::{Cause, ReleaseVersion, Settled};
 
-use super::bench::{Bench, build, web};
+use super::bench::{Bench, WEB, build, config, web};
 
-const WEB: &[(&str, &str)] = &[("web", "serve")];
 const CRASHES: &[(&str, &str)] = &[("web", "crash")];
-
-fn patch() -> ConfigPatch {
-    ConfigPatch::default().set(EnvKey::new("A").unwrap(), "1")
-}
 
 #[tokio::test]
 async fn a_scale_that_failed_stays_failed_whatever_comes_after() {
@@ -17,15 +12,13 @@ async fn a_scale_that_failed_stays_failed_whatever_comes_after() {
     let platform = bench.platform();
     let blog = bench.create(&platform).await;
     // A build that crashes is live because nothing of it was wanted.
-    blog.deploy(build("good", WEB)).await.unwrap();
-    bench.drive(&platform).await;
+    bench.deploy(&platform, &blog, build("good", WEB)).await;
     blog.scale([(web(), 0)].into()).await.unwrap();
     bench.drive(&platform).await;
-    blog.deploy(build("bad", CRASHES)).await.unwrap();
-    bench.drive(&platform).await;
+    bench.deploy(&platform, &blog, build("bad", CRASHES)).await;
     let scale = blog.scale([(web(), 2)].into()).await.unwrap();
     bench.drive_to(&platform, "reverting", false).await;
-    let config = blog.config_set(patch()).await.unwrap();
+    let config = blog.config_set(config("A", "1")).await.unwrap();
     bench.drive(&platform).await;
     assert_eq!(blog.wait(&config).await.unwrap(), Settled::Done);
     let end = blog.wait(&scale).await.unwrap();
@@ -37,12 +30,10 @@ async fn a_scale_that_succeeded_is_not_blamed_for_the_next_change() {
     let bench = Bench::new();
     let platform = bench.platform();
     let blog = bench.create(&platform).await;
-    blog.deploy(build("good", WEB)).await.unwrap();
-    bench.drive(&platform).await;
+    bench.deploy(&platform, &blog, build("good", WEB)).await;
     let scale = blog.scale([(web(), 2)].into()).await.unwrap();
     bench.drive(&platform).await;
-    blog.deploy(build("bad", CRASHES)).await.unwrap();
-    bench.drive(&platform).await;
+    bench.deploy(&platform, &blog, build("bad", CRASHES)).await;
     assert_eq!(blog.wait(&scale).await.unwrap(), Settled::Done);
 }
 
@@ -51,11 +42,9 @@ async fn a_scale_that_is_absorbed_shares_the_end_of_its_absorber() {
     let bench = Bench::new();
     let platform = bench.platform();
     let blog = bench.create(&platform).await;
-    blog.deploy(build("good", WEB)).await.unwrap();
-    bench.drive(&platform).await;
+    bench.deploy(&platform, &blog, build("good", WEB)).await;
     let scale = blog.scale([(web(), 2)].into()).await.unwrap();
-    blog.deploy(build("bad", CRASHES)).await.unwrap();
-    bench.drive(&platform).await;
+    bench.deploy(&platform, &blog, build("bad", CRASHES)).await;
     assert!(matches!(blog.wait(&scale).await.unwrap(), Settled::Failed(_)));
 }
 
@@ -64,8 +53,7 @@ async fn an_absorbed_release_is_done_only_if_its_build_runs() {
     let bench = Bench::new();
     let platform = bench.platform();
     let blog = bench.create(&platform).await;
-    blog.deploy(build("one", WEB)).await.unwrap();
-    bench.drive(&platform).await;
+    bench.deploy(&platform, &blog, build("one", WEB)).await;
     let absorbed = blog.deploy(build("two", WEB)).await.unwrap();
     let back = blog.rollback(Some(ReleaseVersion(2))).await.unwrap();
     bench.drive(&platform).await;
@@ -73,7 +61,7 @@ async fn an_absorbed_release_is_done_only_if_its_build_runs() {
     assert_eq!(blog.wait(&absorbed).await.unwrap(), Settled::Superseded { by: ReleaseVersion(4) });
 
     let carried = blog.deploy(build("three", WEB)).await.unwrap();
-    blog.config_set(patch()).await.unwrap();
+    blog.config_set(config("A", "1")).await.unwrap();
     bench.drive(&platform).await;
     assert_eq!(blog.wait(&carried).await.unwrap(), Settled::Done);
 }

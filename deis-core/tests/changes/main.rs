@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall end")]
 
+mod accounts;
 mod bench;
 mod clock;
 mod destroy;

@@ -3,18 +3,13 @@
 use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use deis_core::{
-    AppName, ConfigPatch, Digest, DomainName, EnvKey, Error, Kind, NewUser, PageQuery, SshKey, Timestamp,
-    UserId,
+    AppName, Digest, DomainName, Error, Kind, PageQuery, SshKey, Timestamp,
     conformance::faults::{Fault, Faulty, Fuse},
     port::Store,
 };
 use uuid::Uuid;
 
-use super::bench::{Bench, ann, app, name, session};
-
-fn patch(n: usize) -> ConfigPatch {
-    ConfigPatch::default().set(EnvKey::new(format!("KEY_{n}")).unwrap(), n.to_string())
-}
+use super::bench::{Bench, ann, app, config, name, newcomer, session};
 
 #[tokio::test]
 async fn of_a_hundred_changes_at_once_none_is_refused() {
@@ -25,7 +20,7 @@ async fn of_a_hundred_changes_at_once_none_is_refused() {
     let all: Vec<_> = (0..100)
         .map(|n| {
             let blog = blog.clone();
-            tokio::spawn(async move { blog.config_set(patch(n)).await })
+            tokio::spawn(async move { blog.config_set(config(&format!("KEY_{n}"), &n.to_string())).await })
         })
         .collect();
     for change in all {
@@ -46,7 +41,7 @@ async fn a_change_is_acknowledged_if_and_only_if_it_was_made() {
         let store = Arc::new(Faulty::new(Arc::clone(&bench.store) as Arc<dyn Store>, &fuse));
         let platform = bench.builder().store(store).build().unwrap();
         let Ok(blog) = session(&platform).app(&name()).await else { continue };
-        let acknowledged = blog.config_set(patch(1)).await.is_ok();
+        let acknowledged = blog.config_set(config("KEY_1", "1")).await.is_ok();
         let made = bench.state().await.head.value.latest.0 == 2;
         assert_eq!(acknowledged, made, "the answer of call {number} was lost");
         if !fuse.struck() {
@@ -70,19 +65,6 @@ async fn a_domain_that_is_taken_meanwhile_does_not_make_the_name_taken() {
     assert!(matches!(again, Err(Error::AlreadyExists { what: Kind::App, .. })), "{again:?}");
 }
 
-fn newcomer() -> NewUser {
-    NewUser {
-        id: UserId(Uuid::new_v4()),
-        name: ann(),
-        email: String::new(),
-        first_name: String::new(),
-        last_name: String::new(),
-        password_hash: String::new(),
-        token_hash: Digest::of(b"token"),
-        only_first: false,
-    }
-}
-
 fn key() -> SshKey {
     SshKey {
         uuid: Uuid::new_v4(),
@@ -100,7 +82,7 @@ async fn a_user_does_not_go_while_something_is_given_to_them() {
     for gets_app in [true, false] {
         let bench = Bench::new();
         let (platform, other) = (bench.moody(), bench.platform());
-        platform.register(newcomer()).await.unwrap();
+        platform.register(newcomer("ann")).await.unwrap();
         bench.store.before("commit", async move {
             if gets_app {
                 session(&other).create_app(name()).await.unwrap();

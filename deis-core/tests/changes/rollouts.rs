@@ -9,10 +9,7 @@ use deis_core::{
     state::{events, keys::ended},
 };
 
-use super::bench::{Bench, Chatty, Choosy, app, build, name, session, web};
-
-const WEB: &[(&str, &str)] = &[("web", "serve")];
-const RELEASE: &[(&str, &str)] = &[("web", "serve"), ("release", "release-works")];
+use super::bench::{Bench, Chatty, Choosy, RELEASE, WEB, app, build, name, session, web};
 
 #[tokio::test]
 async fn a_release_command_that_ran_is_not_asked_for_again() {
@@ -40,12 +37,10 @@ async fn requests_never_lead_to_a_type_that_retires() {
     let platform = bench.platform();
     let blog = bench.create(&platform).await;
     let cmd = ProcessType::cmd();
-    blog.deploy(build("both", &[("web", "serve"), ("cmd", "serve")])).await.unwrap();
-    bench.drive(&platform).await;
+    bench.deploy(&platform, &blog, build("both", &[("web", "serve"), ("cmd", "serve")])).await;
     blog.scale([(cmd.clone(), 1)].into()).await.unwrap();
     bench.drive(&platform).await;
-    blog.deploy(build("one", &[("cmd", "serve")])).await.unwrap();
-    bench.drive(&platform).await;
+    bench.deploy(&platform, &blog, build("one", &[("cmd", "serve")])).await;
     assert_eq!(bench.world.ready(&name(), &web()), 0);
     assert_eq!(bench.world.ready(&name(), &cmd), 1);
     assert_eq!(bench.world.routes(&name()).unwrap().process, Some(cmd));
@@ -57,8 +52,7 @@ async fn a_refused_live_workload_does_not_block_its_mending() {
     let scheduler = Arc::new(Choosy { world: bench.world.clone(), refused: Mutex::default(), away_for: "" });
     let platform = bench.builder().scheduler(Arc::clone(&scheduler) as _).build().unwrap();
     let blog = bench.create(&platform).await;
-    blog.deploy(build("one", WEB)).await.unwrap();
-    bench.drive(&platform).await;
+    bench.deploy(&platform, &blog, build("one", WEB)).await;
     bench.world.forget();
     *scheduler.refused.lock().unwrap() = Generation(bench.state().await.head.value.generation.0 + 2);
 
@@ -71,8 +65,7 @@ async fn a_refused_live_workload_does_not_block_its_mending() {
     let told = read.events.iter().filter(|(_, e)| matches!(e.kind, EventKind::WorkloadRefused { .. }));
     assert_eq!(told.count(), 1);
 
-    let change = blog.deploy(build("two", WEB)).await.unwrap();
-    bench.drive(&platform).await;
+    let change = bench.deploy(&platform, &blog, build("two", WEB)).await;
     assert_eq!(blog.info().await.unwrap().live, change.release);
 
     // A scheduler that comes to its senses gets it at the next look.
@@ -91,8 +84,7 @@ async fn a_release_command_that_is_refused_fails_its_release() {
     let runner = Chatty::new(&bench, true);
     let platform = bench.builder().runner(runner).build().unwrap();
     let blog = bench.create(&platform).await;
-    blog.deploy(build("one", RELEASE)).await.unwrap();
-    bench.drive(&platform).await;
+    bench.deploy(&platform, &blog, build("one", RELEASE)).await;
     let end = blog.release(ReleaseVersion(2)).await.unwrap().outcome;
     let Some(Outcome::Failed { cause: Cause::Rejected { reason }, .. }) = end else { panic!("{end:?}") };
     assert_eq!(reason, "the release command: a NUL byte");
@@ -124,8 +116,7 @@ async fn the_end_of_one_life_does_not_reach_the_next() {
         session(&own).create_app(name()).await.unwrap();
     });
     platform.pass(&name()).await.unwrap();
-    let change = app(&platform).await.deploy(build("one", WEB)).await.unwrap();
-    bench.drive(&platform).await;
+    let change = bench.deploy(&platform, &app(&platform).await, build("one", WEB)).await;
     assert_eq!(bench.state().await.head.value.live, change.release);
     assert_eq!(bench.world.ready(&name(), &web()), 1);
 }
@@ -135,8 +126,7 @@ async fn routes_that_moved_on_meanwhile_renumber_nothing() {
     let bench = Bench::new();
     let (platform, other) = (bench.moody(), bench.platform());
     let blog = bench.create(&platform).await;
-    blog.deploy(build("one", WEB)).await.unwrap();
-    bench.drive(&platform).await;
+    bench.deploy(&platform, &blog, build("one", WEB)).await;
     let before = bench.state().await.head.value.generation;
     bench.store.before("workload/", async move {
         app(&other).await.domain_add(DomainName::new("www.example.com").unwrap()).await.unwrap();
@@ -171,8 +161,7 @@ async fn ends_of_rollouts_do_not_pile_up() {
     let bench = Bench::new();
     let platform = bench.platform();
     let blog = bench.create(&platform).await;
-    blog.deploy(build("one", WEB)).await.unwrap();
-    bench.drive(&platform).await;
+    bench.deploy(&platform, &blog, build("one", WEB)).await;
     for n in 0..40 {
         blog.config_set(ConfigPatch::default().set(EnvKey::new("N").unwrap(), n.to_string())).await.unwrap();
         bench.drive(&platform).await;

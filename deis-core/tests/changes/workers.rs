@@ -7,16 +7,13 @@ use std::{
 
 use async_trait::async_trait;
 use deis_core::{
-    AppName, AppRef, AppUid, ConfigPatch, EnvKey, Generation, LogLine, LogQuery, Settled, Workload,
+    AppName, AppRef, AppUid, Generation, LogLine, LogQuery, Settled, Workload,
     port::{LogError, LogStore, LogStream, Scheduler},
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::bench::{Bench, Chatty, Choosy, app, build, name, seconds, session, web};
-
-const WEB: &[(&str, &str)] = &[("web", "serve")];
-const RELEASE: &[(&str, &str)] = &[("web", "serve"), ("release", "release-works")];
+use super::bench::{Bench, Chatty, Choosy, RELEASE, WEB, app, build, config, name, seconds, session, web};
 
 /// Sends on what is written.
 #[derive(Debug)]
@@ -56,10 +53,6 @@ async fn line(lines: &mut mpsc::UnboundedReceiver<String>, part: &str) -> Vec<St
         }
         skipped.push(next);
     }
-}
-
-fn patch(value: &str) -> ConfigPatch {
-    ConfigPatch::default().set(EnvKey::new("A").unwrap(), value)
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +112,7 @@ async fn log_lines_go_on_where_the_process_before_ended() {
     line(&mut written, "domain blog added").await;
     workers.stop().await;
     // Nobody writes lines now.
-    app(&first).await.config_set(patch("1")).await.unwrap();
+    app(&first).await.config_set(config("A", "1")).await.unwrap();
     let second = bench.builder().logs(logs).build().unwrap();
     let workers = second.start();
     let skipped = line(&mut written, "ann added A").await;
@@ -136,7 +129,7 @@ async fn log_lines_come_again_after_an_outage() {
     let workers = platform.start();
     tokio::time::sleep(Duration::from_secs(1)).await;
     bench.store.down.store(true, SeqCst);
-    blog.config_set(patch("1")).await.unwrap();
+    blog.config_set(config("A", "1")).await.unwrap();
     tokio::time::sleep(Duration::from_secs(60)).await;
     bench.store.down.store(false, SeqCst);
     line(&mut written, "ann added A").await;
@@ -150,8 +143,7 @@ async fn passes_spawn_nothing_and_workers_write_what_tasks_print() {
     let runner = Chatty::new(&bench, false);
     let platform = bench.builder().logs(logs).runner(runner).build().unwrap();
     let blog = bench.create(&platform).await;
-    blog.deploy(build("one", RELEASE)).await.unwrap();
-    bench.drive(&platform).await;
+    bench.deploy(&platform, &blog, build("one", RELEASE)).await;
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
     let workers = platform.start();
     line(&mut written, "migrating").await;

@@ -1,6 +1,7 @@
 //! The kill sweep: for every scenario the platform dies, or a back end fails once, at every port call – before and
-//! after its effect, with back ends that remember and that forget. At every moment requests reach as many processes
-//! as promised; afterwards everything has converged, with exactly what was acknowledged.
+//! after its effect, with back ends that remember and that forget; where one deed overtakes another, these kinds of
+//! fault take turns. At every moment requests reach as many processes as promised; afterwards everything has
+//! converged, with exactly what was acknowledged.
 
 #![allow(clippy::unwrap_used, clippy::future_not_send, reason = "a test that cannot go on shall end")]
 

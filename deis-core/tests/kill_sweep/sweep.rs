@@ -73,6 +73,14 @@ pub(super) async fn sweep(scenario: &Scenario, bug: Bug) -> Result<usize, String
     Ok(points)
 }
 
+/// Sweeps a scenario, which must converge everywhere, and tells how many points there were: more than `least`, or the
+/// sweep does not reach what the scenario is about.
+pub(super) async fn passes(name: &str, scenario: &Scenario, least: usize) {
+    let points = sweep(scenario, Bug::None).await.unwrap();
+    println!("kill sweep: {name}: {points} points, all converge");
+    assert!(points > least, "only {points} points: the sweep does not reach the scenario");
+}
+
 /// Everything for a deed alone. For pairs there are thousands of places, at which they take turns: each step meets all
 /// of them within eight calls, and each call within eight steps.
 fn modes(pair: bool, step: usize, call: usize) -> impl Iterator<Item = (Fault, bool)> {
