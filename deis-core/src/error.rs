@@ -57,6 +57,15 @@ pub enum Error {
         /// What.
         reason: String,
     },
+    /// It is more than the platform takes at once; nothing changed.
+    #[error("{reason}")]
+    TooLarge {
+        /// What, and how much of it.
+        reason: String,
+    },
+    /// The disk that keeps the platform's state has no room left; nothing changed.
+    #[error("the platform's disk is full")]
+    Full(#[source] BoxError),
     /// The actor may not do this.
     #[error("you do not have permission to {action}")]
     Forbidden {
@@ -125,7 +134,9 @@ impl Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Corrupt { .. } | StoreError::TooLarge { .. } => Self::Internal(Box::new(error)),
+            StoreError::TooLarge(what) => Self::TooLarge { reason: what.to_string() },
+            StoreError::Full(_) => Self::Full(Box::new(error)),
+            StoreError::Corrupt { .. } | StoreError::InvalidBatch { .. } => Self::Internal(Box::new(error)),
             other => Self::Unavailable(Box::new(other)),
         }
     }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use deis_core::{
-    port::{Batch, Edit, Expect, Key, Scan, Store as _, Write},
+    port::{Batch, Edit, Expect, Key, Scan, Store as _, StoreExt as _, Write},
     store::SqliteStore,
 };
 

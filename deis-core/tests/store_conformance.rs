@@ -7,7 +7,7 @@ mod memory {
 #[cfg(feature = "sqlite")]
 mod sqlite {
     use deis_core::{
-        port::{Batch, Edit, Expect, Key, Store as _, Write},
+        port::{Batch, Edit, Expect, Key, Store as _, StoreExt as _, Write},
         store::{OpenError, SqliteStore},
     };
     use tempfile::TempDir;

@@ -35,6 +35,10 @@ pub(super) enum ApiError {
     Slow,
     /// 413.
     TooLarge,
+    /// 413 with what is too large.
+    Oversize(String),
+    /// 507: the disk is full.
+    Full,
     /// 415.
     MediaType(String),
     /// 422.
@@ -95,6 +99,11 @@ impl ApiError {
             Self::Conflict(text) => (StatusCode::CONFLICT, detail(&text)),
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, detail("The request did not come in time.")),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, detail("The request is too large.")),
+            Self::Oversize(text) => (StatusCode::PAYLOAD_TOO_LARGE, detail(&text)),
+            Self::Full => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                detail("The platform's disk is full: nothing was changed. Free some space, then try again."),
+            ),
             Self::MediaType(kind) => {
                 let text = format!("Unsupported media type \"{kind}\" in request.");
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, detail(&text))
@@ -158,6 +167,13 @@ impl From<Error> for ApiError {
             Error::NotSet { reason } => Self::Unprocessable(reason),
             Error::NoBuild => Self::Bad("No build associated with this release".to_owned()),
             Error::Conflict { reason } | Error::Busy { reason } => Self::Conflict(reason),
+            Error::TooLarge { reason } => {
+                Self::Oversize(format!("This is too large to be stored: {reason}."))
+            }
+            Error::Full(_) => {
+                log(&error);
+                Self::Full
+            }
             Error::Forbidden { .. } => Self::forbidden(),
             Error::Unavailable(_) => {
                 log(&error);

@@ -18,9 +18,9 @@ use crate::{
         Task, TaskKind, TaskName, TaskObservation, Workload,
     },
     port::{
-        ArtifactError, Batch, BoxError, Key, LogError, LogStore, LogStream, OutputSender, Record, Revision,
-        Router, RouterError, Scan, Scheduler, SchedulerError, StopScope, Store, StoreError, TaskError,
-        TaskRunner, Unpacker,
+        ArtifactError, Batch, BoxError, LogError, LogStore, LogStream, OutputSender, Read, Reading, Revision,
+        Router, RouterError, Scheduler, SchedulerError, StopScope, Store, StoreError, TaskError, TaskRunner,
+        Unpacker,
     },
 };
 
@@ -185,11 +185,8 @@ impl<T: ?Sized> fmt::Debug for Faulty<T> {
 
 #[async_trait]
 impl<T: Store + ?Sized> Store for Faulty<T> {
-    async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
-        self.fuse.call(self.inner.get(key), StoreError::Unavailable).await
-    }
-    async fn scan(&self, scan: &Scan) -> Result<Vec<Record>, StoreError> {
-        self.fuse.call(self.inner.scan(scan), StoreError::Unavailable).await
+    async fn read(&self, reads: &[Read]) -> Result<Reading, StoreError> {
+        self.fuse.call(self.inner.read(reads), StoreError::Unavailable).await
     }
     async fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
         self.fuse.call(self.inner.commit(batch), StoreError::Unavailable).await

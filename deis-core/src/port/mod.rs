@@ -15,7 +15,10 @@ pub use logs::{LogError, LogStore, LogStream};
 pub use router::{Router, RouterError};
 pub use runner::{OutputLine, OutputSender, StopScope, TaskError, TaskRunner, output_channel};
 pub use scheduler::{Scheduler, SchedulerError};
-pub use store::{Batch, Edit, Expect, Key, Order, Record, Revision, Scan, Store, StoreError, Write};
+pub use store::{
+    AnswerSize, Batch, Edit, Expect, Found, Key, MAX_ANSWER_BYTES, MAX_BATCH_BYTES, MAX_EDITS, MAX_GETS,
+    MAX_SCANS, Order, Oversize, Read, Reading, Record, Revision, Scan, Store, StoreError, StoreExt, Write,
+};
 pub use wake::Wake;
 
 /// A cause of any type, for `#[source]`.

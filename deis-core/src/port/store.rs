@@ -1,11 +1,19 @@
-//! Where the platform keeps its state: an ordered map of bytes with atomic, conditional batches.
+//! Where the platform keeps its state: an ordered map of bytes, read from one moment and changed in atomic,
+//! conditional batches.
+
+mod batch;
+mod error;
+mod key;
+mod read;
 
 use std::fmt;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
-use super::BoxError;
+pub use batch::{Batch, Edit, Expect, MAX_BATCH_BYTES, MAX_EDITS, Write};
+pub use error::{Oversize, StoreError};
+pub use key::{Key, Record, Revision};
+pub use read::{AnswerSize, Found, MAX_ANSWER_BYTES, MAX_GETS, MAX_SCANS, Order, Read, Reading, Scan};
 
 /// An ordered key–value store with one revision number for all of it.
 ///
@@ -16,181 +24,119 @@ use super::BoxError;
 /// * What `commit` acknowledged survives a killed process and, for a durable store, a power cut.
 ///
 /// # Implementing
-/// Run `conformance::store` over it.
+/// Run the suite [`conformance::store`](https://docs.rs/deis-core) (feature `conformance`) over it. This one forgets
+/// everything and knows one order; see `MemoryStore` for the others:
+///
+/// ```
+/// use std::{collections::BTreeMap, sync::Mutex};
+/// use deis_core::port::{AnswerSize, Batch, Found, Key, Read, Reading, Record, Revision, Store, StoreError, Write};
+///
+/// #[derive(Debug, Default)]
+/// struct Tiny(Mutex<(u64, BTreeMap<Key, Record>)>);
+///
+/// #[async_trait::async_trait]
+/// impl Store for Tiny {
+///     async fn read(&self, reads: &[Read]) -> Result<Reading, StoreError> {
+///         Read::check(reads)?;
+///         let state = self.0.lock().map_err(|_| StoreError::Unavailable("a writer panicked".into()))?;
+///         let mut size = AnswerSize::default();
+///         let found = reads.iter().map(|read| {
+///             let below = |prefix: &str| state.1.values().filter(move |r| r.key.as_str().starts_with(prefix));
+///             let records: Vec<Record> = match read {
+///                 Read::Get(key) => state.1.get(key).cloned().into_iter().collect(),
+///                 Read::Scan(s) => below(&s.prefix).skip(s.skip).take(s.limit).cloned().collect(),
+///                 Read::Count { prefix } => return Ok(Found::Count(below(prefix).count() as u64)),
+///             };
+///             records.iter().try_for_each(|record| size.add(record))?;
+///             Ok(Found::Records(records))
+///         });
+///         Ok(Reading { at: Revision(state.0), found: found.collect::<Result<_, StoreError>>()? })
+///     }
+///
+///     async fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
+///         batch.check()?;
+///         let mut state = self.0.lock().map_err(|_| StoreError::Unavailable("a writer panicked".into()))?;
+///         for edit in &batch.edits {
+///             if !edit.expect.holds(state.1.get(&edit.key).map(|record| record.revision)) {
+///                 return Err(StoreError::Conflict { key: edit.key.clone() });
+///             }
+///         }
+///         state.0 += 1;
+///         let revision = Revision(state.0);
+///         for edit in batch.edits {
+///             match edit.write {
+///                 Write::Keep => {}
+///                 Write::Put(data) => drop(state.1.insert(edit.key.clone(), Record { key: edit.key, revision, data })),
+///                 Write::Delete => drop(state.1.remove(&edit.key)),
+///             }
+///         }
+///         Ok(revision)
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// The record under `key`, if there is one. Sees every batch acknowledged before the call.
-    async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError>;
-
-    /// The records that `scan` selects, from one moment. Dropping the future has no effect.
-    async fn scan(&self, scan: &Scan) -> Result<Vec<Record>, StoreError>;
+    /// Answers all reads, in their order, from one moment, which includes every batch acknowledged before the call.
+    /// The same read may stand in it several times. Dropping the future has no effect.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] above [`MAX_SCANS`], [`MAX_GETS`] or [`MAX_ANSWER_BYTES`];
+    /// [`StoreError::Unavailable`] if the store cannot be reached.
+    async fn read(&self, reads: &[Read]) -> Result<Reading, StoreError>;
 
     /// Applies all edits, or none. Not idempotent by itself: since edits carry expectations, repeating a
-    /// batch either applies it once or conflicts. [`StoreError::Unavailable`], and dropping the future, leave
-    /// unknown whether it was applied: read again before repeating.
+    /// batch either applies it once or conflicts.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`], [`StoreError::TooLarge`], [`StoreError::InvalidBatch`] and [`StoreError::Full`] say
+    /// that nothing was applied. [`StoreError::Unavailable`], and dropping the future, leave unknown whether it was: read again
+    /// before repeating.
     async fn commit(&self, batch: Batch) -> Result<Revision, StoreError>;
 }
 
-/// Key of a record: slash-separated segments, compared as bytes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(String);
-
-impl Key {
-    /// Wraps a key.
-    pub fn new(key: impl Into<String>) -> Self {
-        Self(key.into())
+/// Reads of one thing each; every [`Store`] has them.
+#[async_trait]
+pub trait StoreExt: Store {
+    /// The record under `key`, if there is one.
+    ///
+    /// # Errors
+    /// Those of [`Store::read`].
+    async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
+        let reading = self.read(&[Read::Get(key.clone())]).await?;
+        match reading.found.into_iter().next() {
+            Some(Found::Records(records)) => Ok(records.into_iter().next()),
+            _ => Err(unanswered()),
+        }
     }
 
-    /// The key as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Number of a committed batch; 0 comes before the first.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
-#[serde(transparent)]
-pub struct Revision(pub u64);
-
-/// A stored value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Its key.
-    pub key: Key,
-    /// The batch that wrote it last.
-    pub revision: Revision,
-    /// Its bytes.
-    pub data: Bytes,
-}
-
-/// Which records to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scan {
-    /// Only keys that start with this.
-    pub prefix: String,
-    /// In which order.
-    pub order: Order,
-    /// At most so many.
-    pub limit: usize,
-}
-
-/// Order of a scan, and where it goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Keys upwards, after this one.
-    KeyAsc {
-        /// The last key seen.
-        after: Option<Key>,
-    },
-    /// Keys downwards, below this one.
-    KeyDesc {
-        /// The last key seen.
-        after: Option<Key>,
-    },
-    /// By (revision, key) upwards, after this pair.
-    Revision {
-        /// The last revision seen and the last key seen of it.
-        after: Option<(Revision, Key)>,
-    },
-}
-
-impl Scan {
-    /// All records below `prefix`, keys upwards.
-    pub fn prefix(prefix: impl Into<String>) -> Self {
-        Self { prefix: prefix.into(), order: Order::KeyAsc { after: None }, limit: usize::MAX }
+    /// The records that `scan` selects.
+    ///
+    /// # Errors
+    /// Those of [`Store::read`].
+    async fn scan(&self, scan: &Scan) -> Result<Vec<Record>, StoreError> {
+        let reading = self.read(&[Read::Scan(scan.clone())]).await?;
+        match reading.found.into_iter().next() {
+            Some(Found::Records(records)) => Ok(records),
+            _ => Err(unanswered()),
+        }
     }
 
-    /// At most so many.
-    #[must_use]
-    pub fn limit(mut self, limit: usize) -> Self {
-        self.limit = limit;
-        self
-    }
-
-    /// In this order.
-    #[must_use]
-    pub fn order(mut self, order: Order) -> Self {
-        self.order = order;
-        self
+    /// How many records start with `prefix`.
+    ///
+    /// # Errors
+    /// Those of [`Store::read`].
+    async fn count(&self, prefix: &str) -> Result<u64, StoreError> {
+        let reading = self.read(&[Read::count(prefix)]).await?;
+        match reading.found.into_iter().next() {
+            Some(Found::Count(count)) => Ok(count),
+            _ => Err(unanswered()),
+        }
     }
 }
 
-/// Edits that apply together. A batch names each key at most once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// The edits.
-    pub edits: Vec<Edit>,
-}
+impl<S: Store + ?Sized> StoreExt for S {}
 
-/// One edit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edit {
-    /// Of which record.
-    pub key: Key,
-    /// What must hold for the batch to apply.
-    pub expect: Expect,
-    /// What is done.
-    pub write: Write,
-}
-
-/// What must hold of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
-    /// It does not exist.
-    Absent,
-    /// It exists.
-    Present,
-    /// It exists and this batch wrote it last.
-    At(Revision),
-}
-
-/// What is done to a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Write {
-    /// Nothing: a guard on something that was only read. The record keeps its revision.
-    Keep,
-    /// It gets these bytes.
-    Put(Bytes),
-    /// It goes.
-    Delete,
-}
-
-/// Why a store call failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// An expectation did not hold; nothing was applied.
-    #[error("record \"{key}\" is not as expected")]
-    Conflict {
-        /// The first record that was not as expected.
-        key: Key,
-    },
-    /// The batch is larger than the store takes; nothing was applied.
-    #[error("a batch of {edits} edits and {bytes} bytes is too large")]
-    TooLarge {
-        /// Number of its edits.
-        edits: usize,
-        /// Bytes of its values.
-        bytes: usize,
-    },
-    /// The store cannot be reached or failed; after a commit the outcome is unknown.
-    #[error("the store is not available")]
-    Unavailable(#[source] BoxError),
-    /// A record cannot be read.
-    #[error("record \"{key}\" is damaged")]
-    Corrupt {
-        /// Which.
-        key: Key,
-        /// What is wrong with it.
-        #[source]
-        source: BoxError,
-    },
+/// A back end that answers something else than it was asked.
+fn unanswered() -> StoreError {
+    StoreError::Unavailable("the store left a read unanswered".into())
 }

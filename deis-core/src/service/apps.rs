@@ -17,7 +17,7 @@ use crate::{
         Formation, Generation, Grant, Head, Life, Outcome, ProcessType, Release, ReleaseVersion, Role,
     },
     plan::{digest, release},
-    port::{Scan, StoreError},
+    port::{Scan, StoreError, StoreExt as _},
     state::{
         apps::{AppState, load_release},
         events, keys,

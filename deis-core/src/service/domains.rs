@@ -6,7 +6,7 @@ use super::handle::{AppHandle, change};
 use crate::{
     error::{Error, Kind, Result},
     model::{AppName, Domain, DomainName, EventKind},
-    port::Store,
+    port::{Store, StoreExt as _},
     state::{
         apps::domains,
         keys,

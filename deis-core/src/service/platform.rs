@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::Result,
     model::{AppName, Push, Timestamp},
-    port::{LogStore, Router, Scan, Scheduler, Store, TaskRunner, Unpacker, Wake},
+    port::{LogStore, Router, Scan, Scheduler, Store, StoreExt as _, TaskRunner, Unpacker, Wake},
     state::{keys, record},
 };
 

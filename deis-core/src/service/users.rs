@@ -6,7 +6,7 @@ use super::platform::Platform;
 use crate::{
     error::{Error, Kind, Result},
     model::{Digest, Event, EventKind, Grant, Role, SshKey, User, UserId, Username},
-    port::{Scan, Store, StoreError},
+    port::{Scan, Store, StoreError, StoreExt as _},
     state::{
         events, keys,
         record::{Edits, Stored, get, scan},

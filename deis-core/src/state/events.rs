@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{AppName, Event},
-    port::{Key, Order, Record, Revision, Scan, Store, StoreError},
+    port::{Key, Order, Record, Revision, Scan, Store, StoreError, StoreExt as _},
 };
 
 /// Where a reader of events is.

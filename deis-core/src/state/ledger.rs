@@ -14,7 +14,7 @@ use crate::{
         lower::{Source, groups, workloads},
         rollout::Which,
     },
-    port::{Order, Scan, Store, StoreError},
+    port::{Order, Scan, Store, StoreError, StoreExt as _},
 };
 
 /// So many ends of rollouts are kept for whoever still waits for one.

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use crate::port::{Batch, Edit, Expect, Key, Record, Revision, Scan, Store, StoreError, Write};
+use crate::port::{
+    Batch, Edit, Expect, Key, Record, Revision, Scan, Store, StoreError, StoreExt as _, Write,
+};
 
 /// Version of the records that this crate writes.
 pub const VERSION: u32 = 1;

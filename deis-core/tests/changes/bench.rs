@@ -15,7 +15,7 @@ use deis_core::{
     ReleaseVersion, Task, TaskKind, TaskName, TaskObservation, Timestamp, UserId, Username, Workload,
     conformance::sim::{NoLogs, World, unpacker},
     port::{
-        Batch, Key, OutputLine, OutputSender, Record, Revision, Scan, Scheduler, SchedulerError, StopScope,
+        Batch, OutputLine, OutputSender, Read, Reading, Revision, Scheduler, SchedulerError, StopScope,
         Store, StoreError, TaskError, TaskRunner,
     },
     state::apps::AppState,
@@ -179,13 +179,13 @@ impl Moody {
         *self.between.lock().unwrap() = Some((prefix.to_owned(), work.boxed()));
     }
 
-    async fn meet(&self, about: &str) -> Result<(), StoreError> {
+    async fn meet(&self, about: &[String]) -> Result<(), StoreError> {
         if self.slow.load(SeqCst) {
             tokio::task::yield_now().await;
         }
         let work = {
             let mut between = self.between.lock().unwrap();
-            if between.as_ref().is_some_and(|(prefix, _)| about.starts_with(prefix)) {
+            if between.as_ref().is_some_and(|(prefix, _)| about.iter().any(|key| key.starts_with(prefix))) {
                 between.take()
             } else {
                 None
@@ -200,18 +200,18 @@ impl Moody {
 
 #[async_trait]
 impl Store for Moody {
-    async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
-        self.meet(key.as_str()).await?;
-        self.inner.get(key).await
-    }
-
-    async fn scan(&self, scan: &Scan) -> Result<Vec<Record>, StoreError> {
-        self.meet(&scan.prefix).await?;
-        self.inner.scan(scan).await
+    async fn read(&self, reads: &[Read]) -> Result<Reading, StoreError> {
+        let about = |read: &Read| match read {
+            Read::Get(key) => key.as_str().to_owned(),
+            Read::Scan(scan) => scan.prefix.clone(),
+            Read::Count { prefix } => prefix.clone(),
+        };
+        self.meet(&reads.iter().map(about).collect::<Vec<_>>()).await?;
+        self.inner.read(reads).await
     }
 
     async fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
-        self.meet("commit").await?;
+        self.meet(&["commit".to_owned()]).await?;
         if self.lose.load(SeqCst) > 0 {
             self.lose.fetch_sub(1, SeqCst);
             return Err(StoreError::Unavailable("it was lost".into()));

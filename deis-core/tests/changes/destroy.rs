@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use deis_core::{
     DomainName,
-    port::{Scan, Store},
+    port::{Scan, StoreExt as _},
 };
 
 use super::bench::{Bench, app, name, session};

@@ -169,6 +169,6 @@ async fn ends_of_rollouts_do_not_pile_up() {
     let prefix = ended(&name(), Generation(0));
     let prefix = prefix.as_str().rsplit_once('/').unwrap().0;
     let left =
-        deis_core::port::Store::scan(&*bench.store, &deis_core::port::Scan::prefix(prefix)).await.unwrap();
+        deis_core::port::StoreExt::scan(&*bench.store, &deis_core::port::Scan::prefix(prefix)).await.unwrap();
     assert!((10..=33).contains(&left.len()), "{}", left.len());
 }

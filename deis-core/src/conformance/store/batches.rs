@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Subject, all, assert_conflict, commit, create, edit, get, put, text};
-use crate::port::{Expect, Revision, StoreError, Write};
+use crate::port::{Expect, Oversize, Revision, StoreError, Write};
 
 const MEBIBYTE: usize = 1 << 20;
 
@@ -120,8 +120,10 @@ pub async fn a_key_stands_once_in_a_batch(s: Subject) {
         put("b", Expect::Absent, "2"),
         edit("a", Expect::Present, Write::Delete),
     ];
-    let answer = commit(&s, edits).await;
-    assert!(answer.is_err(), "{answer:?}");
+    match commit(&s, edits).await {
+        Err(StoreError::InvalidBatch { key }) => assert_eq!(key.as_str(), "a"),
+        other => panic!("the batch is invalid, not {other:?}"),
+    }
     assert!(all(&s).await.is_empty());
 }
 
@@ -146,7 +148,7 @@ pub async fn a_batch_that_is_too_large_changes_nothing(s: Subject) {
     let edits = (0..count).map(|n| put(&format!("many/{n}"), Expect::Absent, "1234")).collect();
     match commit(&s, edits).await {
         Ok(_) => assert_eq!(all(&s).await.len(), count, "what was taken is there"),
-        Err(StoreError::TooLarge { edits, bytes }) => {
+        Err(StoreError::TooLarge(Oversize::Batch { edits, bytes })) => {
             assert_eq!((edits, bytes), (count, 4 * count));
             assert!(all(&s).await.is_empty());
         }

@@ -3,6 +3,8 @@
 //! [`store_suite!`](crate::store_suite) makes a named test of each case.
 
 mod batches;
+mod moments;
+mod reads;
 mod scans;
 mod writers;
 
@@ -10,9 +12,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::port::{Batch, Edit, Expect, Key, Record, Revision, Scan, Store, StoreError, Write};
+use crate::port::{
+    Batch, Edit, Expect, Found, Key, Read, Reading, Record, Revision, Scan, Store, StoreError, StoreExt as _,
+    Write,
+};
 
 pub use batches::*;
+pub use moments::*;
+pub use reads::*;
 pub use scans::*;
 pub use writers::*;
 
@@ -41,6 +48,13 @@ macro_rules! store_suite {
             pages_show_each_record_once
             the_order_of_revisions_is_that_of_writes
             pages_by_revision_show_each_record_once
+            reads_are_answered_in_their_order
+            scans_leave_out_what_they_skip
+            a_scan_for_keys_brings_no_data
+            counts_are_those_of_scans
+            counts_follow_what_is_written
+            many_reads_are_taken_and_more_refused
+            an_answer_that_is_too_large_is_refused
             values_come_back_as_they_were
             a_batch_has_one_revision
             revisions_rise
@@ -57,6 +71,10 @@ macro_rules! store_suite {
             no_increment_is_lost
             disjoint_writers_all_succeed
             a_scan_shows_one_moment
+            a_reading_never_mixes_two_lives
+            a_reading_never_shows_half_a_batch
+            a_reading_says_which_moment_it_is
+            a_follower_goes_on_from_a_reading_without_a_gap
             revisions_become_visible_in_order
             a_dropped_commit_is_whole_or_nothing
             dropped_reads_hold_up_nobody
@@ -100,6 +118,25 @@ async fn get(s: &Subject, key: &str) -> Option<Record> {
 /// Text of a record.
 async fn text(s: &Subject, key: &str) -> Option<String> {
     get(s, key).await.map(|record| String::from_utf8_lossy(&record.data).into_owned())
+}
+
+async fn read(s: &Subject, reads: &[Read]) -> Reading {
+    let reading = s.read(reads).await.expect("the store can be read");
+    assert_eq!(reading.found.len(), reads.len(), "each read has its answer");
+    reading
+}
+
+/// The records of an answer.
+#[track_caller]
+fn records(found: &Found) -> &[Record] {
+    match found {
+        Found::Records(records) => records,
+        Found::Count(count) => panic!("records were asked for, not {count}"),
+    }
+}
+
+async fn count(s: &Subject, prefix: &str) -> u64 {
+    s.count(prefix).await.expect("the store can count")
 }
 
 async fn scan(s: &Subject, wanted: &Scan) -> Vec<Record> {

@@ -6,7 +6,7 @@ use futures_util::{FutureExt as _, future::join_all};
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{Subject, all, assert_conflict, commit, create, edit, get, key, put, scan, text};
-use crate::port::{Expect, Order, Revision, Scan, StoreError, Write};
+use crate::port::{Expect, Order, Read, Revision, Scan, StoreError, Write};
 
 /// How long anything may take that holds up nobody.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -171,8 +171,8 @@ pub async fn a_dropped_commit_is_whole_or_nothing(s: Subject) {
 pub async fn dropped_reads_hold_up_nobody(s: Subject) {
     create(&s, &["a", "b"]).await;
     for _ in 0..200 {
-        drop(s.get(&key("a")).now_or_never());
-        drop(s.scan(&Scan::prefix("")).now_or_never());
+        drop(s.read(&[Read::Get(key("a"))]).now_or_never());
+        drop(s.read(&[Scan::prefix("").into(), Read::count("")]).now_or_never());
     }
     let reads = join_all((0..64).map(|_| get(&s, "a")));
     let found = timeout(PATIENCE, reads).await.expect("nobody is held up");

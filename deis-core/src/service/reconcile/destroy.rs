@@ -6,7 +6,7 @@ use super::Progress;
 use crate::{
     error::Result,
     model::{AppName, Attempt, Domain},
-    port::{Scan, StopScope, StoreError},
+    port::{Scan, StopScope, StoreError, StoreExt as _},
     service::{
         domains::{leave_zone, split},
         platform::Platform,

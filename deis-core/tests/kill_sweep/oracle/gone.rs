@@ -3,7 +3,7 @@
 use deis_core::{
     ReleaseVersion,
     conformance::faults::Fuse,
-    port::{Scan, Store as _},
+    port::{Scan, StoreExt as _},
 };
 
 use super::records::Records;

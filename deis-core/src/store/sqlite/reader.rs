@@ -1,0 +1,191 @@
+//! The threads that read: one transaction for each call, or for several small ones that wait together.
+
+use std::sync::{Mutex, PoisonError, mpsc};
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
+use tokio::sync::oneshot;
+
+use super::failure;
+use crate::port::{AnswerSize, Found, Key, Order, Read, Reading, Record, Revision, Scan, StoreError};
+
+/// Most calls that share a transaction.
+const GROUP: usize = 16;
+/// Most reads of a call that may share one: nobody waits for somebody else's long list.
+const SMALL: usize = 8;
+
+/// A call that waits for a reader.
+pub(super) struct ReadJob {
+    pub(super) reads: Vec<Read>,
+    pub(super) answer: oneshot::Sender<Result<Reading, StoreError>>,
+}
+
+impl ReadJob {
+    fn is_small(&self) -> bool {
+        self.reads.len() <= SMALL && self.reads.iter().all(|read| matches!(read, Read::Get(_)))
+    }
+}
+
+pub(super) fn read_loop(connection: &Connection, jobs: &Mutex<mpsc::Receiver<ReadJob>>) {
+    loop {
+        let mut group = Vec::new();
+        {
+            let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
+            let Ok(first) = jobs.recv() else { return };
+            group.push(first);
+            while group.len() < GROUP
+                && group.last().is_some_and(ReadJob::is_small)
+                && let Ok(next) = jobs.try_recv()
+            {
+                group.push(next);
+            }
+        }
+        // Whoever went away meanwhile needs no answer.
+        group.retain(|job| !job.answer.is_closed());
+        read_group(connection, group);
+    }
+}
+
+fn read_group(connection: &Connection, group: Vec<ReadJob>) {
+    // It has changed nothing, so it does not matter whether it is committed or rolled back.
+    let transaction = match connection.unchecked_transaction() {
+        Ok(transaction) => transaction,
+        Err(error) => {
+            for job in group {
+                let _ = job.answer.send(Err(failure(&error)));
+            }
+            return;
+        }
+    };
+    for job in group {
+        let _ = job.answer.send(answer(&transaction, &job.reads));
+    }
+}
+
+fn answer(connection: &Connection, reads: &[Read]) -> Result<Reading, StoreError> {
+    let at = connection
+        .prepare_cached("SELECT revision FROM counter WHERE id = 1")
+        .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
+        .map_err(|e| failure(&e))?;
+    let mut size = AnswerSize::default();
+    let mut found = Vec::with_capacity(reads.len());
+    for read in reads {
+        found.push(match read {
+            Read::Get(key) => {
+                let record = get(connection, key).map_err(|e| failure(&e))?;
+                record.iter().try_for_each(|record| size.add(record))?;
+                Found::Records(record.into_iter().collect())
+            }
+            Read::Scan(range) => Found::Records(scan(connection, range, &mut size)?),
+            Read::Count { prefix } => Found::Count(count(connection, prefix).map_err(|e| failure(&e))?),
+        });
+    }
+    Ok(Reading { at: Revision(at.unsigned_abs()), found })
+}
+
+fn get(connection: &Connection, key: &Key) -> rusqlite::Result<Option<Record>> {
+    connection
+        .prepare_cached("SELECT revision, data FROM record WHERE key = ?1")?
+        .query_row([key.as_str()], |row| {
+            let data = Bytes::copy_from_slice(row.get_ref(1)?.as_blob()?);
+            Ok(Record { key: key.clone(), revision: revision(row, 0)?, data })
+        })
+        .optional()
+}
+
+/// A prefix that ends in a slash is counted as it is written; any other is counted now.
+fn count(connection: &Connection, prefix: &str) -> rusqlite::Result<u64> {
+    let count: Option<i64> = if prefix.ends_with('/') {
+        let mut kept = connection.prepare_cached("SELECT records FROM tally WHERE prefix = ?1")?;
+        kept.query_row([prefix], |row| row.get(0)).optional()?
+    } else {
+        let sql = "SELECT count(*) FROM record WHERE key >= ?1 AND (?2 IS NULL OR key < ?2)";
+        let mut all = connection.prepare_cached(sql)?;
+        Some(all.query_row(params![prefix, upper_bound(prefix)], |row| row.get(0))?)
+    };
+    Ok(count.unwrap_or(0).unsigned_abs())
+}
+
+fn scan(connection: &Connection, scan: &Scan, size: &mut AnswerSize) -> Result<Vec<Record>, StoreError> {
+    let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let (skip, limit) = (number(scan.skip), number(scan.limit));
+    let prefix = scan.prefix.as_str();
+    let end = upper_bound(prefix);
+    let data = if scan.keys_only { "x''" } else { "data" };
+    let from = format!("SELECT key, revision, {data} FROM record");
+    // Each bound is there or not, so that the database sees a plain range of its index.
+    let below = if end.is_some() { "AND key < ?2" } else { "AND ?2 IS NULL" };
+    match &scan.order {
+        Order::KeyAsc { after } => {
+            let after = after.as_ref().map(Key::as_str).filter(|after| *after >= prefix);
+            let above = if after.is_some() { "key > ?1" } else { "key >= ?1" };
+            let sql = format!("{from} WHERE {above} {below} ORDER BY key LIMIT ?3 OFFSET ?4");
+            rows(connection, &sql, params![after.unwrap_or(prefix), end, limit, skip], size)
+        }
+        Order::KeyDesc { after } => {
+            let after = after.as_ref().map(Key::as_str);
+            let before = match (after, end.as_deref()) {
+                (Some(after), Some(end)) => Some(after.min(end)),
+                (after, end) => after.or(end),
+            };
+            let below = if before.is_some() { "AND key < ?2" } else { "AND ?2 IS NULL" };
+            let sql = format!("{from} WHERE key >= ?1 {below} ORDER BY key DESC LIMIT ?3 OFFSET ?4");
+            rows(connection, &sql, params![prefix, before, limit, skip], size)
+        }
+        Order::Revision { after } => {
+            let sql = format!(
+                "{from} INDEXED BY record_revision WHERE (revision, key) > (?5, ?6) AND key >= ?1 {below}
+                 ORDER BY revision, key LIMIT ?3 OFFSET ?4"
+            );
+            let (revision, key) = match after {
+                Some((Revision(revision), key)) => {
+                    (i64::try_from(*revision).unwrap_or(i64::MAX), key.as_str())
+                }
+                None => (0, ""),
+            };
+            rows(connection, &sql, params![prefix, end, limit, skip, revision, key], size)
+        }
+    }
+}
+
+fn rows(
+    connection: &Connection,
+    sql: &str,
+    values: &[&dyn ToSql],
+    size: &mut AnswerSize,
+) -> Result<Vec<Record>, StoreError> {
+    let mut records = Vec::new();
+    let mut collect = || {
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query(values)?;
+        while let Some(row) = rows.next()? {
+            let key = Key::new(row.get_ref(0)?.as_str()?);
+            let data = Bytes::copy_from_slice(row.get_ref(2)?.as_blob()?);
+            let record = Record { key, revision: revision(row, 1)?, data };
+            if let Err(too_large) = size.add(&record) {
+                return Ok(Err(too_large));
+            }
+            records.push(record);
+        }
+        Ok(Ok(()))
+    };
+    collect().map_err(|e: rusqlite::Error| failure(&e))??;
+    Ok(records)
+}
+
+fn revision(row: &Row<'_>, column: usize) -> rusqlite::Result<Revision> {
+    Ok(Revision(row.get::<_, i64>(column)?.unsigned_abs()))
+}
+
+/// The first text behind all that start with `prefix`; `None` if there is none.
+fn upper_bound(prefix: &str) -> Option<String> {
+    let mut chars: Vec<char> = prefix.chars().collect();
+    while let Some(last) = chars.pop() {
+        let next = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32);
+        if let Some(next) = next {
+            chars.push(next);
+            return Some(chars.into_iter().collect());
+        }
+    }
+    None
+}

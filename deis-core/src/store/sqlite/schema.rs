@@ -1,0 +1,118 @@
+//! The file: how it is opened, whose it is, which tables are in it.
+
+use std::{
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+const APPLICATION_ID: i32 = 0x6465_6973; // "deis"
+const SCHEMA: i32 = 2;
+
+/// Keeps the index of the write-ahead log in this process's memory instead of a mapped file. A full disk cannot
+/// stop a start then, and readers take no file locks. Several connections of one process share it.
+const VFS: &str = "unix-excl";
+
+/// A file that cannot be used as a store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// It cannot be opened or made.
+    #[error("cannot open the database {path:?}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It is another program's.
+    #[error("{path:?} is a database of another program")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It was written by a newer version.
+    #[error(
+        "{path:?} has format {found}, newer than {SCHEMA}; use the version of deis that wrote it, or a later one"
+    )]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i32,
+    },
+    /// It was written by a version from before the first that was published.
+    #[error("{path:?} has format {found}, from before the first release; start with an empty data folder")]
+    TooOld {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i32,
+    },
+}
+
+/// Makes the file, readable by its owner only, if it is not there.
+pub(super) fn touch(path: &Path) -> Result<(), OpenError> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).mode(0o600).open(path);
+    file.map(drop).map_err(|e| OpenError::Open { path: path.to_path_buf(), source: Box::new(e) })
+}
+
+pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
+    let open = || {
+        let connection = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), VFS)?;
+        connection.busy_timeout(Duration::from_secs(10))?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.set_prepared_statement_cache_capacity(32);
+        Ok(connection)
+    };
+    open().map_err(|e: rusqlite::Error| failed(path, e))
+}
+
+/// Makes the tables, unless they are there: then nothing is written.
+pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let number = |sql: &str| {
+        let read = connection.query_row(sql, [], |row| row.get::<_, i32>(0));
+        read.map_err(|e| failed(path, e))
+    };
+    let tables = number("SELECT count(*) FROM sqlite_master")?;
+    let application = number("PRAGMA application_id")?;
+    if application != APPLICATION_ID && (application != 0 || tables != 0) {
+        return Err(OpenError::Foreign { path: path.to_path_buf() });
+    }
+    let found = number("PRAGMA user_version")?;
+    match found {
+        SCHEMA => return Ok(()),
+        0 if tables == 0 => {}
+        _ if found > SCHEMA => return Err(OpenError::TooNew { path: path.to_path_buf(), found }),
+        _ => return Err(OpenError::TooOld { path: path.to_path_buf(), found }),
+    }
+    // `auto_vacuum` counts only while there is nothing in the file, be it the mark of the journal mode.
+    connection
+        .execute_batch(&format!(
+            "PRAGMA auto_vacuum = INCREMENTAL;
+             PRAGMA journal_mode = WAL;
+             BEGIN IMMEDIATE;
+             CREATE TABLE record (
+                 key TEXT NOT NULL PRIMARY KEY COLLATE BINARY,
+                 revision INTEGER NOT NULL,
+                 data BLOB NOT NULL
+             ) WITHOUT ROWID;
+             CREATE INDEX record_revision ON record (revision, key);
+             CREATE TABLE tally (prefix TEXT NOT NULL PRIMARY KEY, records INTEGER NOT NULL) WITHOUT ROWID;
+             CREATE TABLE counter (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL);
+             INSERT INTO counter VALUES (1, 0);
+             PRAGMA application_id = {APPLICATION_ID};
+             PRAGMA user_version = {SCHEMA};
+             COMMIT;"
+        ))
+        .map_err(|e| failed(path, e))
+}
+
+fn failed(path: &Path, error: rusqlite::Error) -> OpenError {
+    OpenError::Open { path: path.to_path_buf(), source: Box::new(error) }
+}
