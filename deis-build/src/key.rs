@@ -2,21 +2,12 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::UNIX_EPOCH};
 
-use deis_core::Digest;
-use serde::Serialize;
+use deis_core::{Digest, Projection};
 
 use crate::{buildpack::embedded, git::Oid};
 
 /// The stack that builds run on; slugs of one stack are not for another.
 pub(crate) const STACK: &str = "deis-1";
-
-#[derive(Serialize)]
-struct Content<'a> {
-    tree: &'a str,
-    stack: &'a str,
-    builders: Vec<String>,
-    config: &'a BTreeMap<String, String>,
-}
 
 /// The key of a build; `None` if its buildpack is fetched by a name that can move.
 pub(crate) fn build_key(
@@ -33,9 +24,17 @@ pub(crate) fn build_key(
         Some(_) => return None,
         None => builders.extend(folder.map(fingerprint)),
     }
-    let content = Content { tree: tree.as_str(), stack: STACK, builders, config };
-    let bytes = serde_json::to_vec(&content).ok()?;
-    Some(Digest::of(&bytes))
+    Some(key(tree.as_str(), &builders, config))
+}
+
+/// The fields that decide what a build makes. Their list has a version: a key must be found again after an update.
+fn key(tree: &str, builders: &[String], config: &BTreeMap<String, String>) -> Digest {
+    let mut fields = Projection::new("build", 1);
+    fields.text("tree", tree);
+    fields.text("stack", STACK);
+    fields.entries("builder", builders.iter().enumerate());
+    fields.entries("config", config);
+    fields.digest()
 }
 
 /// What the operator's buildpacks are: their files' names, sizes and times. Reading gigabytes of them for each push
@@ -62,5 +61,23 @@ fn collect(folder: &Path, depth: usize, parts: &mut Vec<String>) {
                 meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
             parts.push(format!("{} {} {}", path.display(), meta.len(), time.as_nanos()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Slugs are kept under these keys: where one changes, everything is built again.
+    #[test]
+    fn keys_are_what_they_were() {
+        let config = [("LEVEL".to_owned(), "3".to_owned())].into();
+        let tree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+        assert_eq!(key(tree, &["one".to_owned()], &config).short(), "f49945a1e06d");
+        assert_eq!(key(tree, &[], &BTreeMap::new()).short(), "cad45bc337d5");
+        assert_ne!(
+            key(tree, &["a".to_owned(), "b".to_owned()], &config),
+            key(tree, &["ab".to_owned()], &config)
+        );
     }
 }

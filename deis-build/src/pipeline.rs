@@ -12,7 +12,7 @@ use std::{
 };
 
 use deis_core::{
-    AppRef, AppUid, Artifact, Attempt, BuildKind, BuildSpec, Digest, Exit, ProcessType, Program, Task,
+    AppRef, AppUid, Attempt, BuildSource, BuildSpec, Digest, Exit, GitSource, ProcessType, Program, Task,
     TaskKind, TaskName, TaskState, parse_procfile,
     port::{StopScope, TaskRunner, output_channel},
 };
@@ -277,7 +277,7 @@ impl Pipeline {
                 directory: work.to_path_buf(),
                 stdin,
             },
-            env,
+            env: env.into(),
             limit: options.limit,
         })
     }
@@ -354,14 +354,10 @@ fn check_source(request: &BuildRequest) -> Result<(), BuildError> {
 
 fn spec(built: Remembered, sha: String, key: Option<Digest>) -> BuildSpec {
     BuildSpec {
-        kind: BuildKind::Buildpack,
-        artifact: Artifact::Slug { digest: built.digest },
-        sha: Some(sha),
-        branch: None,
-        image: String::new(),
-        processes: built.processes,
+        source: BuildSource::Buildpack(GitSource { commit: Some(sha), branch: None }),
         has_procfile: built.has_procfile,
         key,
+        ..BuildSpec::slug(built.digest, built.processes)
     }
 }
 

@@ -1,6 +1,10 @@
 //! What can go wrong, in terms that a caller can act on.
 
 use crate::port::{BoxError, LogError, RouterError, SchedulerError, StoreError, TaskError};
+use crate::{
+    model::{Cause, Username},
+    plan::release::RollbackError,
+};
 
 /// Failure of a platform call. Nothing was changed, except where [`Error::Unavailable`] says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +47,20 @@ pub enum Error {
         reason: String,
     },
     /// The app has no build yet, so there is nothing to run.
-    #[error("No build associated with this release")]
+    #[error("there is no build yet, so there is nothing to run")]
     NoBuild,
+    /// A release cannot be gone back to.
+    #[error("there is no way back to it")]
+    NoRollback(#[source] RollbackError),
+    /// A private registry says nothing of the port that its images listen on.
+    #[error("PORT must be among the config values where there is a private registry")]
+    NeedsPort,
+    /// Everything is as it was asked for already, and no release was made.
+    #[error("nothing was changed")]
+    Unchanged {
+        /// Who asked.
+        by: Username,
+    },
     /// The change does not fit what is there.
     #[error("{reason}")]
     Conflict {
@@ -71,6 +87,15 @@ pub enum Error {
     Forbidden {
         /// What was to be done.
         action: &'static str,
+    },
+    /// A back end has accepted something newer than what this call was about. Reading again shows it.
+    #[error("something newer is in force")]
+    Stale(#[source] BoxError),
+    /// A back end will never take what it was given.
+    #[error("it is refused: {cause}")]
+    Rejected {
+        /// What it said.
+        cause: Cause,
     },
     /// A back end cannot be reached; whether a change took effect may be unknown.
     #[error("the platform is not available right now")]
@@ -144,19 +169,30 @@ impl From<StoreError> for Error {
 
 impl From<SchedulerError> for Error {
     fn from(error: SchedulerError) -> Self {
-        Self::Unavailable(Box::new(error))
+        match error {
+            SchedulerError::Stale { .. } => Self::Stale(Box::new(error)),
+            SchedulerError::Rejected { reason } => Self::Rejected { cause: Cause::Rejected { reason } },
+            other => Self::Unavailable(Box::new(other)),
+        }
     }
 }
 
 impl From<RouterError> for Error {
     fn from(error: RouterError) -> Self {
-        Self::Unavailable(Box::new(error))
+        match error {
+            RouterError::Stale { .. } => Self::Stale(Box::new(error)),
+            other => Self::Unavailable(Box::new(other)),
+        }
     }
 }
 
 impl From<TaskError> for Error {
     fn from(error: TaskError) -> Self {
-        Self::Unavailable(Box::new(error))
+        match error {
+            TaskError::Stale { .. } => Self::Stale(Box::new(error)),
+            TaskError::Rejected { reason } => Self::Rejected { cause: Cause::Rejected { reason } },
+            other => Self::Unavailable(Box::new(other)),
+        }
     }
 }
 

@@ -11,7 +11,6 @@
 mod support;
 
 use std::{
-    collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
@@ -21,8 +20,8 @@ use std::{
 };
 
 use deis_core::{
-    AppRef, AppUid, Attempt, Generation, Instance, InstanceState, Program, Task, TaskKind, TaskName,
-    TemplateId,
+    AppRef, AppUid, Attempt, Environment, Generation, Instance, InstanceState, Program, Task, TaskKind,
+    TaskName, TemplateId,
     local::{LocalOptions, LocalRunner, LocalScheduler, ShimProgram, shim},
     port::{Scheduler as _, TaskRunner as _, output_channel},
 };
@@ -119,8 +118,8 @@ fn task(app: &AppRef, command: &str) -> Task {
         kind: TaskKind::Release,
         attempt: Attempt(1),
         release: None,
-        program: Program::Launch { artifact: artifact(), command: command.to_owned() },
-        env: BTreeMap::new(),
+        program: Program::Launch { artifact: artifact(), command: command.into() },
+        env: Environment::new(),
         limit: Duration::from_secs(600),
     }
 }

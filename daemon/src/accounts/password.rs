@@ -6,6 +6,7 @@ use argon2::{
     Argon2,
     password_hash::{PasswordHasher as _, PasswordVerifier as _},
 };
+use deis_core::Secret;
 use tokio::sync::Semaphore;
 
 /// Hashes and checks passwords. Each hash takes 19 MiB and tens of milliseconds of a core.
@@ -34,18 +35,18 @@ impl Default for Passwords {
 
 impl Passwords {
     /// The hash of a password, with a salt of its own, in PHC form.
-    pub async fn hash(&self, password: String) -> Result<String, PasswordError> {
-        self.run(move || Argon2::default().hash_password(password.as_bytes()).map(|h| h.to_string()).ok())
-            .await?
-            .ok_or(PasswordError::Failed)
+    pub async fn hash(&self, password: String) -> Result<Secret, PasswordError> {
+        let hash =
+            move || Argon2::default().hash_password(password.as_bytes()).map(|h| h.to_string().into()).ok();
+        self.run(hash).await?.ok_or(PasswordError::Failed)
     }
 
     /// Whether a password is the one of a hash. Without a hash – no such user – the same work is done for nothing, so
     /// that the time taken tells nobody who exists.
-    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, PasswordError> {
+    pub async fn verify(&self, password: String, hash: Option<Secret>) -> Result<bool, PasswordError> {
         self.run(move || {
             if let Some(hash) = hash {
-                Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok()
+                Argon2::default().verify_password(password.as_bytes(), hash.expose()).is_ok()
             } else {
                 let _ = Argon2::default().hash_password(password.as_bytes());
                 false
@@ -72,7 +73,7 @@ mod tests {
     async fn only_the_right_password_passes() {
         let passwords = Passwords::default();
         let hash = passwords.hash("secret".into()).await.unwrap();
-        assert!(hash.starts_with("$argon2id$"));
+        assert!(hash.expose().starts_with("$argon2id$"));
         assert!(passwords.verify("secret".into(), Some(hash.clone())).await.unwrap());
         assert!(!passwords.verify("other".into(), Some(hash)).await.unwrap());
         assert!(!passwords.verify("secret".into(), None).await.unwrap());

@@ -21,10 +21,11 @@ use crate::{
     dto::{PageDto, UserDto},
 };
 
-const NO_CREDENTIALS: &str = "Authentication credentials were not provided.";
-
 /// Whoever registers first rules. Any page that the operator has open can send requests to loopback, and says so.
-const NO_PAGE: &str = "The first user cannot be registered by a web page; use `deis register`.";
+const NO_PAGE: ApiError = ApiError::Barred {
+    code: "browser_refused",
+    text: "The first user cannot be registered by a web page; use `deis register`.",
+};
 
 /// Registers a user; the first becomes administrator.
 pub(super) async fn register(
@@ -35,7 +36,7 @@ pub(super) async fn register(
     let first = !state.platform.has_users().await?;
     may_register(&state, &headers, first).await?;
     if first && headers.contains_key(ORIGIN) {
-        return Err(ApiError::Forbidden(NO_PAGE));
+        return Err(NO_PAGE);
     }
     let bootstrap = state.bootstrap.as_ref().filter(|_| first);
     if let Some(bootstrap) = bootstrap {
@@ -66,7 +67,7 @@ pub(super) async fn register(
         only_first: first && state.registration == Registration::AdminOnly,
     };
     let user = match state.platform.register(new).await {
-        Err(deis_core::Error::Conflict { .. }) => return Err(ApiError::Forbidden(NO_CREDENTIALS)),
+        Err(deis_core::Error::Conflict { .. }) => return Err(ApiError::NoCredentials),
         other => other?,
     };
     if let Some(bootstrap) = bootstrap {
@@ -88,12 +89,15 @@ fn token_text(refused: Refused) -> &'static str {
 async fn may_register(state: &ApiState, headers: &HeaderMap, first: bool) -> Result<()> {
     match state.registration {
         Registration::Enabled => Ok(()),
-        Registration::Disabled => Err(ApiError::Forbidden("Registration is disabled on this platform.")),
+        Registration::Disabled => Err(ApiError::Barred {
+            code: "registration_disabled",
+            text: "Registration is disabled on this platform.",
+        }),
         Registration::AdminOnly if first => Ok(()),
         Registration::AdminOnly => match Caller::maybe(headers, state).await? {
             Some(user) if user.superuser => Ok(()),
-            Some(_) => Err(ApiError::forbidden()),
-            None => Err(ApiError::Forbidden(NO_CREDENTIALS)),
+            Some(_) => Err(ApiError::Forbidden),
+            None => Err(ApiError::NoCredentials),
         },
     }
 }

@@ -72,7 +72,7 @@ fn token_of(headers: &HeaderMap) -> Result<Option<String>> {
 impl Caller {
     /// Only administrators go on.
     pub(super) fn must_be_admin(&self) -> Result<()> {
-        if self.user.superuser { Ok(()) } else { Err(ApiError::forbidden()) }
+        if self.user.superuser { Ok(()) } else { Err(ApiError::Forbidden) }
     }
 
     /// The caller, if there is one; a token that is no good counts as none.
@@ -107,6 +107,6 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let App(app) = App::from_request_parts(parts, state).await?;
-        if app.is_owned() { Ok(Self(app)) } else { Err(ApiError::forbidden()) }
+        if app.is_owned() { Ok(Self(app)) } else { Err(ApiError::Forbidden) }
     }
 }

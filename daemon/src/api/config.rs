@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deis_core::{ConfigPatch, EnvKey, HealthCheckPatch, MapPatch, Probe};
+use deis_core::{ConfigPatch, EnvKey, HealthCheckPatch, MapPatch, Probe, Secret};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{
@@ -51,7 +51,7 @@ pub(super) fn patch(payload: &Payload) -> Result<ConfigPatch> {
         memory: texts(&sent, "memory")?,
         cpu: texts(&sent, "cpu")?,
         tags: texts(&sent, "tags")?,
-        registry: texts(&sent, "registry")?,
+        registry: hidden(texts(&sent, "registry")?),
         lifecycle_post_start: texts(&sent, "lifecycle_post_start")?,
         lifecycle_pre_stop: texts(&sent, "lifecycle_pre_stop")?,
         termination_grace_period: texts(&sent, "termination_grace_period")?,
@@ -75,12 +75,18 @@ fn member(sent: &Sent<'_>, name: &str) -> Result<BTreeMap<String, Box<RawValue>>
         Some(Value::String(text)) => Some(text.clone()),
         Some(_) => None,
     };
-    text.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(wrong)
+    // As strict inside a string as the whole body is.
+    let strict = text.filter(|text| super::json::parse(text.as_bytes()).is_ok());
+    strict.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(wrong)
 }
 
-fn values(sent: &Sent<'_>) -> Result<MapPatch<EnvKey, String>> {
+fn hidden(patch: MapPatch<String, String>) -> MapPatch<String, Secret> {
+    patch.into_iter().map(|(key, value)| (key, value.map(Secret::new))).collect()
+}
+
+fn values(sent: &Sent<'_>) -> Result<MapPatch<EnvKey, Secret>> {
     let pair = |(key, value): (String, Box<RawValue>)| match (EnvKey::new(key.as_str()), text(&value)) {
-        (Ok(key), value) => Ok((key, value)),
+        (Ok(key), value) => Ok((key, value.map(Secret::new))),
         // What cannot be set is not set.
         (Err(_), None) => Err(ApiError::Unprocessable(format!("{key} does not exist under values"))),
         (Err(error), Some(_)) => Err(ApiError::field("values", error.to_string())),

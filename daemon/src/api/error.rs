@@ -1,13 +1,17 @@
-//! The API's errors, and the only place that decides which failure of a call has which HTTP status.
+//! The API's errors, and the only place that decides which failure of a call has which HTTP status, which code and, where
+//! existing clients look for it, which text.
+//!
+//! The bodies have the shapes and texts of the original, which differ from failure to failure. What a program can rely on
+//! is the code: a word in the header [`CODE`] of every answer with a status of 400 and above. Codes never change.
 
 use std::collections::BTreeMap;
 
 use axum::{
     body::Body,
-    http::{HeaderValue, Response, StatusCode, header},
+    http::{HeaderName, HeaderValue, Response, StatusCode, header},
     response::IntoResponse,
 };
-use deis_core::{Cause, Error, Kind, ReleaseVersion};
+use deis_core::{Cause, Error, Kind, ReleaseVersion, plan::release::RollbackError};
 use serde_json::{Value, json};
 
 use crate::accounts::PasswordError;
@@ -19,8 +23,17 @@ pub(super) enum ApiError {
     Unauthorized(&'static str),
     /// 401 of a wrong present password, a bare string.
     WrongPassword,
-    /// 403.
-    Forbidden(&'static str),
+    /// 403: who asks may not do this.
+    Forbidden,
+    /// 403: nobody may do this without saying who asks.
+    NoCredentials,
+    /// 403 with a text of its own.
+    Barred {
+        /// The code.
+        code: &'static str,
+        /// What is not allowed.
+        text: &'static str,
+    },
     /// 404 as a bare string: `No App matches the given query.`
     NoMatch(Kind),
     /// 404 with a detail.
@@ -29,8 +42,20 @@ pub(super) enum ApiError {
     Bad(String),
     /// 400 with texts for fields.
     Fields(BTreeMap<String, Vec<String>>),
+    /// 400: somebody has that already; by field, in the words that existing clients know.
+    Taken(Vec<(&'static str, &'static str)>),
+    /// 400: a rollout failed and was undone.
+    DeployFailed(String),
+    /// 400: a back end will never take it.
+    Rejected(String),
+    /// 400: the app has no build yet.
+    NoBuild(&'static str),
     /// 409.
     Conflict(String),
+    /// 409: everything is set already.
+    Unchanged(String),
+    /// 409: somebody else is at it.
+    Busy(String),
     /// 408.
     Slow,
     /// 413.
@@ -54,17 +79,13 @@ pub(super) enum ApiError {
 /// Result of a handler.
 pub(super) type Result<T> = std::result::Result<T, ApiError>;
 
-const NO_PERMISSION: &str = "You do not have permission to perform this action.";
+/// The header that holds an error's code, named as the other headers of this API are.
+pub(crate) const CODE: HeaderName = HeaderName::from_static("deis_error_code");
 
 impl ApiError {
     /// One text for one field.
     pub(super) fn field(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self::Fields([(name.into(), vec![text.into()])].into())
-    }
-
-    /// 403 with the contract's text.
-    pub(super) fn forbidden() -> Self {
-        Self::Forbidden(NO_PERMISSION)
     }
 
     /// A rollout that failed, with what happened to the app and what a person can do.
@@ -74,7 +95,7 @@ impl ApiError {
         live: Option<ReleaseVersion>,
     ) -> Self {
         let text = format!("{cause}\n{}", cause.hint());
-        Self::Bad(match (failed, live) {
+        Self::DeployFailed(match (failed, live) {
             (Some(failed), Some(live)) => format!(
                 "(app::deploy): There was a problem deploying {failed}. Rolling back process types to release \
                  {live}.\n{text}"
@@ -83,20 +104,72 @@ impl ApiError {
         })
     }
 
+    /// What a program knows it by.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unauthorized(_) => "unauthenticated",
+            Self::WrongPassword => "wrong_password",
+            Self::Forbidden => "forbidden",
+            Self::NoCredentials => "no_credentials",
+            Self::Barred { code, .. } => code,
+            Self::NoMatch(kind) => match kind {
+                Kind::App => "app_not_found",
+                Kind::Release => "release_not_found",
+                Kind::Build => "build_not_found",
+                Kind::Domain => "domain_not_found",
+                Kind::Key | Kind::KeyId => "key_not_found",
+                Kind::User => "user_not_found",
+                Kind::ProcessType => "process_type_not_found",
+            },
+            Self::NotFound(_) => "not_found",
+            Self::Bad(_) | Self::Fields(_) => "invalid",
+            Self::Taken(_) => "already_exists",
+            Self::DeployFailed(_) => "deploy_failed",
+            Self::Rejected(_) => "rejected",
+            Self::NoBuild(_) => "no_build",
+            Self::Conflict(_) => "conflict",
+            Self::Unchanged(_) => "unchanged",
+            Self::Busy(_) => "busy",
+            Self::Slow => "request_timeout",
+            Self::TooLarge | Self::Oversize(_) => "too_large",
+            Self::Full => "disk_full",
+            Self::MediaType(_) => "media_type",
+            Self::Unprocessable(_) => "not_set",
+            Self::Unavailable(_) => "unavailable",
+            Self::Logs(_) => "logs_unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
     fn parts(self) -> (StatusCode, Value) {
         let detail = |text: &str| json!({"detail": text});
         match self {
             Self::Unauthorized(text) => (StatusCode::UNAUTHORIZED, detail(text)),
             Self::WrongPassword => (StatusCode::UNAUTHORIZED, detail("Current password does not match")),
-            Self::Forbidden(text) => (StatusCode::FORBIDDEN, detail(text)),
+            Self::Forbidden => {
+                (StatusCode::FORBIDDEN, detail("You do not have permission to perform this action."))
+            }
+            Self::NoCredentials => {
+                (StatusCode::FORBIDDEN, detail("Authentication credentials were not provided."))
+            }
+            Self::Barred { text, .. } => (StatusCode::FORBIDDEN, detail(text)),
             Self::NoMatch(kind) => {
                 let text = format!("No {} matches the given query.", model(kind));
                 (StatusCode::NOT_FOUND, Value::String(text))
             }
             Self::NotFound(text) => (StatusCode::NOT_FOUND, detail(&text)),
-            Self::Bad(text) => (StatusCode::BAD_REQUEST, detail(&text)),
+            Self::Bad(text) | Self::DeployFailed(text) | Self::Rejected(text) => {
+                (StatusCode::BAD_REQUEST, detail(&text))
+            }
+            Self::NoBuild(text) => (StatusCode::BAD_REQUEST, detail(text)),
             Self::Fields(texts) => (StatusCode::BAD_REQUEST, json!(texts)),
-            Self::Conflict(text) => (StatusCode::CONFLICT, detail(&text)),
+            Self::Taken(fields) => {
+                let texts: BTreeMap<_, _> = fields.into_iter().map(|(field, text)| (field, [text])).collect();
+                (StatusCode::BAD_REQUEST, json!(texts))
+            }
+            Self::Conflict(text) | Self::Unchanged(text) | Self::Busy(text) => {
+                (StatusCode::CONFLICT, detail(&text))
+            }
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, detail("The request did not come in time.")),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, detail("The request is too large.")),
             Self::Oversize(text) => (StatusCode::PAYLOAD_TOO_LARGE, detail(&text)),
@@ -117,6 +190,15 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response<Body> {
+        let code = HeaderValue::from_static(self.code());
+        let mut response = self.without_code();
+        response.headers_mut().insert(CODE, code);
+        response
+    }
+}
+
+impl ApiError {
+    fn without_code(self) -> Response<Body> {
         if let Self::Logs(app) = self {
             let mut response = Response::new(Body::from(format!("Error accessing logs for {app}")));
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
@@ -129,6 +211,33 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Token"));
         }
         response
+    }
+}
+
+/// The field that holds the name of a thing, and what existing clients know as its being in use.
+pub(super) fn taken(what: Kind) -> Option<(&'static str, &'static str)> {
+    match what {
+        Kind::App => Some(("id", "Application with this id already exists.")),
+        Kind::Domain => Some(("domain", "Domain is already in use by another application")),
+        Kind::User => Some(("username", "A user with that username already exists.")),
+        Kind::Key => Some(("public", "Public Key is already in use")),
+        Kind::KeyId => Some(("id", "SSH Key with this id already exists.")),
+        Kind::Release | Kind::Build | Kind::ProcessType => None,
+    }
+}
+
+/// A process type that an app does not have.
+pub(super) fn no_process_type(name: &str) -> ApiError {
+    ApiError::NotFound(format!("Container type {name} does not exist in application"))
+}
+
+fn no_rollback(error: RollbackError) -> String {
+    match error {
+        RollbackError::Initial => "Cannot roll back to initial release.".to_owned(),
+        RollbackError::Failed => "Cannot roll back to failed release.".to_owned(),
+        RollbackError::BelowZero => "version cannot be below 0".to_owned(),
+        RollbackError::Unknown(version) => format!("there is no release {version}; see `deis releases`"),
+        other @ RollbackError::NoBuild(_) => other.to_string(),
     }
 }
 
@@ -148,25 +257,23 @@ fn model(kind: Kind) -> &'static str {
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         match error {
-            Error::NotFound { what: Kind::ProcessType, name } => {
-                Self::NotFound(format!("Container type {name} does not exist in application"))
-            }
+            Error::NotFound { what: Kind::ProcessType, name } => no_process_type(&name),
             Error::NotFound { what, .. } => Self::NoMatch(what),
-            Error::AlreadyExists { what, name } => match what {
-                Kind::App => Self::field("id", "Application with this id already exists."),
-                Kind::Domain => Self::field("domain", "Domain is already in use by another application"),
-                Kind::User => Self::field("username", "A user with that username already exists."),
-                Kind::Key => Self::field("public", "Public Key is already in use"),
-                Kind::KeyId => Self::field("id", "SSH Key with this id already exists."),
-                Kind::Release | Kind::Build | Kind::ProcessType => {
-                    Self::Conflict(format!("{what} {name} already exists"))
-                }
+            Error::AlreadyExists { what, name } => match taken(what) {
+                Some(known) => Self::Taken(vec![known]),
+                None => Self::Conflict(format!("{what} {name} already exists")),
             },
             Error::Invalid { field, reason } => Self::field(field, reason),
             Error::Refused { reason } => Self::Bad(reason),
             Error::NotSet { reason } => Self::Unprocessable(reason),
-            Error::NoBuild => Self::Bad("No build associated with this release".to_owned()),
-            Error::Conflict { reason } | Error::Busy { reason } => Self::Conflict(reason),
+            Error::NoRollback(error) => Self::Bad(no_rollback(error)),
+            Error::NeedsPort => Self::Bad(
+                "PORT needs to be set in the application config when using a private registry".to_owned(),
+            ),
+            Error::Unchanged { by } => Self::Unchanged(format!("{by} changed nothing - release stopped")),
+            Error::NoBuild => Self::NoBuild("No build associated with this release"),
+            Error::Conflict { reason } => Self::Conflict(reason),
+            Error::Busy { reason } => Self::Busy(reason),
             Error::TooLarge { reason } => {
                 Self::Oversize(format!("This is too large to be stored: {reason}."))
             }
@@ -174,8 +281,9 @@ impl From<Error> for ApiError {
                 log(&error);
                 Self::Full
             }
-            Error::Forbidden { .. } => Self::forbidden(),
-            Error::Unavailable(_) => {
+            Error::Forbidden { .. } => Self::Forbidden,
+            Error::Rejected { cause } => Self::Rejected(format!("{cause}\n{}", cause.hint())),
+            Error::Unavailable(_) | Error::Stale(_) => {
                 log(&error);
                 Self::Unavailable(
                     "The platform is not available right now; try again in a moment.".to_owned(),
@@ -210,5 +318,7 @@ pub(super) async fn not_found() -> ApiError {
 /// The answer for a route without this method.
 pub(super) async fn method_not_allowed(method: axum::http::Method) -> Response<Body> {
     let text = format!("Method \"{method}\" not allowed.");
-    super::respond::json(StatusCode::METHOD_NOT_ALLOWED, &json!({"detail": text}))
+    let mut response = super::respond::json(StatusCode::METHOD_NOT_ALLOWED, &json!({"detail": text}));
+    response.headers_mut().insert(CODE, HeaderValue::from_static("method_not_allowed"));
+    response
 }

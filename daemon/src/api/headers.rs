@@ -8,6 +8,8 @@ use axum::{
 };
 use serde_json::json;
 
+use super::error::CODE;
+
 const FIXED: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("deis_api_version"), "2.3"),
     (HeaderName::from_static("deis_platform_version"), "2.3.0"),
@@ -35,8 +37,15 @@ pub(super) async fn add(request: Request, next: Next) -> Response<Body> {
         next.run(request).await
     } else {
         let text = json!({"detail": "Could not satisfy the request Accept header."});
-        super::respond::json(StatusCode::NOT_ACCEPTABLE, &text)
+        let mut response = super::respond::json(StatusCode::NOT_ACCEPTABLE, &text);
+        response.headers_mut().insert(CODE, HeaderValue::from_static("not_acceptable"));
+        response
     };
+    // Answers that the HTTP library makes by itself have one too.
+    if response.status().is_client_error() || response.status().is_server_error() {
+        let general = if response.status().is_client_error() { "invalid" } else { "internal" };
+        response.headers_mut().entry(CODE).or_insert(HeaderValue::from_static(general));
+    }
     let headers = response.headers_mut();
     for (name, value) in FIXED.iter().chain(CORS.iter().filter(|_| has_origin)) {
         headers.insert(name.clone(), HeaderValue::from_static(value));

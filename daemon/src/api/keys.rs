@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     ApiState,
     auth::Caller,
-    error::{ApiError, Result},
+    error::{self, ApiError, Result},
     page::Paging,
     payload::{Payload, Wrong, at_most},
     respond::{Answer, Empty},
@@ -69,11 +69,7 @@ async fn taken(state: &ApiState, key: &SshKey, error: Error) -> Result<ApiError>
     if !both {
         return Ok(error.into());
     }
-    let mut wrong = Wrong::default();
-    for what in [Kind::KeyId, Kind::Key] {
-        wrong.take::<()>(Err(Error::AlreadyExists { what, name: key.id.clone() }.into()))?;
-    }
-    Ok(wrong.into())
+    Ok(ApiError::Taken([Kind::KeyId, Kind::Key].into_iter().filter_map(error::taken).collect()))
 }
 
 fn check_id(id: String) -> Result<String> {
@@ -81,12 +77,69 @@ fn check_id(id: String) -> Result<String> {
     Ok(id)
 }
 
-/// A public key and its material.
+/// Kinds of key that a log-in can use.
+const KINDS: [&str; 7] = [
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "ssh-rsa",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+];
+/// Longest text of a key, in bytes; RSA with 16,384 bits has 2,800.
+const MAX_PUBLIC: usize = 8 << 10;
+/// Shortest RSA key that is safe, in bits.
+const MIN_RSA_BITS: usize = 2048;
+
+/// A public key, as one line of `authorized_keys` without options, and its material.
 fn decoded(public: String) -> Result<(String, Vec<u8>)> {
-    match public.split_whitespace().nth(1).and_then(|text| BASE64_STANDARD.decode(text).ok()) {
-        Some(blob) => Ok((public, blob)),
-        None => Err(ApiError::field("public", "Key contains invalid base64 chars")),
+    let wrong = |text: &str| Err(ApiError::field("public", text));
+    if public.contains("PRIVATE KEY") {
+        return wrong("this is a private key, which must stay where it is; give the file that ends in .pub");
     }
+    if public.len() > MAX_PUBLIC {
+        return wrong("a public key has at most 8192 characters");
+    }
+    if public.chars().any(char::is_control) {
+        return wrong("a public key is one line");
+    }
+    let mut words = public.split_whitespace();
+    let (kind, material) = (words.next().unwrap_or_default(), words.next());
+    let Some(blob) = material.and_then(|text| BASE64_STANDARD.decode(text).ok()) else {
+        return wrong("Key contains invalid base64 chars");
+    };
+    // Existing clients may add what no log-in can use ; what says that it can is looked at.
+    if !KINDS.contains(&kind) {
+        return Ok((public, blob));
+    }
+    let parts = parts(&blob).unwrap_or_default();
+    if parts.len() < 2 || parts[0] != kind.as_bytes() {
+        return wrong("the key is damaged: it holds something else than its type says");
+    }
+    if kind == "ssh-rsa" && parts.get(2).is_none_or(|modulus| bits(modulus) < MIN_RSA_BITS) {
+        return wrong("RSA keys have at least 2048 bits");
+    }
+    Ok((public, blob))
+}
+
+/// The length-prefixed parts that a key is made of.
+fn parts(mut blob: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut parts = Vec::new();
+    while !blob.is_empty() {
+        let (length, rest) = blob.split_first_chunk::<4>()?;
+        let (part, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        parts.push(part);
+        blob = rest;
+    }
+    Some(parts)
+}
+
+/// Length of a number, without the zeros before it.
+fn bits(number: &[u8]) -> usize {
+    let start = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
+    let zeros = number.get(start).map_or(0, |byte| byte.leading_zeros());
+    (number.len() - start) * 8 - usize::try_from(zeros).unwrap_or(0)
 }
 
 fn id(segments: &Segments) -> &str {
@@ -110,6 +163,48 @@ fn md5_fingerprint(blob: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+
+    use super::{bits, decoded};
+
+    fn line(kind: &str, parts: &[&[u8]]) -> String {
+        let mut blob = Vec::new();
+        for part in parts {
+            blob.extend_from_slice(&u32::try_from(part.len()).unwrap().to_be_bytes());
+            blob.extend_from_slice(part);
+        }
+        format!("{kind} {} ann@laptop", BASE64_STANDARD.encode(blob))
+    }
+
+    #[test]
+    fn keys_that_no_log_in_can_use_are_told() {
+        let rsa = |bytes: usize| {
+            let mut modulus = vec![0_u8];
+            modulus.resize(bytes + 1, 0xff);
+            line("ssh-rsa", &[b"ssh-rsa", b"\x01\0\x01", &modulus])
+        };
+        let good = [line("ssh-ed25519", &[b"ssh-ed25519", &[1; 32]]), rsa(256), "foo AAAA bar".to_owned()];
+        for text in good {
+            assert!(decoded(text.clone()).is_ok(), "{text}");
+        }
+        let ed = line("ssh-ed25519", &[b"ssh-ed25519", &[1; 32]]);
+        for text in [
+            line("ssh-ed25519", &[b"ssh-rsa", &[1; 32]]),
+            line("ssh-ed25519", &[b"ssh-ed25519"]),
+            "ssh-ed25519 AAAA".to_owned(),
+            "ssh-ed25519".to_owned(),
+            rsa(128),
+            format!("{ed}\n{ed}"),
+            format!("{ed}\r\n"),
+            format!("{ed} {}", "x".repeat(10_000)),
+            format!("command=\"id\" {ed}"),
+            "-----BEGIN OPENSSH PRIVATE KEY----- AAAA".to_owned(),
+        ] {
+            assert!(decoded(text.clone()).is_err(), "{text}");
+        }
+        assert_eq!((bits(&[0, 1]), bits(&[0x80, 0]), bits(&[]), bits(&[0])), (1, 16, 0, 0));
+    }
+
     #[test]
     fn fingerprints_are_as_the_contract_has_them() {
         let text = super::md5_fingerprint(&[0, 0, 0]);

@@ -9,6 +9,7 @@ mod domains;
 mod error;
 mod headers;
 mod health;
+mod json;
 mod keys;
 mod logs;
 mod names;

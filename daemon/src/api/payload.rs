@@ -44,7 +44,7 @@ impl<S: Send + Sync> FromRequest<S> for Payload {
 
 impl Payload {
     fn from_json(json: Bytes) -> Result<Self> {
-        match serde_json::from_slice(&json) {
+        match super::json::parse(&json) {
             Ok(Value::Object(members)) => Ok(Self { members, json }),
             Ok(other) => {
                 let text = format!("Invalid data. Expected a dictionary, but got {}.", python_type(&other));

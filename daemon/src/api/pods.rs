@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     auth::App,
-    error::{ApiError, Result},
+    error::{ApiError, Result, no_process_type},
     payload::Payload,
     respond::{Answer, Empty},
     url::Segments,
@@ -64,8 +64,7 @@ pub(super) fn scales(wanted: &Map<String, Value>) -> Result<BTreeMap<ProcessType
                 if number < 0 { "Must be greater than or equal to zero" } else { "Must be a small number" };
             ApiError::Bad(format!("Invalid scaling format: [ErrorDetail(string='{text}', code='invalid')]"))
         })?;
-        let unknown =
-            || ApiError::NotFound(format!("Container type {process} does not exist in application"));
+        let unknown = || no_process_type(process);
         scales.insert(ProcessType::new(process.as_str()).map_err(|_| unknown())?, number);
     }
     Ok(scales)

@@ -33,7 +33,7 @@ pub(super) async fn run(App(app): App, payload: Payload) -> Result<Answer<Value>
         Ok(Exit::Lost) => return Err(ApiError::Unavailable("the command was interrupted".to_owned())),
         Err(deis_core::Error::NoBuild) => {
             let text = "No build associated with this release to run this command";
-            return Err(ApiError::Bad(text.to_owned()));
+            return Err(ApiError::NoBuild(text));
         }
         Err(error) => return Err(error.into()),
     };

@@ -108,11 +108,9 @@ impl Context {
     /// Says with a refusal which app it is about, if nobody named one.
     pub(super) fn explain(&self, error: ClientError) -> ClientError {
         match (error, self.found.get()) {
-            (ClientError::Refused { status: 404, message }, Some(found))
-                if message.contains("No App matches") =>
-            {
+            (ClientError::Refused { status, code, message }, Some(found)) if code == "app_not_found" => {
                 let message = format!("{message}\n{found}; name another one with -a APP");
-                ClientError::Refused { status: 404, message }
+                ClientError::Refused { status, code, message }
             }
             (other, _) => other,
         }

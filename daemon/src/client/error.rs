@@ -17,13 +17,20 @@ pub(super) enum ClientError {
     #[error("{0}")]
     Usage(String),
     /// There is no profile, or the controller does not accept its token.
-    #[error("{0}")]
-    NotLoggedIn(String),
+    #[error("{message}")]
+    NotLoggedIn {
+        /// What this client knows it by.
+        code: String,
+        /// What to do, for people.
+        message: String,
+    },
     /// The controller refused.
     #[error("{message}")]
     Refused {
         /// HTTP status.
         status: u16,
+        /// What this client knows it by (`app_not_found`); empty from a controller that says none.
+        code: String,
         /// What it said, for people.
         message: String,
     },
@@ -71,9 +78,9 @@ pub(super) enum ClientError {
 }
 
 impl ClientError {
-    /// Whether a change was refused because everything is set already.
-    pub(super) fn is_no_change(&self) -> bool {
-        matches!(self, Self::Refused { status: 409, message } if message.contains("changed nothing"))
+    /// Whether it is the refusal that has this code.
+    pub(super) fn has_code(&self, wanted: &str) -> bool {
+        matches!(self, Self::Refused { code, .. } | Self::NotLoggedIn { code, .. } if code == wanted)
     }
 
     /// The exit code: 1 failed, 2 usage, 100 not logged in, 130 interrupted, a remote command's own.
@@ -81,7 +88,7 @@ impl ClientError {
         match self {
             Self::CommandLine(error) if !error.use_stderr() => ExitCode::SUCCESS,
             Self::CommandLine(_) | Self::Usage(_) => ExitCode::from(2),
-            Self::NotLoggedIn(_) => ExitCode::from(100),
+            Self::NotLoggedIn { .. } => ExitCode::from(100),
             Self::Interrupted(_) => ExitCode::from(130),
             Self::Remote(code) => ExitCode::from(u8::try_from(*code).unwrap_or(1).max(1)),
             _ => ExitCode::from(1),

@@ -6,6 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
     Method, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
+    header::HeaderMap,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -28,6 +29,8 @@ pub(super) struct Api {
 pub(super) struct Answer {
     /// HTTP status.
     pub status: StatusCode,
+    /// Code of the error, if it is one and the controller says it.
+    pub code: String,
     /// The body.
     pub body: String,
     /// What the platform says of its version.
@@ -68,8 +71,9 @@ impl Api {
         let status = response.status();
         let header = response.headers().get("DEIS_PLATFORM_VERSION");
         let platform_version = header.and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let code = code_of(response.headers());
         let body = response.text().await.map_err(|e| self.unreachable(e))?;
-        Ok(Answer { status, body, platform_version })
+        Ok(Answer { status, code, body, platform_version })
     }
 
     /// Sends a request that must succeed and decodes its answer.
@@ -87,7 +91,11 @@ impl Api {
     /// Sends a request that must succeed.
     pub(super) async fn done(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
         let answer = self.send(method, path, body).await?;
-        if answer.status.is_success() { Ok(answer) } else { Err(refusal(answer.status, &answer.body)) }
+        if answer.status.is_success() {
+            Ok(answer)
+        } else {
+            Err(refusal(answer.status, answer.code, &answer.body))
+        }
     }
 
     /// GET of JSON.
@@ -112,8 +120,9 @@ impl Api {
         if status.is_success() {
             return Ok(response);
         }
+        let code = code_of(response.headers());
         let body = response.text().await.map_err(|e| self.unreachable(e))?;
-        Err(refusal(status, &body))
+        Err(refusal(status, code, &body))
     }
 
     async fn response(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
@@ -145,22 +154,27 @@ impl Api {
     }
 }
 
+/// The code of an error; empty from a controller that says none.
+fn code_of(headers: &HeaderMap) -> String {
+    headers.get("DEIS_ERROR_CODE").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
+}
+
 /// Turns a refusal into the text that a person reads.
-fn refusal(status: StatusCode, body: &str) -> ClientError {
+fn refusal(status: StatusCode, code: String, body: &str) -> ClientError {
     let message = message_of(body).unwrap_or_else(|| match status.as_u16() {
         404 => "Not Found".to_owned(),
         500 => "Internal Server Error".to_owned(),
         code => format!("the controller answered {code}"),
     });
     if status == StatusCode::UNAUTHORIZED {
-        let text = format!("{message} Log in with `deis login URL`.");
-        return ClientError::NotLoggedIn(text);
+        let message = format!("{message} Log in with `deis login URL`.");
+        return ClientError::NotLoggedIn { code, message };
     }
     let message = match status {
         StatusCode::UNPROCESSABLE_ENTITY => format!("Unable to process your request: {message}"),
         _ => message,
     };
-    ClientError::Refused { status: status.as_u16(), message }
+    ClientError::Refused { status: status.as_u16(), code, message }
 }
 
 /// The texts in an error body: a `detail`, a bare string, or lists by field.
@@ -291,8 +305,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_unset_is_said_in_the_words_of_the_contract() {
-        let refusal =
-            refusal(StatusCode::UNPROCESSABLE_ENTITY, r#"{"detail":"A does not exist under values"}"#);
+        let refusal = refusal(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            String::new(),
+            r#"{"detail":"A does not exist under values"}"#,
+        );
         assert_eq!(refusal.to_string(), "Unable to process your request: A does not exist under values");
     }
 

@@ -50,10 +50,11 @@ pub(super) fn load(path: &Path) -> Result<Profile> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Err(ClientError::NotLoggedIn(format!(
+            let message = format!(
                 "not logged in: there is no {}; use `deis login URL` or `deis register URL`",
                 path.display()
-            )));
+            );
+            return Err(ClientError::NotLoggedIn { code: String::new(), message });
         }
         Err(source) => {
             return Err(ClientError::File { what: format!("cannot read {}", path.display()), source });
@@ -107,7 +108,7 @@ mod tests {
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(load(&file).unwrap().username, "ann");
         remove(&file).unwrap();
-        assert!(matches!(load(&file), Err(ClientError::NotLoggedIn(_))));
+        assert!(matches!(load(&file), Err(ClientError::NotLoggedIn { .. })));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deis_core::{App, AppInfo, Domain, Instance, InstanceState, ProcessType};
+use deis_core::{App, AppInfo, Command, Domain, Instance, InstanceState, ProcessType};
 use serde::Serialize;
 
 /// An app.
@@ -24,12 +24,17 @@ impl From<AppInfo> for AppDto {
             uuid: uid.to_string(),
             id: name.to_string(),
             owner: owner.to_string(),
-            structure: info.formation.scales,
-            procfile_structure: info.processes,
+            structure: info.structure,
+            procfile_structure: commands(info.processes),
             created: created.to_rfc3339(),
             updated: updated.to_rfc3339(),
         }
     }
+}
+
+/// Commands as clients read them.
+pub(super) fn commands(processes: BTreeMap<ProcessType, Command>) -> BTreeMap<ProcessType, String> {
+    processes.into_iter().map(|(process, command)| (process, command.to_string())).collect()
 }
 
 /// A domain.

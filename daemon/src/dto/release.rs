@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use deis_core::{AppName, Build, Outcome, ProcessType, ReleaseInfo};
+use deis_core::{
+    AppName, Artifact, Build, BuildSource, BuildSpec, GitSource, Outcome, ProcessType, ReleaseInfo,
+};
 use serde::Serialize;
+
+use super::app::commands;
 
 /// A build.
 #[derive(Debug, Serialize)]
@@ -21,17 +25,22 @@ pub(crate) struct BuildDto {
 
 impl BuildDto {
     pub(crate) fn new(app: &AppName, build: Build) -> Self {
-        let image = if build.spec.image.is_empty() {
-            build.spec.artifact.digest().to_string()
-        } else {
-            build.spec.image
+        let BuildSpec { source, artifact, processes, .. } = build.spec;
+        let image = match (&source, &artifact) {
+            (BuildSource::Image { reference }, _) => reference.clone(),
+            (_, Artifact::Image { name, .. }) => name.clone(),
+            (_, artifact) => artifact.digest().to_string(),
+        };
+        let git = match source {
+            BuildSource::Buildpack(git) | BuildSource::Dockerfile(git) => git,
+            BuildSource::Image { .. } => GitSource::default(),
         };
         Self {
             owner: build.owner.to_string(),
             app: app.to_string(),
             image,
-            sha: build.spec.sha.unwrap_or_default(),
-            procfile: build.spec.processes,
+            sha: git.commit.unwrap_or_default(),
+            procfile: commands(processes),
             dockerfile: String::new(),
             created: build.created.to_rfc3339(),
             updated: build.created.to_rfc3339(),

@@ -6,7 +6,9 @@ use deis_build::{
     BuildError, BuildRequest,
     git::{Oid, Received, Repository},
 };
-use deis_core::{AppHandle, BuildSpec, Change, Error, RefUpdate, ReleaseVersion, Settled};
+use deis_core::{
+    AppHandle, BuildSource, BuildSpec, Change, Error, GitSource, RefUpdate, ReleaseVersion, Settled,
+};
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
@@ -57,7 +59,7 @@ impl Pushes {
         lines.say("Starting build... but first, coffee!").await;
         let config = app.config().await.map_err(|e| e.to_string())?;
         let config: BTreeMap<String, String> =
-            config.data.values.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
+            config.data.values.into_iter().map(|(k, value)| (k.to_string(), value.into_exposed())).collect();
         let request = BuildRequest {
             app: app.app().reference(),
             repository: repository.clone(),
@@ -65,12 +67,18 @@ impl Pushes {
             config,
         };
         let spec = match self.build(&request, lines).await {
-            Ok(spec) => BuildSpec { branch: Some(update.name.clone()), ..spec },
+            Ok(spec) => from_branch(spec, &update.name),
             Err(error) => return Err(build_failed(&error, lines).await),
         };
         lines.say("Build complete.").await;
         lines.say("Launching App...").await;
-        let change = app.deploy_push(push, spec).await.map_err(|e| e.to_string())?;
+        let change = match app.deploy_push(push, spec).await {
+            Ok(change) => change,
+            Err(error) => {
+                lines.say(&format!(" !     {error}")).await;
+                return Err(error.to_string());
+            }
+        };
         let version = change.release.map(|v| v.to_string()).unwrap_or_default();
         match self.follow(app, &change, lines).await.map_err(|e| e.to_string())? {
             Settled::Done => {
@@ -130,6 +138,17 @@ impl Pushes {
     fn app_url(&self, app: &AppHandle) -> String {
         self.0.url.replace("{app}", app.name().as_str())
     }
+}
+
+/// The build, with the ref by which its source came.
+fn from_branch(spec: BuildSpec, name: &str) -> BuildSpec {
+    let named = |git| GitSource { branch: Some(name.to_owned()), ..git };
+    let source = match spec.source {
+        BuildSource::Buildpack(git) => BuildSource::Buildpack(named(git)),
+        BuildSource::Dockerfile(git) => BuildSource::Dockerfile(named(git)),
+        other @ BuildSource::Image { .. } => other,
+    };
+    BuildSpec { source, ..spec }
 }
 
 /// Tells the person, in the words that scripts look for, and returns the reason for git.

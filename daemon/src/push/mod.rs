@@ -278,12 +278,12 @@ impl Pushes {
         }
         let Some(live) = self.live_build(app).await else { return };
         for name in deletions {
-            let is_live = if let Some(branch) = &live.branch {
-                *branch == name
+            let is_live = if let Some(branch) = live.branch() {
+                branch == name
             } else {
                 // Builds of older versions do not say where they came from.
                 let tip = repository.resolve(&name).ok().flatten();
-                tip.is_some_and(|tip| live.sha.as_deref() == Some(tip.as_str()))
+                tip.is_some_and(|tip| live.commit() == Some(tip.as_str()))
             };
             if is_live {
                 received.refuse(&name, "it is the branch of the live release");

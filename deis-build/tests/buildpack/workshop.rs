@@ -152,7 +152,7 @@ impl Built {
     }
 
     pub(crate) fn command(&self, process: &str) -> Option<&str> {
-        self.spec.processes.get(&ProcessType::new(process).unwrap()).map(String::as_str)
+        self.spec.processes.get(&ProcessType::new(process).unwrap()).and_then(deis_core::Command::as_shell)
     }
 }
 

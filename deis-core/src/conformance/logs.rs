@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     model::{
-        AppName, AppRef, AppUid, InstanceName, LogLevel, LogLine, LogQuery, LogSource, ProcessType,
+        AppName, AppRef, AppUid, InstanceName, LineId, LogLevel, LogLine, LogQuery, LogSource, ProcessType,
         ReleaseVersion, Timestamp,
     },
     port::{LogStore, LogStream},
@@ -31,7 +31,7 @@ fn line(at: i64, process: Option<&str>, text: impl Into<String>) -> LogLine {
             release: ReleaseVersion(2),
             instance: InstanceName::new(format!("blog-{process}-2-abcde")).expect("it is valid"),
         });
-    LogLine { at: Timestamp(at), source, text: text.into() }
+    LogLine::new(Timestamp(at), source, text)
 }
 
 async fn append(s: &Subject, app: &AppRef, lines: Vec<LogLine>) {
@@ -70,6 +70,29 @@ pub async fn a_process_type_is_selected(s: Subject) {
     let query = LogQuery { lines: 4, process: ProcessType::new("worker").ok(), follow: false };
     let texts: Vec<String> = tail(&s, &app, &query).await.into_iter().map(|l| l.text).collect();
     assert_eq!(texts, ["19", "22", "25", "28"]);
+}
+
+/// A line whose id the app's newest lines have is dropped, whichever append it comes in; a line without one never is.
+pub async fn a_line_with_an_id_is_kept_once(s: Subject) {
+    let (app, other) = (app(), app());
+    let event = Uuid::new_v4();
+    let told = |n: u32| {
+        let id = Some(LineId { event, line: n });
+        LogLine { id, ..line(i64::from(n), None, n.to_string()) }
+    };
+    let mut stream = open(&s, &app, &LogQuery { follow: true, ..LogQuery::default() }).await;
+    append(&s, &app, vec![told(0), told(1), told(1)]).await;
+    append(&s, &app, vec![told(0), told(1), told(2)]).await;
+    append(&s, &app, vec![told(2)]).await;
+    append(&s, &app, vec![line(3, None, "again"), line(3, None, "again")]).await;
+    append(&s, &other, vec![told(0)]).await;
+    let expected = ["0", "1", "2", "again", "again"];
+    let texts: Vec<String> = tail(&s, &app, &LogQuery::default()).await.into_iter().map(|l| l.text).collect();
+    assert_eq!(texts, expected);
+    for text in expected {
+        assert_eq!(next(&mut stream).await.as_deref(), Some(text), "whoever follows gets each once");
+    }
+    assert_eq!(tail(&s, &other, &LogQuery::default()).await.len(), 1, "apps do not share ids");
 }
 
 /// Whoever follows gets what is there, then what comes, each line once.
@@ -151,7 +174,7 @@ pub async fn what_is_kept_is_bounded(s: Subject) {
 /// macro_rules! count {
 ///     ($($case:ident)*) => { [$(stringify!($case)),*].len() };
 /// }
-/// assert_eq!(deis_core::log_cases!(count;), 8);
+/// assert_eq!(deis_core::log_cases!(count;), 9);
 /// ```
 #[macro_export]
 macro_rules! log_cases {
@@ -159,6 +182,7 @@ macro_rules! log_cases {
         $with! { $($own)*
             the_newest_lines_come_in_order
             a_process_type_is_selected
+            a_line_with_an_id_is_kept_once
             following_goes_on
             following_selects
             an_unknown_app_has_no_lines

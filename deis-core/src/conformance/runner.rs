@@ -1,6 +1,6 @@
 //! What every task runner must do.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc::Receiver, time::timeout};
 use uuid::Uuid;
@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::wait::until;
 use crate::{
     model::{
-        AppName, AppRef, AppUid, Attempt, Exit, Program, Task, TaskKind, TaskName, TaskObservation, TaskState,
+        AppName, AppRef, AppUid, Attempt, Environment, Exit, Program, Task, TaskKind, TaskName,
+        TaskObservation, TaskState,
     },
     port::{OutputLine, StopScope, TaskError, TaskRunner, output_channel},
 };
@@ -71,7 +72,7 @@ fn task(app: &AppRef, kind: TaskKind, attempt: u64, program: &Program) -> Task {
         attempt: Attempt(attempt),
         release: None,
         program: program.clone(),
-        env: BTreeMap::new(),
+        env: Environment::new(),
         limit: Duration::from_secs(600),
     }
 }

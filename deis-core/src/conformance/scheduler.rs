@@ -8,9 +8,8 @@ use super::wait::until;
 use crate::{
     endpoints::Endpoints,
     model::{
-        AppName, AppRef, AppUid, Artifact, Cause, Generation, HealthChecks, Instance, InstanceName,
-        InstanceState, Launch, Limits, Observation, ProcessGroup, ProcessType, ReleaseVersion, Template,
-        TemplateId, Workload,
+        AppName, AppRef, AppUid, Artifact, Cause, Generation, Instance, InstanceName, InstanceState, Launch,
+        Observation, ProcessGroup, ProcessType, ReleaseVersion, Template, TemplateId, Workload,
     },
     port::{Scheduler, SchedulerError},
 };
@@ -43,16 +42,10 @@ impl Subject {
             .iter()
             .map(|(process, scale, id, command)| {
                 let process = ProcessType::new(*process).expect("the cases name valid types");
+                let launch = Launch { artifact: self.artifact.clone(), command: (*command).into() };
                 let template = Template {
-                    release: ReleaseVersion(1),
-                    process: process.clone(),
-                    launch: Launch { artifact: self.artifact.clone(), command: (*command).to_owned() },
-                    env: BTreeMap::new(),
-                    limits: Limits::default(),
-                    probes: HealthChecks::default(),
-                    routable: process.is_routable(),
                     grace_seconds: 5,
-                    restarts: 0,
+                    ..Template::new(ReleaseVersion(1), process.clone(), launch)
                 };
                 (process, ProcessGroup { scale: *scale, id: TemplateId((*id).to_owned()), template })
             })

@@ -271,7 +271,7 @@ impl Supervisor {
         let (ran, wait) = (ran.as_secs(), wait.as_secs_f32().round());
         let text = format!("{}.{suffix} {what} after {ran} s; next start in {wait} s", self.process);
         let source = LogSource::Platform { level: LogLevel::Warning };
-        if let Err(error) = logs.append(&self.app, vec![LogLine { at: now(), source, text }]).await {
+        if let Err(error) = logs.append(&self.app, vec![LogLine::new(now(), source, text)]).await {
             tracing::warn!(app = %self.app, %error, "the end of an instance cannot be logged");
         }
     }

@@ -1,7 +1,6 @@
 //! Starts an instance: its files, its port, its environment, its shim.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
@@ -16,7 +15,7 @@ use super::{
     shim::{Identity, Output, Spec, Start, State},
 };
 use crate::{
-    model::{Artifact, Cause, Template},
+    model::{Artifact, Cause, Command, Environment, Template},
     port::{ArtifactError, ArtifactFolder, BoxError},
 };
 
@@ -62,7 +61,7 @@ pub(super) async fn start(
     let directory = folder::files(&folder);
     let spec = Spec {
         env: environment(options, template, identity.port, &directory),
-        start: Start::Shell { command: template.launch.command.clone() },
+        start: start_of(&template.launch.command),
         grace_ms: u64::from(template.grace_seconds) * 1000,
         limit_ms: None,
         open_files: options.open_files,
@@ -87,13 +86,26 @@ pub(super) async fn start(
     Ok(started.await??)
 }
 
+/// How a shim starts a command. An image's own never comes here: what has no image is refused before.
+pub(super) fn start_of(command: &Command) -> Start {
+    match command {
+        Command::Shell(line) => Start::Shell { command: line.clone() },
+        Command::Argv(words) => Start::Program {
+            program: words.first().map(PathBuf::from).unwrap_or_default(),
+            argv0: None,
+            args: words.iter().skip(1).cloned().collect(),
+        },
+        Command::ImageDefault => Start::Shell { command: String::new() },
+    }
+}
+
 /// The environment of an instance: the template's, its port, and what every process needs.
 pub(super) fn environment(
     options: &LocalOptions,
     template: &Template,
     port: u16,
     home: &Path,
-) -> BTreeMap<String, String> {
+) -> Environment {
     let mut env = template.env.clone();
     env.insert("PORT".to_owned(), port.to_string());
     env.insert("HOME".to_owned(), home.display().to_string());

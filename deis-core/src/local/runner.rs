@@ -13,7 +13,7 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 use super::{
     accept, adopt,
     copy::{copy_tree, remove_tree},
-    launch::{make_private, reason},
+    launch::{make_private, reason, start_of},
     options::LocalOptions,
     shim::{Output, Spec, Start},
     task::{self, Printed},
@@ -202,7 +202,7 @@ impl Shared {
         let mut input = Vec::new();
         match task.program {
             Program::Launch { artifact, command } => {
-                spec.start = Start::Shell { command };
+                spec.start = start_of(&command);
                 spec.directory = spec.folder.join("app");
                 let source = tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => return Ok(Exit::Lost),
@@ -226,6 +226,7 @@ impl Shared {
             }
         }
         let home = spec.directory.display().to_string();
+        // Only a one-off command may have another (`plan::lower::environment`); programs of the operator know theirs.
         spec.env.entry("HOME".to_owned()).or_insert(home);
         spec.env.entry("PATH".to_owned()).or_insert_with(|| self.options.path.clone());
         let started = task::start(&self.options, spec).await?;
@@ -265,10 +266,13 @@ impl AppTasks {
 fn refusal(task: &Task) -> Option<String> {
     let nul = |text: &str| text.contains('\0');
     let bad = match &task.program {
-        Program::Launch { command, .. } => nul(command),
-        Program::Exec { args, argv0, .. } => args.iter().chain(argv0).any(|text| nul(text)),
+        Program::Launch { command, .. } => accept::command(command),
+        Program::Exec { args, argv0, .. } => {
+            let bad = args.iter().chain(argv0).any(|text| nul(text));
+            bad.then(|| "the command contains a NUL byte".to_owned())
+        }
     };
-    if bad { Some("the command contains a NUL byte".to_owned()) } else { accept::environment(&task.env) }
+    bad.or_else(|| accept::environment(&task.env))
 }
 
 impl fmt::Debug for LocalRunner {

@@ -1,7 +1,6 @@
 //! Runs one program to its end, with its output as it comes.
 
 use std::{
-    collections::BTreeMap,
     fs::File,
     io::{self, Write as _},
     os::fd::AsFd as _,
@@ -24,7 +23,7 @@ use super::{
     shim::{Lines, Output, SILENCE, Spec, Start, text_of},
 };
 use crate::{
-    model::Exit,
+    model::{Environment, Exit},
     port::{BoxError, OutputLine, OutputSender},
 };
 
@@ -124,7 +123,7 @@ pub(super) async fn run_quietly(
     options: &LocalOptions,
     folder: PathBuf,
     start: Start,
-    env: BTreeMap<String, String>,
+    env: Environment,
     directory: PathBuf,
     limit: Duration,
 ) -> Result<(), String> {

@@ -16,13 +16,16 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::watch;
 
-use super::follow::{Follower, Readers, Tailing, blocking};
+use super::{
+    follow::{Follower, Readers, Tailing, blocking},
+    known_ids::KnownIds,
+};
 use crate::{
     local::{
         folder,
         shim::{MOST_LINE, truncate},
     },
-    model::{AppRef, LogLine, LogQuery},
+    model::{AppRef, LineId, LogLine, LogQuery},
     port::{LogError, LogStore, LogStream},
 };
 
@@ -35,7 +38,7 @@ const MOST_FILE: u64 = 1024 * 1024;
 pub struct FileLogs {
     run_dir: PathBuf,
     /// One writer at a time.
-    writing: Arc<Mutex<()>>,
+    writing: Arc<Mutex<KnownIds>>,
     /// Those of an app end when its sender goes.
     readers: Readers,
 }
@@ -54,10 +57,15 @@ impl FileLogs {
 #[async_trait]
 impl LogStore for FileLogs {
     async fn append(&self, app: &AppRef, lines: Vec<LogLine>) -> Result<(), LogError> {
-        let (folder, writing) = (self.folder(app), Arc::clone(&self.writing));
+        let (folder, uid, writing) = (self.folder(app), app.uid, Arc::clone(&self.writing));
         blocking(move || {
-            let _turn = writing.lock().unwrap_or_else(PoisonError::into_inner);
-            write(&folder, lines)
+            let mut known = writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let fresh = known.fresh(uid, &folder, lines)?;
+            let ids: Vec<LineId> = fresh.iter().filter_map(|line| line.id).collect();
+            // What was written before it failed is found in the files the next time.
+            write(&folder, fresh).inspect_err(|_| known.forget(uid))?;
+            known.add(uid, ids);
+            Ok(())
         })
         .await
     }
@@ -91,9 +99,10 @@ impl LogStore for FileLogs {
 
     async fn forget(&self, app: &AppRef) -> Result<(), LogError> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).remove(&app.uid);
-        let (folder, writing) = (self.folder(app), Arc::clone(&self.writing));
+        let (folder, uid, writing) = (self.folder(app), app.uid, Arc::clone(&self.writing));
         blocking(move || {
-            let _turn = writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = writing.lock().unwrap_or_else(PoisonError::into_inner);
+            known.forget(uid);
             folder::forget(&folder)?;
             for name in ["log.1", "log.0"] {
                 match fs::remove_file(folder.join(name)) {
@@ -153,11 +162,7 @@ mod tests {
     use crate::model::{AppName, AppUid, LogLevel, LogSource, Timestamp};
 
     fn line(n: i64, text: &str) -> LogLine {
-        LogLine {
-            at: Timestamp(n),
-            source: LogSource::Platform { level: LogLevel::Info },
-            text: text.to_owned(),
-        }
+        LogLine::new(Timestamp(n), LogSource::Platform { level: LogLevel::Info }, text)
     }
 
     fn app() -> AppRef {
@@ -182,6 +187,27 @@ mod tests {
         let texts = texts(&logs, &app).await;
         assert!(texts.iter().all(|text| text.len() <= MOST_LINE));
         assert_eq!(texts.last().unwrap(), "last");
+    }
+
+    #[tokio::test]
+    async fn another_process_repeats_what_is_missing_alone() {
+        let (dir, app) = (tempfile::tempdir().unwrap(), app());
+        let event = uuid::Uuid::new_v4();
+        let told =
+            |n: u32| LogLine { id: Some(LineId { event, line: n }), ..line(i64::from(n), &n.to_string()) };
+        let first = FileLogs::new(dir.path());
+        first.append(&app, vec![told(0), told(1)]).await.unwrap();
+        let path = first.folder(&app).join("log.0");
+        let half = serde_json::to_string(&told(2)).unwrap();
+        File::options()
+            .append(true)
+            .open(path)
+            .unwrap()
+            .write_all(&half.as_bytes()[..half.len() / 2])
+            .unwrap();
+        let second = FileLogs::new(dir.path());
+        second.append(&app, (0..4).map(told).collect()).await.unwrap();
+        assert_eq!(texts(&second, &app).await, ["0", "1", "2", "3"]);
     }
 
     #[tokio::test]

@@ -175,7 +175,7 @@ impl Source {
                 instance: identity.instance.clone(),
             }
         };
-        Some(LogLine { at: stamped.at, source, text: stamped.text })
+        Some(LogLine::new(stamped.at, source, stamped.text))
     }
 }
 
@@ -286,7 +286,7 @@ mod tests {
 
     fn line(n: i64) -> String {
         let source = LogSource::Platform { level: LogLevel::Info };
-        serde_json::to_string(&LogLine { at: Timestamp(n), source, text: n.to_string() }).unwrap()
+        serde_json::to_string(&LogLine::new(Timestamp(n), source, n.to_string())).unwrap()
     }
 
     fn texts(follower: &mut Follower) -> Vec<String> {

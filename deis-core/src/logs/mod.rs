@@ -4,6 +4,8 @@
 mod files;
 #[cfg(feature = "local")]
 mod follow;
+#[cfg(feature = "local")]
+mod known_ids;
 mod ring;
 
 #[cfg(feature = "local")]

@@ -11,7 +11,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{
     model::{AppRef, AppUid, LogLine, LogQuery, LogSource, ProcessType},
-    port::{LogError, LogStore, LogStream},
+    port::{IDS_KEPT, LogError, LogStore, LogStream},
 };
 
 /// Lines that wait for a reader before it misses some.
@@ -59,6 +59,9 @@ impl LogStore for RingLogs {
         let mut apps = self.lock();
         let ring = apps.entry(app.uid).or_default();
         for line in lines {
+            if line.id.is_some() && ring.lines.iter().rev().take(IDS_KEPT).any(|known| known.id == line.id) {
+                continue;
+            }
             // An error says that nobody reads.
             let _ = ring.readers.send(Arc::new(line.clone()));
             ring.lines.push_back(line);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{AppName, Digest, Timestamp, UserId, Username};
+use super::{AppName, Digest, Secret, Timestamp, UserId, Username};
 
 /// A user. The password is known as a hash that the caller made; the token as a hash of what the caller derives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub struct User {
     /// Last name, may be empty.
     pub last_name: String,
     /// Hash of the password, in the caller's format.
-    pub password_hash: String,
+    pub password_hash: Secret,
     /// Counter that a token is derived from; rises when the token is regenerated.
     pub token_counter: u64,
     /// Hash of the current token.

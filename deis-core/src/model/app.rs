@@ -42,13 +42,13 @@ pub struct Head {
     /// Number of builds recorded.
     pub builds: u32,
     /// Whether the app is being destroyed.
-    pub state: Life,
+    pub state: AppStatus,
 }
 
 /// Whether an app takes changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Life {
+pub enum AppStatus {
     /// It lives.
     Active,
     /// It is being removed; its name is taken until that is done.

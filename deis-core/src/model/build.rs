@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BuildId, Digest, ProcessType, Timestamp, Username};
+use super::{BuildId, Command, Digest, ProcessType, Timestamp, Username};
 
-/// How a build came to be.
+/// The ways to a build. When an app changes from one to another, nothing is wanted any more of its `web` and `cmd`, and
+/// the default structure is started again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -29,13 +30,23 @@ pub enum Artifact {
         /// Digest of the compressed archive.
         digest: Digest,
     },
+    /// A container image.
+    Image {
+        /// Registry and repository, without tag or digest (`registry.example.com/team/blog`).
+        name: String,
+        /// Digest of its manifest.
+        digest: Digest,
+        /// The first port that it exposes; a `PORT` of the config wins.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
+    },
 }
 
 impl Artifact {
     /// The digest that pins it.
     pub fn digest(&self) -> &Digest {
         match self {
-            Self::Slug { digest } => digest,
+            Self::Slug { digest } | Self::Image { digest, .. } => digest,
         }
     }
 }
@@ -55,24 +66,40 @@ pub struct Build {
     pub spec: BuildSpec,
 }
 
+/// What a build was made of, with what only that way of making has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "from")]
+pub enum BuildSource {
+    /// Source that buildpacks turned into what runs.
+    Buildpack(GitSource),
+    /// Source that its Dockerfile turned into an image.
+    Dockerfile(GitSource),
+    /// An image that somebody named.
+    Image {
+        /// The name as given, tag included.
+        reference: String,
+    },
+}
+
+/// Which source was built.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitSource {
+    /// Full id of the commit (40 hex digits); callers of the API may give a shorter one, or none.
+    pub commit: Option<String>,
+    /// Full name of the ref by which it was pushed; `None` if it did not come by a push.
+    pub branch: Option<String>,
+}
+
 /// What a caller hands in to be deployed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildSpec {
-    /// How it was made.
-    pub kind: BuildKind,
+    /// What it was made of.
+    pub source: BuildSource,
     /// The bytes that run.
     pub artifact: Artifact,
-    /// Full commit id of the source, if it has one (40 hex digits).
-    pub sha: Option<String>,
-    /// Full name of the ref by which the source came; `None` if it did not come by a push, or before this was kept.
-    #[serde(default)]
-    pub branch: Option<String>,
-    /// Name of the image as shown by the API; empty for slugs.
-    #[serde(default)]
-    pub image: String,
     /// Commands by process type: the Procfile over the buildpack's defaults.
-    pub processes: BTreeMap<ProcessType, String>,
-    /// Whether the source itself had a Procfile (contract 5.4 treats builds without one differently).
+    pub processes: BTreeMap<ProcessType, Command>,
+    /// Whether the source itself had a Procfile; without one all processes are those that its buildpack suggests.
     #[serde(default)]
     pub has_procfile: bool,
     /// Key under which the same source with the same builder need not be built again.
@@ -81,17 +108,41 @@ pub struct BuildSpec {
 }
 
 impl BuildSpec {
-    /// A buildpack build of a slug with these processes.
+    /// A buildpack build of a slug with these processes, whose commands a shell reads.
     pub fn slug(digest: Digest, processes: BTreeMap<ProcessType, String>) -> Self {
         Self {
-            kind: BuildKind::Buildpack,
+            source: BuildSource::Buildpack(GitSource::default()),
             artifact: Artifact::Slug { digest },
-            sha: None,
-            branch: None,
-            image: String::new(),
-            processes,
+            processes: processes.into_iter().map(|(p, line)| (p, Command::Shell(line))).collect(),
             has_procfile: true,
             key: None,
         }
+    }
+
+    /// How it came to be.
+    pub fn kind(&self) -> BuildKind {
+        match self.source {
+            BuildSource::Buildpack(_) => BuildKind::Buildpack,
+            BuildSource::Dockerfile(_) => BuildKind::Dockerfile,
+            BuildSource::Image { .. } => BuildKind::Image,
+        }
+    }
+
+    /// Which source was built; `None` for an image that somebody named.
+    pub fn git(&self) -> Option<&GitSource> {
+        match &self.source {
+            BuildSource::Buildpack(git) | BuildSource::Dockerfile(git) => Some(git),
+            BuildSource::Image { .. } => None,
+        }
+    }
+
+    /// Id of the commit that was built, if it is known.
+    pub fn commit(&self) -> Option<&str> {
+        self.git()?.commit.as_deref()
+    }
+
+    /// Full name of the ref by which it was pushed.
+    pub fn branch(&self) -> Option<&str> {
+        self.git()?.branch.as_deref()
     }
 }

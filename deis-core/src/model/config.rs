@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigId, EnvKey, HealthChecks, Timestamp, Username};
+use super::{ConfigId, EnvKey, HealthChecks, Secret, Timestamp, Username};
 
 /// A recorded config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct Config {
 pub struct ConfigData {
     /// Environment variables.
     #[serde(default)]
-    pub values: BTreeMap<EnvKey, String>,
+    pub values: BTreeMap<EnvKey, Secret>,
     /// Memory limits, `<limit>` or `<request>/<limit>`.
     #[serde(default)]
     pub memory: BTreeMap<String, String>,
@@ -36,7 +36,7 @@ pub struct ConfigData {
     pub tags: BTreeMap<String, String>,
     /// Credentials of a private registry.
     #[serde(default)]
-    pub registry: BTreeMap<String, String>,
+    pub registry: BTreeMap<String, Secret>,
     /// Commands run after a process started.
     #[serde(default)]
     pub lifecycle_post_start: BTreeMap<String, String>,
@@ -51,6 +51,13 @@ pub struct ConfigData {
     pub healthcheck: BTreeMap<String, HealthChecks>,
 }
 
+impl ConfigData {
+    /// An environment variable by its name.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(Secret::expose)
+    }
+}
+
 /// A change of a map: a value sets, `None` unsets.
 pub type MapPatch<K, V> = BTreeMap<K, Option<V>>;
 
@@ -59,7 +66,7 @@ pub type MapPatch<K, V> = BTreeMap<K, Option<V>>;
 pub struct ConfigPatch {
     /// Environment variables.
     #[serde(default)]
-    pub values: MapPatch<EnvKey, String>,
+    pub values: MapPatch<EnvKey, Secret>,
     /// Memory limits.
     #[serde(default)]
     pub memory: MapPatch<String, String>,
@@ -71,7 +78,7 @@ pub struct ConfigPatch {
     pub tags: MapPatch<String, String>,
     /// Credentials of a private registry.
     #[serde(default)]
-    pub registry: MapPatch<String, String>,
+    pub registry: MapPatch<String, Secret>,
     /// Commands run after a process started.
     #[serde(default)]
     pub lifecycle_post_start: MapPatch<String, String>,
@@ -89,7 +96,7 @@ pub struct ConfigPatch {
 impl ConfigPatch {
     /// Sets one environment variable.
     #[must_use]
-    pub fn set(mut self, key: EnvKey, value: impl Into<String>) -> Self {
+    pub fn set(mut self, key: EnvKey, value: impl Into<Secret>) -> Self {
         self.values.insert(key, Some(value.into()));
         self
     }

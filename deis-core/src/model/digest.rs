@@ -44,6 +44,66 @@ impl Digest {
     }
 }
 
+/// What a digest is taken over: the fields that count, one by one, under the name and version of their list.
+///
+/// A digest over the JSON of a struct changes when the struct gets a field, although nothing has changed that it stands
+/// for. Here a new field counts only for whoever has it: absent and empty values are not written.
+///
+/// ```
+/// use deis_core::Projection;
+/// let id = |port: Option<&str>| {
+///     let mut fields = Projection::new("example", 1);
+///     fields.text("name", "blog");
+///     fields.maybe("port", port);
+///     fields.digest()
+/// };
+/// assert_eq!(id(None), id(None));
+/// assert_ne!(id(None), id(Some("80")));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Projection(Sha256);
+
+impl Projection {
+    /// An empty list of fields. The version rises when fields that exist are written in another way.
+    pub fn new(list: &str, version: u32) -> Self {
+        let mut fields = Self(Sha256::new());
+        fields.text(list, &version.to_string());
+        fields
+    }
+
+    /// A field that is always there. Lengths stand before names and values, so that no two lists look the same.
+    pub fn text(&mut self, name: &str, value: &str) {
+        for part in [name, value] {
+            self.0.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+            self.0.update(part);
+        }
+    }
+
+    /// A field that need not be there.
+    pub fn maybe(&mut self, name: &str, value: Option<impl AsRef<str>>) {
+        if let Some(value) = value {
+            self.text(name, value.as_ref());
+        }
+    }
+
+    /// The entries of a map, in its order; none for an empty one.
+    pub fn entries<K: fmt::Display, V: AsRef<str>>(
+        &mut self,
+        name: &str,
+        map: impl IntoIterator<Item = (K, V)>,
+    ) {
+        for (key, value) in map {
+            self.text(name, &key.to_string());
+            self.text("=", value.as_ref());
+        }
+    }
+
+    /// The digest of all of them.
+    pub fn digest(self) -> Digest {
+        Digest::from_hash(&self.0.finalize())
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sha256:{}", self.0)

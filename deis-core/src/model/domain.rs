@@ -1,5 +1,7 @@
 //! A domain of an app.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{AppName, DomainName, Timestamp, Username};
@@ -15,4 +17,12 @@ pub struct Domain {
     pub owner: Username,
     /// When.
     pub created: Timestamp,
+}
+
+/// The names below a domain of two labels, and whose they are: a wildcard and another app's name that it matches
+/// exclude each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zone {
+    /// The app of each name; names are in lower case.
+    pub names: BTreeMap<String, AppName>,
 }

@@ -13,6 +13,25 @@ pub struct LogLine {
     pub source: LogSource,
     /// The text, without line end.
     pub text: String,
+    /// What tells it from a repetition of itself, for lines that are written again when a process was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<LineId>,
+}
+
+impl LogLine {
+    /// A line that is written once.
+    pub fn new(at: Timestamp, source: LogSource, text: impl Into<String>) -> Self {
+        Self { at, source, text: text.into(), id: None }
+    }
+}
+
+/// Identity of a line that an event became: writing the event again gives the same lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LineId {
+    /// The event.
+    pub event: uuid::Uuid,
+    /// Which of its lines, from 0.
+    pub line: u32,
 }
 
 /// Who said a line.

@@ -17,13 +17,13 @@ pub struct ProcfileError {
 }
 
 /// Largest Procfile, in bytes.
-const MOST_BYTES: usize = 64 << 10;
+const MAX_BYTES: usize = 64 << 10;
 /// Most process types.
-const MOST_TYPES: usize = 100;
+const MAX_TYPES: usize = 100;
 
 /// Parses `name: command` lines; blank lines and lines that start with `#` are skipped.
 ///
-/// A command may be a quoted YAML scalar (contract 11.6 calls the file a YAML map). There is no more of YAML in it: a
+/// A command may be a quoted YAML scalar (the original reads the file as a YAML map). There is no more of YAML in it: a
 /// list, a map, a tag, an anchor or a block is refused, for its author expects something else than a command.
 ///
 /// ```
@@ -37,8 +37,8 @@ pub fn parse_procfile(text: &str) -> Result<BTreeMap<ProcessType, String>, Procf
         let line = raw.trim_start_matches('\u{feff}').trim();
         let error = |reason: String| ProcfileError { line: index + 1, text: shorten(line), reason };
         bytes += raw.len();
-        if bytes > MOST_BYTES {
-            return Err(error(format!("the file is larger than {MOST_BYTES} bytes")));
+        if bytes > MAX_BYTES {
+            return Err(error(format!("the file is larger than {MAX_BYTES} bytes")));
         }
         if line.is_empty() || line.starts_with('#') {
             continue;
@@ -56,8 +56,8 @@ pub fn parse_procfile(text: &str) -> Result<BTreeMap<ProcessType, String>, Procf
         if command.contains('\0') {
             return Err(error("a command must not contain a NUL byte".to_owned()));
         }
-        if processes.len() == MOST_TYPES {
-            return Err(error(format!("there are more than {MOST_TYPES} process types")));
+        if processes.len() == MAX_TYPES {
+            return Err(error(format!("there are more than {MAX_TYPES} process types")));
         }
         if processes.insert(name.clone(), command).is_some() {
             return Err(error(format!("process type {name} is named twice")));

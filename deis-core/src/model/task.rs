@@ -1,8 +1,8 @@
 //! Tasks: processes that run to their end. Builds, release commands, one-off commands.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use super::{AppRef, Artifact, Attempt, Exit, ProcessType, ReleaseVersion, TaskName};
+use super::{AppRef, Artifact, Attempt, Command, Environment, Exit, ProcessType, ReleaseVersion, TaskName};
 
 /// Something to run to its end. Never stored: it holds secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Task {
     /// What is run.
     pub program: Program,
     /// The whole environment, besides what the runner itself must set (`HOME`, `PATH` when missing).
-    pub env: BTreeMap<String, String>,
+    pub env: Environment,
     /// After this time it is killed whole.
     pub limit: Duration,
 }
@@ -55,12 +55,12 @@ impl TaskKind {
 /// What a task runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// A command in a private copy of an artifact, read by a shell in the app's own process (with `.profile.d` loaded).
+    /// A command in a private copy of an artifact (with `.profile.d` loaded where a shell reads it).
     Launch {
         /// The folder to run it in.
         artifact: Artifact,
         /// The command.
-        command: String,
+        command: Command,
     },
     /// A program of the operator's, without any shell.
     Exec {

@@ -5,7 +5,7 @@ use std::{
     fmt::Display,
 };
 
-use crate::model::{ConfigData, Difference, Formation, Plan, PlanStep, ProcessGroup, ProcessType};
+use crate::model::{ConfigData, Difference, Plan, PlanStep, ProcessGroup, ProcessType};
 
 /// Steps and differences between what is held and what a change would make of it.
 ///
@@ -73,8 +73,8 @@ pub fn config_difference(old: &ConfigData, new: &ConfigData) -> Vec<Difference> 
     ] {
         found.extend(differences(member, old, new, Clone::clone, Clone::clone));
     }
+    found.extend(hidden("registry", &old.registry, &new.registry));
     for (member, old, new) in [
-        ("registry", &old.registry, &new.registry),
         ("lifecycle_post_start", &old.lifecycle_post_start, &new.lifecycle_post_start),
         ("lifecycle_pre_stop", &old.lifecycle_pre_stop, &new.lifecycle_pre_stop),
     ] {
@@ -110,9 +110,12 @@ fn differences<K: Ord + Display, V: PartialEq>(
         .collect()
 }
 
-/// What differs between two formations.
-pub fn scale_difference(old: &Formation, new: &Formation) -> Vec<Difference> {
-    differences("scale", &old.scales, &new.scales, u32::to_string, u32::to_string)
+/// What differs between two structures.
+pub fn scale_difference(
+    old: &BTreeMap<ProcessType, u32>,
+    new: &BTreeMap<ProcessType, u32>,
+) -> Vec<Difference> {
+    differences("scale", old, new, u32::to_string, u32::to_string)
 }
 
 /// A plan of these steps and differences.
@@ -123,18 +126,18 @@ pub fn plan(steps: Vec<PlanStep>, diff: Vec<Difference>) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EnvKey, HealthChecks};
+    use crate::model::{EnvKey, HealthChecks, Secret};
 
     #[test]
     fn every_member_of_a_config_has_its_differences_and_secrets_stay_secret() {
         let text =
             |key: &str, value: &str| -> BTreeMap<String, String> { [(key.into(), value.into())].into() };
         let new = ConfigData {
-            values: [(EnvKey::new("A").unwrap(), "secret".to_owned())].into(),
+            values: [(EnvKey::new("A").unwrap(), Secret::new("secret"))].into(),
             memory: text("web", "1G"),
             cpu: text("web", "2"),
             tags: text("zone", "west"),
-            registry: text("password", "secret"),
+            registry: [("password".to_owned(), Secret::new("secret"))].into(),
             lifecycle_post_start: text("web", "x"),
             lifecycle_pre_stop: text("web", "x"),
             termination_grace_period: text("web", "5"),

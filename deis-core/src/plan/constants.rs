@@ -34,9 +34,40 @@ pub const IDLE_UPSTREAM: Duration = Duration::from_millis(1500);
 pub const SAVE_SPENT: Duration = Duration::from_secs(10);
 /// `PORT` of a one-off command whose config has none.
 pub const TASK_PORT: u16 = 5000;
-/// Longest value of an environment variable: what `exec` takes.
-pub const MOST_ENV_VALUE: usize = 128 * 1024 - 1;
-/// Most bytes of an app's whole environment.
-pub const MOST_ENV: usize = 1024 * 1024;
-/// Most instances of one process type.
-pub const MOST_SCALE: u32 = 10_000;
+/// Most bytes of a variable's name and value together: what Linux takes, less `=` and the NUL byte.
+pub const MAX_ENV_VARIABLE: usize = 131_070;
+/// Most bytes of all variables of a config together; a quarter of the stack's 8 MiB is what Linux gives arguments and
+/// environment, and a back end adds to both.
+pub const MAX_ENV: usize = 768 << 10;
+/// Most variables of a config.
+pub const MAX_ENV_ENTRIES: usize = 1000;
+/// Most entries of each other member of a config.
+pub const MAX_CONFIG_ENTRIES: usize = 100;
+/// Most bytes of a config.
+pub const MAX_CONFIG: usize = 1 << 20;
+/// Most bytes of a lifecycle hook.
+pub const MAX_HOOK: usize = 16 << 10;
+/// Most bytes of a registry's user name, password or host.
+pub const MAX_REGISTRY_VALUE: usize = 16 << 10;
+/// Most bytes of the command of a probe.
+pub const MAX_PROBE_COMMAND: usize = 16 << 10;
+/// Most bytes of a probe's path, and of a header's value.
+pub const MAX_PROBE_TEXT: usize = 2048;
+/// Most headers of a probe.
+pub const MAX_PROBE_HEADERS: usize = 20;
+/// Largest time (in seconds) and count of a probe.
+pub const MAX_PROBE_NUMBER: u32 = 86_400;
+/// Longest grace period, in seconds.
+pub const MAX_GRACE_SECONDS: u32 = 3600;
+/// Largest number in a variable that the platform reads.
+pub const MAX_TUNABLE: u32 = 86_400;
+/// Smallest memory limit, in bytes.
+pub const MIN_MEMORY_LIMIT: u64 = 4 << 20;
+/// Most bytes of the names that a release's summary lists for each kind of change.
+pub const MAX_SUMMARY_NAMES: usize = 2000;
+/// Most domains of an app.
+pub const MAX_DOMAINS: usize = 500;
+/// Most SSH keys of a user.
+pub const MAX_KEYS: usize = 100;
+/// Most instances of one process type, and of an app.
+pub const MAX_SCALE: u32 = 10_000;

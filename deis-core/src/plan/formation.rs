@@ -2,23 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use super::constants::MOST_SCALE;
-use crate::model::{BuildKind, BuildSpec, Formation, ProcessType};
+use super::constants::MAX_SCALE;
+use crate::model::{BuildKind, BuildSpec, Command, Formation, ProcessType};
 
 /// A scale that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScaleError {
     /// The build has no such process type.
-    #[error("Container type {0} does not exist in application")]
+    #[error("the build has no process type {0}")]
     UnknownType(ProcessType),
     /// The number is out of bounds.
-    #[error("{process}: at most {MOST_SCALE} processes are possible, not {wanted}")]
+    #[error("{process}: at most {MAX_SCALE} processes are possible, not {wanted}")]
     TooMany {
         /// The process type.
         process: ProcessType,
         /// What was asked for.
         wanted: u32,
     },
+    /// All types together are out of bounds.
+    #[error("at most {MAX_SCALE} processes of an app are possible, not {0}")]
+    TooManyInAll(u64),
 }
 
 /// The release phase: declared like a process type, run between staging and rolling, never scaled.
@@ -26,21 +29,35 @@ pub fn is_release_phase(process: &ProcessType) -> bool {
     process.as_str() == "release"
 }
 
-/// The process types of a build that can run, with their commands.
-pub fn runnable(build: &BuildSpec) -> BTreeMap<ProcessType, String> {
-    build
-        .processes
-        .iter()
-        .filter(|(p, _)| !is_release_phase(p))
-        .map(|(p, c)| (p.clone(), c.clone()))
-        .collect()
+/// The process types of a build that can run, with their commands. An image always has the type `cmd`: by default
+/// what it runs by itself.
+pub fn runnable(build: &BuildSpec) -> BTreeMap<ProcessType, Command> {
+    let declared = build.processes.iter().filter(|(process, _)| !is_release_phase(process));
+    let mut types: BTreeMap<_, _> = declared.map(|(p, command)| (p.clone(), command.clone())).collect();
+    if build.kind() != BuildKind::Buildpack {
+        types.entry(ProcessType::cmd()).or_insert(Command::ImageDefault);
+    }
+    types
 }
 
-/// The formation that `build` brings to an app that had `before`: the first build, and one of another kind,
-/// starts the default structure; types that it lacks go to 0.
+/// How many processes of each type an app shall have: 0 of those that its build lacks, whatever is wanted of them.
+pub fn structure(formation: &Formation, build: Option<&BuildSpec>) -> BTreeMap<ProcessType, u32> {
+    let types = build.map(runnable).unwrap_or_default();
+    let shown = |(process, scale): (&ProcessType, &u32)| {
+        (process.clone(), if types.contains_key(process) { *scale } else { 0 })
+    };
+    formation.scales.iter().map(shown).collect()
+}
+
+/// The formation that `build` brings to an app that had `before`. The first build, and one of another kind, starts the
+/// default structure, and of another kind's `web` and `cmd` nothing is wanted any more.
+///
+/// What is wanted of a type that the build lacks stays: the next build that has the type starts so many. A mistyped
+/// Procfile costs no setting, and the corrected one brings everything back. For the same reason `web` is started by
+/// the first build that has it, if until then neither `web` nor `cmd` was ever asked for.
 pub fn for_build(before: &Formation, build: &BuildSpec) -> Formation {
     let mut next = before.clone();
-    if before.kind != Some(build.kind) {
+    if before.kind != Some(build.kind()) {
         for process in [ProcessType::web(), ProcessType::cmd()] {
             if let Some(scale) = next.scales.get_mut(&process) {
                 *scale = 0;
@@ -49,13 +66,11 @@ pub fn for_build(before: &Formation, build: &BuildSpec) -> Formation {
         if let Some(process) = default_type(build) {
             next.scales.insert(process, 1);
         }
-        next.kind = Some(build.kind);
-    }
-    let types = runnable(build);
-    for (process, scale) in &mut next.scales {
-        if !types.contains_key(process) && *process != ProcessType::cmd() {
-            *scale = 0;
-        }
+        next.kind = Some(build.kind());
+    } else if !next.scales.keys().any(ProcessType::is_routable)
+        && build.processes.contains_key(&ProcessType::web())
+    {
+        next.scales.insert(ProcessType::web(), 1);
     }
     next
 }
@@ -64,7 +79,7 @@ fn default_type(build: &BuildSpec) -> Option<ProcessType> {
     if build.processes.contains_key(&ProcessType::web()) {
         return Some(ProcessType::web());
     }
-    match build.kind {
+    match build.kind() {
         BuildKind::Image | BuildKind::Dockerfile => Some(ProcessType::cmd()),
         BuildKind::Buildpack => None,
     }
@@ -79,19 +94,26 @@ pub fn scaled(
     let types = runnable(build);
     let mut next = before.clone();
     for (process, scale) in wanted {
-        let known = types.contains_key(process)
-            || (*process == ProcessType::cmd() && build.kind != BuildKind::Buildpack);
-        // `cmd` is a type of every app; one that no build runs is at 0 already.
-        if !known && *process == ProcessType::cmd() && *scale == 0 {
-            continue;
-        }
-        if !known {
+        if !types.contains_key(process) {
+            // Nothing may be wanted any more of a type that an earlier build had.
+            if *scale == 0 && before.scale(process) > 0 {
+                next.scales.insert(process.clone(), 0);
+                continue;
+            }
+            // `cmd` is a type of every app; one that no build runs is at 0 already.
+            if *scale == 0 && *process == ProcessType::cmd() {
+                continue;
+            }
             return Err(ScaleError::UnknownType(process.clone()));
         }
-        if *scale > MOST_SCALE {
+        if *scale > MAX_SCALE {
             return Err(ScaleError::TooMany { process: process.clone(), wanted: *scale });
         }
         next.scales.insert(process.clone(), *scale);
+    }
+    let all: u64 = structure(&next, Some(build)).values().map(|scale| u64::from(*scale)).sum();
+    if all > u64::from(MAX_SCALE) {
+        return Err(ScaleError::TooManyInAll(all));
     }
     Ok(next)
 }
@@ -99,7 +121,7 @@ pub fn scaled(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Digest;
+    use crate::model::{BuildSource, Digest};
 
     fn slug(types: &[&str]) -> BuildSpec {
         let processes = types.iter().map(|t| (ProcessType::new(*t).unwrap(), "x".to_owned())).collect();
@@ -116,12 +138,56 @@ mod tests {
     }
 
     #[test]
-    fn types_that_go_are_scaled_to_zero_and_unknown_ones_refused() {
+    fn what_is_wanted_outlives_a_build_that_lacks_the_type() {
+        let (web, worker) = (ProcessType::web(), ProcessType::new("worker").unwrap());
+        let both = slug(&["web", "worker"]);
+        let wanted = [(web.clone(), 3), (worker.clone(), 2)].into();
+        let formation = scaled(&for_build(&Formation::default(), &both), &both, &wanted).unwrap();
+        let mistyped = slug(&["wbe", "worker"]);
+        let between = for_build(&formation, &mistyped);
+        let shown = BTreeMap::from([(web.clone(), 0), (worker.clone(), 2)]);
+        assert_eq!(structure(&between, Some(&mistyped)), shown);
+        assert_eq!(structure(&for_build(&between, &both), Some(&both)), wanted, "the corrected one");
+        let given_up = scaled(&between, &mistyped, &[(web.clone(), 0)].into()).unwrap();
+        assert_eq!(for_build(&given_up, &both).scale(&web), 0);
+        assert!(scaled(&between, &mistyped, &[(web.clone(), 1)].into()).is_err());
+        assert!(scaled(&given_up, &mistyped, &[(web.clone(), 0)].into()).is_err(), "nothing is wanted of it");
+        assert_eq!(structure(&between, None), BTreeMap::from([(web, 0), (worker, 0)]));
+    }
+
+    #[test]
+    fn the_first_build_with_web_starts_it_unless_somebody_has_scaled_it() {
+        let (web, worker) = (ProcessType::web(), ProcessType::new("worker").unwrap());
+        let first = for_build(&Formation::default(), &slug(&["wbe", "worker"]));
+        let first = scaled(&first, &slug(&["wbe", "worker"]), &[(worker, 1)].into()).unwrap();
+        assert_eq!(for_build(&first, &slug(&["web", "worker"])).scale(&web), 1);
+    }
+
+    #[test]
+    fn another_kind_of_build_starts_anew() {
+        let (web, cmd) = (ProcessType::web(), ProcessType::cmd());
+        let formation = scaled(
+            &for_build(&Formation::default(), &slug(&["web"])),
+            &slug(&["web"]),
+            &[(web.clone(), 3)].into(),
+        );
+        let image = BuildSpec {
+            source: BuildSource::Image { reference: "blog:1".to_owned() },
+            processes: [].into(),
+            ..slug(&[])
+        };
+        let next = for_build(&formation.unwrap(), &image);
+        assert_eq!(structure(&next, Some(&image)), BTreeMap::from([(web, 0), (cmd.clone(), 1)]));
+        assert_eq!(runnable(&image)[&cmd], Command::ImageDefault);
+        assert!(scaled(&next, &image, &[(cmd, 2)].into()).is_ok());
+    }
+
+    #[test]
+    fn unknown_types_are_refused() {
         let worker = ProcessType::new("worker").unwrap();
         let both = slug(&["web", "worker"]);
         let formation =
             scaled(&for_build(&Formation::default(), &both), &both, &[(worker.clone(), 2)].into()).unwrap();
-        assert_eq!(for_build(&formation, &slug(&["web"])).scales[&worker], 0);
         assert!(scaled(&formation, &slug(&["web"]), &[(worker, 1)].into()).is_err());
         let cmd = ProcessType::cmd();
         assert_eq!(scaled(&formation, &both, &[(cmd.clone(), 0)].into()).unwrap(), formation);

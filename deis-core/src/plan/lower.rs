@@ -2,10 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{constants::GRACE_SECONDS, digest, formation::runnable};
+use super::{
+    constants::{GRACE_SECONDS, TASK_PORT},
+    digest,
+    formation::runnable,
+    quantity,
+};
 use crate::model::{
-    AppRef, Build, Config, Formation, Generation, HealthChecks, Launch, Limits, ProcessGroup, ProcessType,
-    Release, Template, TemplateId, Workload,
+    Amount, AppRef, Artifact, Build, Command, Config, ConfigData, Environment, Formation, Generation,
+    HealthChecks, Hooks, Launch, Limits, ProcessGroup, ProcessType, RegistryAuth, Release, Secret, Template,
+    Workload,
 };
 
 /// Everything that decides how a release runs.
@@ -42,9 +48,9 @@ impl Workloads {
 /// The groups of a release: every process type that its build can run, at the formation's scale.
 pub fn groups(source: Source<'_>, formation: &Formation) -> BTreeMap<ProcessType, ProcessGroup> {
     let types = runnable(&source.build.spec);
-    let group = |(process, command): (ProcessType, String)| {
+    let group = |(process, command): (ProcessType, Command)| {
         let template = template(source, formation, &process, command);
-        let id = TemplateId(digest::of(&template).hex()[..16].to_owned());
+        let id = digest::template(&template);
         let scale = formation.scale(&process);
         (process, ProcessGroup { scale, id, template })
     };
@@ -73,26 +79,67 @@ pub fn workloads(
     }
 }
 
-fn template(source: Source<'_>, formation: &Formation, process: &ProcessType, command: String) -> Template {
+fn template(source: Source<'_>, formation: &Formation, process: &ProcessType, command: Command) -> Template {
     let config = &source.config.data;
-    let amount = |map: &BTreeMap<String, String>| map.get(process.as_str()).cloned();
+    let of_type = |map: &BTreeMap<String, String>| map.get(process.as_str()).cloned();
     Template {
         release: source.release.version,
         process: process.clone(),
         launch: Launch { artifact: source.build.spec.artifact.clone(), command },
-        env: environment(source),
-        limits: Limits { memory: amount(&config.memory), cpu: amount(&config.cpu) },
+        env: environment(source, Purpose::Instance),
+        limits: limits(config, process),
         probes: HealthChecks::of(&config.healthcheck, process).cloned().unwrap_or_default(),
         routable: process.is_routable(),
         grace_seconds: grace(source.config, process),
         restarts: formation.restarts(process),
+        tags: config.tags.clone(),
+        registry: registry(&config.registry),
+        hooks: Hooks {
+            post_start: of_type(&config.lifecycle_post_start),
+            pre_stop: of_type(&config.lifecycle_pre_stop),
+        },
     }
 }
 
-/// What a process of the release sees, besides what its scheduler adds. Config values win.
-pub fn environment(source: Source<'_>) -> BTreeMap<String, String> {
+fn limits(config: &ConfigData, process: &ProcessType) -> Limits {
+    let amount = |map: &BTreeMap<String, String>, parse: fn(&str) -> Option<Amount>| {
+        map.get(process.as_str()).and_then(|text| parse(text)).unwrap_or_default()
+    };
+    Limits { memory: amount(&config.memory, quantity::memory), cpu: amount(&config.cpu, quantity::cpu) }
+}
+
+/// The credentials of the config; a config may have any keys there, and those that mean nothing to a registry are left out.
+fn registry(config: &BTreeMap<String, Secret>) -> Option<RegistryAuth> {
+    let get = |key: &str| config.get(key).cloned();
+    (!config.is_empty()).then(|| RegistryAuth {
+        hostname: get("hostname").map(Secret::into_exposed),
+        username: get("username").unwrap_or_default(),
+        password: get("password").unwrap_or_default(),
+    })
+}
+
+/// What an environment is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// An instance of a process type. Its scheduler gives it the `PORT` that it listens on.
+    Instance,
+    /// The release command.
+    ReleaseCommand,
+    /// A one-off command.
+    OneOff,
+}
+
+/// What a process of the release sees, besides what its back end must add (`HOME`, a missing `PATH`, the `PORT` of an
+/// instance). All get the same, so that a command which works in one
+/// works in the others:
+///
+/// * Config values win over the platform's, except `HOME`, which is the folder that a process runs in; only somebody who
+///   runs a one-off command may want another.
+/// * `PORT` is there for all: programs read it while they load, also where nobody will ask them (consoles, migrations).
+pub fn environment(source: Source<'_>, purpose: Purpose) -> Environment {
     let release = source.release;
-    let mut env: BTreeMap<String, String> = [
+    let spec = &source.build.spec;
+    let mut env: Environment = [
         ("DEIS_APP", source.app.name.to_string()),
         ("WORKFLOW_RELEASE", release.version.to_string()),
         ("WORKFLOW_RELEASE_SUMMARY", release.summary.clone()),
@@ -100,19 +147,29 @@ pub fn environment(source: Source<'_>) -> BTreeMap<String, String> {
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into();
-    if let Some(sha) = &source.build.spec.sha {
-        env.insert("SOURCE_VERSION".to_owned(), sha.clone());
+    if let Some(commit) = spec.commit() {
+        env.insert("SOURCE_VERSION".to_owned(), commit.to_owned());
     }
-    env.extend(source.config.data.values.iter().map(|(key, value)| (key.to_string(), value.clone())));
+    if let Some(port) = port(&spec.artifact, purpose) {
+        env.insert("PORT".to_owned(), port.to_string());
+    }
+    let own = source.config.data.values.iter();
+    let own = own.filter(|(key, _)| purpose == Purpose::OneOff || key.as_str() != "HOME");
+    env.extend(own.map(|(key, value)| (key.to_string(), value.expose().to_owned())));
     env
 }
 
+/// The port where the config names none.
+fn port(artifact: &Artifact, purpose: Purpose) -> Option<u16> {
+    match (artifact, purpose) {
+        (Artifact::Image { port: Some(port), .. }, _) => Some(*port),
+        (_, Purpose::Instance) => None,
+        (_, Purpose::ReleaseCommand | Purpose::OneOff) => Some(TASK_PORT),
+    }
+}
+
 fn grace(config: &Config, process: &ProcessType) -> u32 {
-    let own = config.data.termination_grace_period.get(process.as_str());
-    let general = || {
-        let named =
-            |key: &&crate::model::EnvKey| key.as_str() == "KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS";
-        config.data.values.keys().find(named).and_then(|key| config.data.values.get(key))
-    };
+    let own = config.data.termination_grace_period.get(process.as_str()).map(String::as_str);
+    let general = || config.data.value("KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS");
     own.or_else(general).and_then(|text| text.parse().ok()).unwrap_or(GRACE_SECONDS)
 }

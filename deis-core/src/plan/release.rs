@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{BuildId, BuildKind, BuildSpec, ConfigData, Outcome, Release, ReleaseVersion, Username};
+use super::constants::MAX_SUMMARY_NAMES;
+
+use crate::model::{BuildId, BuildSource, BuildSpec, ConfigData, Outcome, Release, ReleaseVersion, Username};
 
 /// Summaries of a release: as made, and once it failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +23,10 @@ pub fn initial(owner: &Username) -> Summary {
 
 /// Summary of a deployed build.
 pub fn deployed(owner: &Username, build: BuildId, spec: &BuildSpec) -> Summary {
-    let what = match (&spec.sha, spec.kind) {
-        (Some(sha), _) => sha.chars().take(7).collect(),
-        (None, BuildKind::Image) => spec.image.clone(),
-        (None, _) => spec.artifact.digest().short().chars().take(7).collect(),
+    let what = match (&spec.source, spec.commit()) {
+        (BuildSource::Image { reference }, _) => reference.clone(),
+        (_, Some(commit)) => commit.chars().take(7).collect(),
+        (_, None) => spec.artifact.digest().short().chars().take(7).collect(),
     };
     let id: String = build.to_string().chars().take(7).collect();
     Summary {
@@ -49,7 +51,7 @@ pub fn configured(user: &Username, old: &ConfigData, new: &ConfigData) -> Summar
     let text: Vec<String> = words
         .iter()
         .filter(|(_, keys)| !keys.is_empty())
-        .map(|(verb, keys)| format!("{verb} {}", keys.join(", ")))
+        .map(|(verb, keys)| format!("{verb} {}", list(keys)))
         .collect();
     if !text.is_empty() {
         parts.push(text.join(", "));
@@ -62,37 +64,45 @@ pub fn configured(user: &Username, old: &ConfigData, new: &ConfigData) -> Summar
     if !limits.is_empty() {
         parts.push(format!("changed limits for {}", limits.join(", ")));
     }
-    let mut maps = |old, new, noun: &str| {
-        let found = difference(old, new);
-        for (verb, keys) in [("added", found.added), ("changed", found.changed), ("deleted", found.deleted)] {
-            if !keys.is_empty() {
-                parts.push(format!("{verb} {noun} {}", keys.join(", ")));
-            }
-        }
-    };
-    maps(&old.lifecycle_post_start, &new.lifecycle_post_start, "lifecycle_post_start");
-    maps(&old.lifecycle_pre_stop, &new.lifecycle_pre_stop, "lifecycle_pre_stop");
+    named(&mut parts, "lifecycle_post_start", &old.lifecycle_post_start, &new.lifecycle_post_start);
+    named(&mut parts, "lifecycle_pre_stop", &old.lifecycle_pre_stop, &new.lifecycle_pre_stop);
     if old.termination_grace_period != new.termination_grace_period {
         parts.push("changed timeouts for termination_grace_period".to_owned());
     }
-    let mut maps = |old, new, noun: &str| {
-        let found = difference(old, new);
-        for (verb, keys) in [("added", found.added), ("changed", found.changed), ("deleted", found.deleted)] {
-            if !keys.is_empty() {
-                parts.push(format!("{verb} {noun} {}", keys.join(", ")));
-            }
-        }
-    };
-    maps(&old.tags, &new.tags, "tag");
-    maps(&old.registry, &new.registry, "registry info");
-    let health = difference(&old.healthcheck, &new.healthcheck);
-    for (verb, keys) in [("added", health.added), ("changed", health.changed), ("deleted", health.deleted)] {
-        if !keys.is_empty() {
-            parts.push(format!("{verb} healthcheck info for proc type {}", keys.join(", ")));
-        }
-    }
+    named(&mut parts, "tag", &old.tags, &new.tags);
+    named(&mut parts, "registry info", &old.registry, &new.registry);
+    named(&mut parts, "healthcheck info for proc type", &old.healthcheck, &new.healthcheck);
     let text = format!("{user} {}", parts.join(" and "));
     Summary { text, failed: format!("{user} deployed a config that failed") }
+}
+
+/// Names for people, no more of them than one line can hold: a summary is in each process's environment.
+fn list(names: &[String]) -> String {
+    let mut shown = 0;
+    let mut length = 0;
+    while let Some(name) = names.get(shown)
+        && length + name.len() <= MAX_SUMMARY_NAMES
+    {
+        length += name.len() + 2;
+        shown += 1;
+    }
+    let text = names[..shown].join(", ");
+    if shown == names.len() { text } else { format!("{text} and {} more", names.len() - shown) }
+}
+
+/// Adds which keys of a map came, changed and went.
+fn named<V: PartialEq>(
+    parts: &mut Vec<String>,
+    noun: &str,
+    old: &BTreeMap<String, V>,
+    new: &BTreeMap<String, V>,
+) {
+    let found = difference(old, new);
+    for (verb, keys) in [("added", found.added), ("changed", found.changed), ("deleted", found.deleted)] {
+        if !keys.is_empty() {
+            parts.push(format!("{verb} {noun} {}", list(&keys)));
+        }
+    }
 }
 
 struct Changes {
@@ -116,16 +126,16 @@ fn difference<K: Ord + ToString, V: PartialEq>(old: &BTreeMap<K, V>, new: &BTree
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RollbackError {
     /// Release 1 has no build.
-    #[error("Cannot roll back to initial release.")]
+    #[error("the first release has no build")]
     Initial,
     /// It never became live.
-    #[error("Cannot roll back to failed release.")]
+    #[error("it failed")]
     Failed,
     /// There is no such number.
-    #[error("version cannot be below 0")]
+    #[error("releases begin with 1")]
     BelowZero,
     /// There is no such release.
-    #[error("there is no release {0}; see `deis releases`")]
+    #[error("there is no release {0}")]
     Unknown(ReleaseVersion),
     /// It has nothing to run.
     #[error("release {0} has no build, so there is nothing to run")]
@@ -160,10 +170,10 @@ pub fn check_rollback(target: &Release, outcome: Option<&Outcome>) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::EnvKey;
+    use crate::model::{EnvKey, Secret};
 
     fn config(pairs: &[(&str, &str)]) -> ConfigData {
-        let values = pairs.iter().map(|(k, v)| (EnvKey::new(*k).unwrap(), (*v).to_owned())).collect();
+        let values = pairs.iter().map(|(k, v)| (EnvKey::new(*k).unwrap(), Secret::new(*v))).collect();
         ConfigData { values, ..ConfigData::default() }
     }
 
@@ -175,6 +185,15 @@ mod tests {
         let mut limited = new.clone();
         limited.memory.insert("web".into(), "1G".into());
         assert_eq!(configured(&bob, &new, &limited).text, "bob changed limits for memory");
+    }
+
+    #[test]
+    fn a_summary_is_bounded_whatever_was_set() {
+        let bob = Username::new("bob").unwrap();
+        let names: Vec<String> = (0..1000).map(|i| format!("{}{i:03}", "K".repeat(253))).collect();
+        let pairs: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "1")).collect();
+        let text = configured(&bob, &ConfigData::default(), &config(&pairs)).text;
+        assert!(text.len() < 2100 && text.ends_with(" and 993 more"), "{}", text.len());
     }
 
     #[test]

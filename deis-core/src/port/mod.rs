@@ -11,7 +11,7 @@ mod store;
 mod wake;
 
 pub use artifact::{ArtifactError, ArtifactFolder, Unpacker, unpacked_at};
-pub use logs::{LogError, LogStore, LogStream};
+pub use logs::{IDS_KEPT, LogError, LogStore, LogStream};
 pub use router::{Router, RouterError};
 pub use runner::{OutputLine, OutputSender, StopScope, TaskError, TaskRunner, output_channel};
 pub use scheduler::{Scheduler, SchedulerError};

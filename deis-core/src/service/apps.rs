@@ -13,10 +13,11 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        App, AppName, AppUid, Attempt, Config, ConfigData, ConfigId, Domain, DomainName, Event, EventKind,
-        Formation, Generation, Grant, Head, Life, Outcome, ProcessType, Release, ReleaseVersion, Role,
+        App, AppName, AppStatus, AppUid, Attempt, Command, Config, ConfigData, ConfigId, Domain, DomainName,
+        Event, EventKind, Formation, Generation, Grant, Head, Outcome, ProcessType, Release, ReleaseVersion,
+        Role,
     },
-    plan::{digest, release},
+    plan::{digest, formation::structure, release},
     port::{Scan, StoreError, StoreExt as _},
     state::{
         apps::{AppState, load_release},
@@ -31,10 +32,10 @@ use crate::{
 pub struct AppInfo {
     /// The app.
     pub app: App,
-    /// Wanted processes.
-    pub formation: Formation,
+    /// How many processes of each type there shall be.
+    pub structure: BTreeMap<ProcessType, u32>,
     /// Commands by process type, of the newest release that did not fail.
-    pub processes: BTreeMap<ProcessType, String>,
+    pub processes: BTreeMap<ProcessType, Command>,
     /// The newest release that did not fail, be it still on its way.
     pub current: ReleaseVersion,
     /// The release that serves.
@@ -121,7 +122,7 @@ impl Session {
             generation: Generation(0),
             routes: 1,
             builds: 0,
-            state: Life::Active,
+            state: AppStatus::Active,
         };
         let mut edits = Edits::new();
         edits.create(keys::app(name), &app);
@@ -184,14 +185,10 @@ impl AppHandle {
         let state = self.state().await?;
         let current = state.base();
         let base = load_release(self.platform.store(), self.name(), current).await?;
-        let processes = base.and_then(|b| b.build).map(|b| b.spec.processes).unwrap_or_default();
-        Ok(AppInfo {
-            app: state.app.value,
-            formation: state.formation.value,
-            processes,
-            current,
-            live: state.head.value.live,
-        })
+        let build = base.and_then(|b| b.build).map(|b| b.spec);
+        let structure = structure(&state.formation.value, build.as_ref());
+        let processes = build.map(|spec| spec.processes).unwrap_or_default();
+        Ok(AppInfo { app: state.app.value, structure, processes, current, live: state.head.value.live })
     }
 
     /// Begins to destroy the app. Its name is taken until [`AppHandle::destroyed`] returns.
@@ -199,7 +196,7 @@ impl AppHandle {
         self.must_own("destroy this app")?;
         change!(self, |state, edits| {
             let now = self.platform.now();
-            state.head.value.state = Life::Destroying;
+            state.head.value.state = AppStatus::Destroying;
             write_head(&mut edits, &state, now, None);
             let event = Event {
                 at: now,

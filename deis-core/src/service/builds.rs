@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     model::{Build, BuildId, BuildSpec, EventKind, Push},
-    plan::{formation, release},
+    plan::{constants::MAX_ENV_VARIABLE, formation, release, serving},
     state::{
         apps::{AppState, build_by_id, newest, push},
         keys,
@@ -71,11 +71,20 @@ impl AppHandle {
             if open.value.release.is_some() {
                 return Err(Error::Conflict { reason: "this push has its release already".to_owned() });
             }
+            self.check_serving(&state, &spec).await?;
             let change = self.plan_build(&mut state, &mut edits, &spec).await?;
             let record = Push { release: change.release, ..open.value };
             edits.replace(keys::push(self.name()), open.revision, &record);
             change
         })
+    }
+
+    /// Refuses a push that would take the app off the web by mistake.
+    async fn check_serving(&self, state: &AppState, pushed: &BuildSpec) -> Result<()> {
+        let Some(live) = state.head.value.live else { return Ok(()) };
+        let live = self.loaded(live).await?.build.map(|build| build.spec);
+        let checked = serving::check_push(live.as_ref(), &Self::formation_before(state), pushed);
+        checked.map_err(|error| Error::refused(error.to_string()))
     }
 
     async fn plan_build(&self, state: &mut AppState, edits: &mut Edits, spec: &BuildSpec) -> Result<Change> {
@@ -104,13 +113,17 @@ impl AppHandle {
 }
 
 fn check_spec(spec: &BuildSpec) -> Result<()> {
-    if let Some(sha) = &spec.sha
+    if let Some(sha) = spec.commit()
         && (sha.len() > 40 || !sha.bytes().all(|b| b.is_ascii_hexdigit()))
     {
         return Err(Error::invalid("sha", "a commit id has at most 40 hex digits"));
     }
-    if spec.processes.values().any(|c| c.trim().is_empty() || c.contains('\0')) {
+    if spec.processes.values().any(|c| c.is_empty() || c.has_nul()) {
         return Err(Error::invalid("procfile", "a command must not be empty and must not contain NUL bytes"));
+    }
+    if spec.processes.values().any(|c| c.to_string().len() > MAX_ENV_VARIABLE) {
+        let text = format!("a command is longer than {MAX_ENV_VARIABLE} bytes, the most that Linux takes");
+        return Err(Error::invalid("procfile", text));
     }
     Ok(())
 }

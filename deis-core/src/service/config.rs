@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{Config, ConfigData, ConfigId, ConfigPatch, EventKind, ReleaseVersion},
     plan::{
-        config::{ConfigError, merge},
+        config::{ConfigError, is_platform_tag, merge},
         release::configured,
     },
     state::{
@@ -30,8 +30,10 @@ impl AppHandle {
 
     /// Changes the config; makes a release, and rolls it out if there is a build.
     ///
-    /// [`Error::Conflict`] if nothing would change, [`Error::NotSet`] for the removal of what is not there,
-    /// [`Error::Invalid`] with the member that is wrong, [`Error::Refused`] if members do not fit together. Nothing is
+    /// # Errors
+    ///
+    /// [`Error::Unchanged`] if nothing would change, [`Error::NotSet`] for the removal of what is not there,
+    /// [`Error::Invalid`] with the member that is wrong, [`Error::NeedsPort`] for a registry without a port. Nothing is
     /// recorded then.
     ///
     /// ```
@@ -45,8 +47,8 @@ impl AppHandle {
     /// use deis_core::{ConfigPatch, EnvKey};
     ///
     /// let greeting = EnvKey::new("GREETING")?;
-    /// app.config_set(ConfigPatch::default().set(greeting.clone(), "hello")).await?;
-    /// assert_eq!(app.config().await?.data.values[&greeting], "hello");
+    /// app.config_set(ConfigPatch::default().set(greeting, "hello")).await?;
+    /// assert_eq!(app.config().await?.data.value("GREETING"), Some("hello"));
     /// # Ok(())
     /// # }
     /// ```
@@ -82,13 +84,16 @@ impl AppHandle {
     }
 
     pub(super) fn merged(&self, base: &ConfigData, patch: &ConfigPatch) -> Result<ConfigData> {
+        if let Some(tag) = patch.tags.iter().find(|(key, value)| value.is_some() && is_platform_tag(key))
+            && !self.actor.is_superuser()
+        {
+            return Err(Error::invalid("tags", format!("{} is for administrators alone", tag.0)));
+        }
         merge(base, patch).map_err(|error| match error {
             ConfigError::NotSet { .. } => Error::NotSet { reason: error.to_string() },
             ConfigError::Invalid { member, reason } => Error::Invalid { field: member, reason },
-            ConfigError::NeedsPort => Error::refused(error.to_string()),
-            ConfigError::Unchanged => {
-                Error::Conflict { reason: format!("{} changed nothing - release stopped", self.actor.name()) }
-            }
+            ConfigError::NeedsPort => Error::NeedsPort,
+            ConfigError::Unchanged => Error::Unchanged { by: self.actor.name().clone() },
         })
     }
 }

@@ -1,11 +1,10 @@
 //! Domains: list, add, remove.
 
-use std::collections::BTreeMap;
-
 use super::handle::{AppHandle, change};
 use crate::{
     error::{Error, Kind, Result},
-    model::{AppName, Domain, DomainName, EventKind},
+    model::{AppName, Domain, DomainName, EventKind, Zone},
+    plan::constants::MAX_DOMAINS,
     port::{Store, StoreExt as _},
     state::{
         apps::domains,
@@ -14,9 +13,6 @@ use crate::{
         record::{Edits, Stored, get},
     },
 };
-
-/// The names of a zone and whose they are: a wildcard and another app's name that it matches exclude each other.
-type Zone = BTreeMap<String, AppName>;
 
 impl AppHandle {
     /// The app's domains, by name.
@@ -54,6 +50,9 @@ impl AppHandle {
             if store.get(&keys::domain(&name)).await?.is_some() {
                 return Err(taken());
             }
+            if domains(store, self.name()).await?.len() >= MAX_DOMAINS {
+                return Err(Error::invalid("domain", format!("an app has at most {MAX_DOMAINS} domains")));
+            }
             let now = self.platform.now();
             let owner = self.actor.name().clone();
             let domain = Domain { name: name.clone(), app: self.name().clone(), owner, created: now };
@@ -63,10 +62,10 @@ impl AppHandle {
                 let clash = |(known, app): (&String, &AppName)| {
                     app != self.name() && (matches(known, &full) || matches(&full, known))
                 };
-                if zone.iter().any(clash) {
+                if zone.names.iter().any(clash) {
                     return Err(taken());
                 }
-                zone.insert(full, self.name().clone());
+                zone.names.insert(full, self.name().clone());
                 edits.upsert(keys::zone(&apex), read.map(|z| z.revision), &zone);
             }
             edits.create(keys::domain(&name), &domain);
@@ -140,8 +139,8 @@ pub(super) async fn leave_zone(
     let key = keys::zone(apex);
     let Some(zone) = get::<Zone>(store, &key).await? else { return Ok(()) };
     let mut rest = zone.value;
-    rest.retain(|name, _| !names.contains(name));
-    if rest.is_empty() {
+    rest.names.retain(|name, _| !names.contains(name));
+    if rest.names.is_empty() {
         edits.delete(key, zone.revision);
     } else {
         edits.replace(key, zone.revision, &rest);

@@ -163,6 +163,6 @@ pub(super) fn scale_error(error: ScaleError) -> Error {
         ScaleError::UnknownType(process) => {
             Error::NotFound { what: Kind::ProcessType, name: process.to_string() }
         }
-        ScaleError::TooMany { .. } => Error::refused(error.to_string()),
+        ScaleError::TooMany { .. } | ScaleError::TooManyInAll(_) => Error::refused(error.to_string()),
     }
 }

@@ -9,7 +9,7 @@ use super::platform::Platform;
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        Actor, App, AppName, Generation, Head, Life, LogLevel, LogLine, LogSource, ReleaseVersion, Role,
+        Actor, App, AppName, AppStatus, Generation, Head, LogLevel, LogLine, LogSource, ReleaseVersion, Role,
     },
     port::StoreError,
     state::{
@@ -91,15 +91,15 @@ impl AppHandle {
 
     /// Writes a line of the platform into the app's log.
     pub async fn say(&self, level: LogLevel, text: impl Into<String>) -> Result<()> {
-        let line =
-            LogLine { at: self.platform.now(), source: LogSource::Platform { level }, text: text.into() };
+        let line = LogLine::new(self.platform.now(), LogSource::Platform { level }, text);
         Ok(self.platform.0.logs.append(&self.app.reference(), vec![line]).await?)
     }
 
     /// The state of this very life of the app; [`Error::NotFound`] once it is gone or going.
     pub(super) async fn state(&self) -> Result<AppState> {
         let state = AppState::load(self.platform.store(), self.name()).await?;
-        let alive = state.filter(|s| s.head.value.uid == self.app.uid && s.head.value.state == Life::Active);
+        let alive =
+            state.filter(|s| s.head.value.uid == self.app.uid && s.head.value.state == AppStatus::Active);
         alive.ok_or_else(|| Error::NotFound { what: Kind::App, name: self.name().to_string() })
     }
 

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     model::{Digest, SshKey, User, Username},
+    plan::constants::MAX_KEYS,
     port::{Scan, StoreError},
     state::{
         keys,
@@ -20,6 +21,9 @@ impl Platform {
     /// [`Kind::Key`] for the material and [`Kind::KeyId`] for the name.
     pub async fn add_key(&self, key: &SshKey) -> Result<()> {
         let _turn = self.user_turn(&key.owner).await;
+        if self.keys(&key.owner).await?.len() >= MAX_KEYS {
+            return Err(Error::invalid("public", format!("a user has at most {MAX_KEYS} keys")));
+        }
         for lost in 0..TRIES {
             back_off(lost).await;
             // Written as it is, so that whoever removes the user meanwhile notices.

@@ -11,7 +11,7 @@ use crate::{
     model::{ConfigPatch, Formation, Plan, ProcessGroup, ProcessType, Release, ReleaseVersion},
     plan::{
         change::{config_difference, describe, scale_difference},
-        formation::{for_build, is_release_phase, scaled},
+        formation::{for_build, is_release_phase, scaled, structure},
         lower::{Source, groups},
         release::{configured, rolled_back},
     },
@@ -46,9 +46,12 @@ impl AppHandle {
                 Ok(self.release_plan(&state, next, summary, &before, &formation, diff))
             }
             Intent::Scale(wanted) => {
-                let after = scaled(&formation, &must_build(&base)?.spec, wanted).map_err(scale_error)?;
+                let build = &must_build(&base)?.spec;
+                let after = scaled(&formation, build, wanted).map_err(scale_error)?;
+                let shown = |formation| structure(formation, Some(build));
+                let diff = scale_difference(&shown(&formation), &shown(&after));
                 let steps = describe(None, &before, &self.lowered(&base, &after), false);
-                Ok(Plan { steps, diff: scale_difference(&formation, &after) })
+                Ok(Plan { steps, diff })
             }
             Intent::Rollback(to) => {
                 let next = self.rollback_source(&state, *to).await?;
@@ -56,7 +59,10 @@ impl AppHandle {
                 let after =
                     next.build.as_ref().map_or_else(|| formation.clone(), |b| for_build(&formation, &b.spec));
                 let mut diff = config_difference(&base.config.data, &next.config.data);
-                diff.extend(scale_difference(&formation, &after));
+                let shown = |release: &LoadedRelease, formation| {
+                    structure(formation, release.build.as_ref().map(|build| &build.spec))
+                };
+                diff.extend(scale_difference(&shown(&base, &formation), &shown(&next, &after)));
                 Ok(self.release_plan(&state, next, summary, &before, &after, diff))
             }
         }

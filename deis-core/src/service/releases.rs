@@ -61,7 +61,7 @@ impl AppHandle {
     /// Makes a release with the build and the config of an earlier one; `None` means the newest one before the present
     /// that succeeded and has a build.
     ///
-    /// [`Error::Refused`] for the first release, a failed one, one without a build and one that is not there.
+    /// [`Error::NoRollback`] for the first release, a failed one, one without a build and one that is not there.
     ///
     /// ```
     /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
@@ -190,8 +190,8 @@ impl AppHandle {
 
     /// Active time that a rollout with this config may take.
     pub(super) fn deadline_ms(&self, config: &Config) -> u64 {
-        let own = config.data.values.iter().find(|(key, _)| key.as_str() == "DEIS_DEPLOY_TIMEOUT");
-        let seconds = own.and_then(|(_, text)| text.parse::<u64>().ok());
+        let own = config.data.value("DEIS_DEPLOY_TIMEOUT");
+        let seconds = own.and_then(|text| text.parse::<u64>().ok());
         let usual = self.platform.0.options.deploy_deadline;
         seconds
             .map_or_else(|| u64::try_from(usual.as_millis()).unwrap_or(u64::MAX), |s| s.saturating_mul(1000))
@@ -199,5 +199,5 @@ impl AppHandle {
 }
 
 fn refused(error: RollbackError) -> Error {
-    Error::refused(error.to_string())
+    Error::NoRollback(error)
 }

@@ -10,8 +10,8 @@ use crate::{
     error::{Error, Result},
     model::{Attempt, Exit, LogLevel, Program, Task, TaskKind, TaskName, TaskState},
     plan::{
-        constants::TASK_PORT,
-        lower::{Source, environment},
+        constants::MAX_ENV_VARIABLE,
+        lower::{Purpose, Source, environment},
     },
     port::OutputSender,
     state::apps::{AppState, LoadedRelease, load_release},
@@ -19,7 +19,7 @@ use crate::{
 
 impl AppHandle {
     /// Runs a command with build and config of the live release and waits for its end; before a release with a
-    /// build is live, with those of the one that is to become it. Its `PORT` is the config's, or [`TASK_PORT`].
+    /// build is live, with those of the one that is to become it. Its environment is that of every process of the release.
     ///
     /// Output goes to `output` line by line. The future can be dropped: the command goes on to its limit.
     pub async fn run(&self, command: &str, output: OutputSender) -> Result<Exit> {
@@ -29,14 +29,15 @@ impl AppHandle {
         if command.contains('\0') {
             return Err(Error::refused("command contains a NUL byte, which no command line can hold"));
         }
+        if command.len() > MAX_ENV_VARIABLE {
+            let text = format!("command is longer than {MAX_ENV_VARIABLE} bytes, the most that Linux takes");
+            return Err(Error::refused(text));
+        }
         let state = self.state().await?;
         let base = self.live_or_base(&state).await?;
         let build = must_build(&base)?;
         let app = self.app.reference();
         let source = Source { app: &app, release: &base.release, build, config: &base.config };
-        let mut env = environment(source);
-        // Programs that serve read it while they load, also where nobody will ask them: consoles, migrations.
-        env.entry("PORT".to_owned()).or_insert_with(|| TASK_PORT.to_string());
         let id: String = Uuid::new_v4().simple().to_string().chars().take(8).collect();
         let name = TaskName::new(format!("run-{id}")).map_err(|e| Error::Internal(Box::new(e)))?;
         let task = Task {
@@ -45,8 +46,8 @@ impl AppHandle {
             kind: TaskKind::Run,
             attempt: Attempt(0),
             release: Some(base.release.version),
-            program: Program::Launch { artifact: build.spec.artifact.clone(), command: command.to_owned() },
-            env,
+            program: Program::Launch { artifact: build.spec.artifact.clone(), command: command.into() },
+            env: environment(source, Purpose::OneOff),
             limit: self.platform.0.options.run_limit,
         };
         // A log that cannot be written is no reason to refuse the command.

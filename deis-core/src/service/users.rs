@@ -5,7 +5,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::platform::Platform;
 use crate::{
     error::{Error, Kind, Result},
-    model::{Digest, Event, EventKind, Grant, Role, SshKey, User, UserId, Username},
+    model::{Digest, Event, EventKind, Grant, Role, Secret, SshKey, User, UserId, Username},
     port::{Scan, Store, StoreError, StoreExt as _},
     state::{
         events, keys,
@@ -27,7 +27,7 @@ pub struct NewUser {
     /// Last name, may be empty.
     pub last_name: String,
     /// Hash of the password.
-    pub password_hash: String,
+    pub password_hash: Secret,
     /// Hash of the token.
     pub token_hash: Digest,
     /// Register only if there is nobody yet.
@@ -105,7 +105,7 @@ impl Platform {
     }
 
     /// Replaces the hash of a password.
-    pub async fn set_password(&self, name: &Username, password_hash: String) -> Result<()> {
+    pub async fn set_password(&self, name: &Username, password_hash: Secret) -> Result<()> {
         let _turn = self.user_turn(name).await;
         let read = self.stored_user(name).await?;
         let mut edits = Edits::new();

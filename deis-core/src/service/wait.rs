@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream::BoxStream};
 
-use super::{
-    handle::{AppHandle, Change},
-    platform::Platform,
-};
+use super::handle::{AppHandle, Change};
 use crate::{
     error::Result,
-    model::{AppName, Cause, Outcome, ReleaseVersion, RolloutEnd},
+    model::{Cause, Outcome, ReleaseVersion, RolloutEnd},
+    plan::progress::progress,
     state::{
-        apps::{build_of, outcome},
+        apps::{build_of, outcome, workload},
         ledger::end_of,
     },
 };
@@ -47,17 +45,17 @@ impl AppHandle {
     /// Lines that say how the change gets on; ends with the change.
     pub fn progress(&self, change: &Change) -> BoxStream<'static, String> {
         let changed = self.platform.0.changed.subscribe();
-        let state = (self.clone(), change.clone(), changed, String::new());
-        futures_util::stream::unfold(state, |(handle, change, mut changed, mut last)| async move {
+        let state = (self.clone(), change.clone(), changed, None);
+        futures_util::stream::unfold(state, |(handle, change, mut changed, last)| async move {
             loop {
                 changed.mark_unchanged();
                 if !matches!(handle.settled(&change).await, Ok(None)) {
                     return None;
                 }
-                let now = handle.platform.progress_of(handle.name());
-                if !now.is_empty() && now != last {
-                    last.clone_from(&now);
-                    return Some((now, (handle, change, changed, last)));
+                if let Some(now) = handle.progress_now().await
+                    && last.as_ref() != Some(&now)
+                {
+                    return Some((now.clone(), (handle, change, changed, Some(now))));
                 }
                 pause(&mut changed).await;
             }
@@ -94,10 +92,14 @@ impl AppHandle {
     }
 }
 
-impl Platform {
-    /// What the app's rollout does right now, for people; empty if this process does not drive one.
-    pub(super) fn progress_of(&self, app: &AppName) -> String {
-        self.remember(app, |v| v.progress.clone())
+impl AppHandle {
+    /// What the app's rollout does right now, whichever process drives it; `None` where that cannot be read.
+    async fn progress_now(&self) -> Option<String> {
+        let store = self.platform.store();
+        let rollout = self.state().await.ok()?.rollout?.value;
+        let target = workload(store, self.name(), rollout.generation.plus(1)).await.ok()??;
+        let seen = self.platform.0.scheduler.observe(&self.app.reference()).await.ok();
+        progress(&rollout, &target, seen.as_ref())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
+    envelope::StoredKind,
     events, keys,
     record::{Edits, Stored, get, scan},
 };
@@ -178,7 +179,7 @@ pub async fn replace_workloads(
 }
 
 /// The newest `limit` records of one kind below an app that stand before `before`, newest first.
-pub async fn newest<T: serde::de::DeserializeOwned>(
+pub async fn newest<T: StoredKind>(
     store: &dyn Store,
     kind: &str,
     app: &AppName,

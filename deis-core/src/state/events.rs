@@ -21,6 +21,14 @@ pub struct Cursor {
     pub key: String,
 }
 
+impl Cursor {
+    /// Identity of the event that it stands at; `None` where no event was read yet.
+    pub fn event(&self) -> Option<Uuid> {
+        let (_, id) = self.key.rsplit('/').next()?.split_once('-')?;
+        Uuid::parse_str(id).ok()
+    }
+}
+
 /// Adds an event to a batch, after those that are in it.
 pub fn append(edits: &mut Edits, event: &Event) {
     let place = edits.len();
@@ -54,4 +62,20 @@ pub async fn read(
     let own = records.iter().filter(|record| record.key.as_str().starts_with(&wanted));
     let events = own.map(|record| Ok((place(record), decode::<Event>(record)?.value)));
     Ok(Part { events: events.collect::<Result<_, StoreError>>()?, seen: records.last().map(place) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_knows_its_event() {
+        let id = Uuid::new_v4();
+        let app = AppName::new("my-blog").unwrap();
+        for app in [Some(&app), None] {
+            let cursor = Cursor { revision: 1, key: keys::event(app, 3, id).as_str().to_owned() };
+            assert_eq!(cursor.event(), Some(id));
+        }
+        assert_eq!(Cursor::default().event(), None);
+    }
 }

@@ -1,7 +1,9 @@
 //! Typed records over a [`crate::port::Store`]: keys, envelopes, events, apps and their ledger.
 
 pub mod apps;
+pub mod envelope;
 pub mod events;
 pub mod keys;
+mod kinds;
 pub mod ledger;
 pub mod record;

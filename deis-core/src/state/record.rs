@@ -1,22 +1,9 @@
-//! Typed records over the store: a versioned envelope, and batches built edit by edit.
+//! Typed records over the store, and batches built edit by edit.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
-
+use super::envelope::{self, EnvelopeError, StoredKind};
 use crate::port::{
     Batch, Edit, Expect, Key, Record, Revision, Scan, Store, StoreError, StoreExt as _, Write,
 };
-
-/// Version of the records that this crate writes.
-pub const VERSION: u32 = 1;
-
-/// A value as stored: which format it has, and the value.
-#[derive(Serialize, Deserialize)]
-struct Envelope<'a> {
-    v: u32,
-    #[serde(borrow)]
-    data: &'a RawValue,
-}
 
 /// A record and the revision that wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,39 +14,26 @@ pub struct Stored<T> {
     pub revision: Revision,
 }
 
-/// A record with a version that this crate does not know.
-#[derive(Debug, thiserror::Error)]
-#[error("record version {found} is newer than {VERSION}, the newest that this program reads")]
-struct TooNew {
-    found: u32,
-}
-
-/// Decodes a record. Older versions are upgraded here; there is none so far.
-pub fn decode<T: DeserializeOwned>(record: &Record) -> Result<Stored<T>, StoreError> {
-    let corrupt = |source| StoreError::Corrupt { key: record.key.clone(), source };
-    let envelope: Envelope<'_> = serde_json::from_slice(&record.data).map_err(|e| corrupt(Box::new(e)))?;
-    if envelope.v > VERSION {
-        return Err(corrupt(Box::new(TooNew { found: envelope.v })));
-    }
-    let value = serde_json::from_str(envelope.data.get()).map_err(|e| corrupt(Box::new(e)))?;
-    Ok(Stored { value, revision: record.revision })
+/// Decodes a record.
+pub fn decode<T: StoredKind>(record: &Record) -> Result<Stored<T>, StoreError> {
+    let corrupt =
+        |source: EnvelopeError| StoreError::Corrupt { key: record.key.clone(), source: Box::new(source) };
+    Ok(Stored { value: envelope::open(&record.data).map_err(corrupt)?, revision: record.revision })
 }
 
 /// Encodes a value.
-fn encode<T: Serialize>(key: &Key, value: &T) -> Result<bytes::Bytes, StoreError> {
-    let failed = |e: serde_json::Error| StoreError::Corrupt { key: key.clone(), source: Box::new(e) };
-    let data = serde_json::value::to_raw_value(value).map_err(failed)?;
-    let envelope = Envelope { v: VERSION, data: &data };
-    serde_json::to_vec(&envelope).map(Into::into).map_err(failed)
+fn encode<T: StoredKind>(key: &Key, value: &T) -> Result<bytes::Bytes, StoreError> {
+    let failed = |source: EnvelopeError| StoreError::Corrupt { key: key.clone(), source: Box::new(source) };
+    envelope::seal(value).map(Into::into).map_err(failed)
 }
 
 /// Reads one record.
-pub async fn get<T: DeserializeOwned>(store: &dyn Store, key: &Key) -> Result<Option<Stored<T>>, StoreError> {
+pub async fn get<T: StoredKind>(store: &dyn Store, key: &Key) -> Result<Option<Stored<T>>, StoreError> {
     store.get(key).await?.as_ref().map(decode).transpose()
 }
 
 /// Reads records with their keys.
-pub async fn scan<T: DeserializeOwned>(
+pub async fn scan<T: StoredKind>(
     store: &dyn Store,
     scan: &Scan,
 ) -> Result<Vec<(Key, Stored<T>)>, StoreError> {
@@ -83,23 +57,23 @@ impl Edits {
     }
 
     /// Writes a record that must not exist.
-    pub fn create<T: Serialize>(&mut self, key: Key, value: &T) {
+    pub fn create<T: StoredKind>(&mut self, key: Key, value: &T) {
         self.put(key, Expect::Absent, value);
     }
 
     /// Writes a record under a key that nobody else will ever choose: where it is, this batch was applied.
-    pub fn create_unique<T: Serialize>(&mut self, key: Key, value: &T) {
+    pub fn create_unique<T: StoredKind>(&mut self, key: Key, value: &T) {
         self.witness.get_or_insert_with(|| key.clone());
         self.create(key, value);
     }
 
     /// Writes a record over the revision that was read.
-    pub fn replace<T: Serialize>(&mut self, key: Key, revision: Revision, value: &T) {
+    pub fn replace<T: StoredKind>(&mut self, key: Key, revision: Revision, value: &T) {
         self.put(key, Expect::At(revision), value);
     }
 
     /// Writes a record over what was read, or anew.
-    pub fn upsert<T: Serialize>(&mut self, key: Key, read: Option<Revision>, value: &T) {
+    pub fn upsert<T: StoredKind>(&mut self, key: Key, read: Option<Revision>, value: &T) {
         self.put(key, read.map_or(Expect::Absent, Expect::At), value);
     }
 
@@ -151,7 +125,7 @@ impl Edits {
         Err(StoreError::Unavailable(lost))
     }
 
-    fn put<T: Serialize>(&mut self, key: Key, expect: Expect, value: &T) {
+    fn put<T: StoredKind>(&mut self, key: Key, expect: Expect, value: &T) {
         match encode(&key, value) {
             Ok(data) => self.push(key, expect, Write::Put(data)),
             Err(error) => self.failed = Some(error),

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use deis_core::{
     Actor, AppHandle, AppName, AppRef, Attempt, BuildSpec, Change, ConfigPatch, Digest, EnvKey, Generation,
     InstanceName, NewUser, Observation, Phase, Platform, PlatformBuilder, ProcessType, Progress,
-    ReleaseVersion, Task, TaskKind, TaskName, TaskObservation, Timestamp, UserId, Username, Workload,
+    ReleaseVersion, Secret, Task, TaskKind, TaskName, TaskObservation, Timestamp, UserId, Username, Workload,
     conformance::sim::{NoLogs, World, unpacker},
     port::{
         Batch, OutputLine, OutputSender, Read, Reading, Revision, Scheduler, SchedulerError, StopScope,
@@ -61,7 +61,7 @@ pub(super) fn newcomer(name: &str) -> NewUser {
         email: String::new(),
         first_name: String::new(),
         last_name: String::new(),
-        password_hash: String::new(),
+        password_hash: Secret::default(),
         token_hash: Digest::of(name.as_bytes()),
         only_first: false,
     }

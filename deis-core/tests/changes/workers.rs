@@ -1,15 +1,20 @@
 //! The running reconciler.
 
 use std::{
-    sync::{Arc, Mutex, atomic::Ordering::SeqCst},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use deis_core::{
     AppName, AppRef, AppUid, Generation, LogLine, LogQuery, Settled, Workload,
+    logs::RingLogs,
     port::{LogError, LogStore, LogStream, Scheduler},
 };
+use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -148,4 +153,81 @@ async fn passes_spawn_nothing_and_workers_write_what_tasks_print() {
     let workers = platform.start();
     line(&mut written, "migrating").await;
     workers.stop().await;
+}
+
+/// Keeps lines in memory, and refuses as many appends as it is told to.
+#[derive(Debug, Default)]
+struct FailingLogs {
+    kept: RingLogs,
+    refuses: AtomicUsize,
+}
+
+#[async_trait]
+impl LogStore for FailingLogs {
+    async fn append(&self, app: &AppRef, lines: Vec<LogLine>) -> Result<(), LogError> {
+        let less = |left: usize| left.checked_sub(1);
+        if self.refuses.fetch_update(SeqCst, SeqCst, less).is_ok() {
+            // Half of it was written: that must not be there twice later.
+            let half = lines.len().div_ceil(2);
+            self.kept.append(app, lines.into_iter().take(half).collect()).await?;
+            return Err(LogError::Unavailable("the disk is full".into()));
+        }
+        self.kept.append(app, lines).await
+    }
+
+    async fn tail(&self, app: &AppRef, query: &LogQuery) -> Result<LogStream, LogError> {
+        self.kept.tail(app, query).await
+    }
+
+    async fn forget(&self, app: &AppRef) -> Result<(), LogError> {
+        self.kept.forget(app).await
+    }
+}
+
+async fn pause(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+async fn texts(logs: &FailingLogs, app: &AppRef) -> Vec<String> {
+    let lines = logs.tail(app, &LogQuery::default()).await.unwrap();
+    lines.map(|line| line.unwrap().text).collect().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_line_is_lost_or_there_twice_when_a_log_refuses_or_the_process_is_killed() {
+    let bench = Bench::new();
+    let logs = Arc::new(FailingLogs::default());
+    let first = bench.builder().logs(Arc::clone(&logs) as _).build().unwrap();
+    let workers = first.start();
+    pause(1).await;
+    logs.refuses.store(3, SeqCst);
+    session(&first).create_app(name()).await.unwrap();
+    let blog = app(&first).await;
+    let reference = blog.app().reference();
+    let other = AppName::new("other").unwrap();
+    session(&first).create_app(other.clone()).await.unwrap();
+    pause(10).await;
+    let expected = ["appsettings", "config", "ann created initial release", "domain blog added"];
+    let found = texts(&logs, &reference).await;
+    assert!(
+        found.len() == 4 && found.iter().zip(expected).all(|(text, part)| text.contains(part)),
+        "{found:?}"
+    );
+    let other = session(&first).app(&other).await.unwrap().app().reference();
+    assert_eq!(texts(&logs, &other).await.len(), 4, "a log that refuses holds up no other app's");
+
+    // It ends before it can record how far it was, as when it is killed.
+    blog.config_set(config("A", "1")).await.unwrap();
+    pause(1).await;
+    assert_eq!(texts(&logs, &reference).await.len(), 6);
+    bench.store.down.store(true, SeqCst);
+    workers.stop().await;
+    bench.store.down.store(false, SeqCst);
+    let second = bench.builder().logs(Arc::clone(&logs) as _).build().unwrap();
+    let workers = second.start();
+    pause(10).await;
+    workers.stop().await;
+    let again = texts(&logs, &reference).await;
+    assert_eq!(again.len(), 6, "{again:?}");
+    assert_eq!(again[..4], found);
 }

@@ -15,7 +15,7 @@ const FLOORS: [(&str, &[&str]); 11] = [
     ("plan", &["model"]),
     ("port", &["model"]),
     ("endpoints", &["model"]),
-    ("error", &["model", "port"]),
+    ("error", &["model", "plan", "port"]),
     // Of the ports, typed records know the store alone.
     (
         "state",

@@ -46,7 +46,7 @@ async fn output_is_followed_across_a_rollout_together_with_platform_lines() {
     assert_eq!(line.text, "listening");
 
     let source = LogSource::Platform { level: LogLevel::Info };
-    let said = LogLine { at: Timestamp(line.at.0 + 1), source, text: "v2 is coming".to_owned() };
+    let said = LogLine::new(Timestamp(line.at.0 + 1), source, "v2 is coming");
     logs.append(&machine.app, vec![said.clone()]).await.unwrap();
     assert_eq!(next(&mut stream).await, said);
     machine.apply(&scheduler, 1, web(format!("echo two; {}", serve()))).await;

@@ -11,8 +11,8 @@ use std::{
 };
 
 use deis_core::{
-    AppName, AppRef, AppUid, Artifact, Digest, Endpoints, Generation, HealthChecks, HttpCheck, Instance,
-    Launch, Limits, Probe, ProcessGroup, ProcessType, ReleaseVersion, Template, TemplateId, Workload,
+    AppName, AppRef, AppUid, Artifact, Digest, Endpoints, Environment, Generation, HttpCheck, Instance,
+    Launch, Probe, ProcessGroup, ProcessType, ReleaseVersion, Template, TemplateId, Workload,
     local::{LocalOptions, LocalScheduler, ShimProgram, Timing},
     logs::FileLogs,
     port::{ArtifactError, ArtifactFolder, LogStore as _, Scheduler, Unpacker, Wake},
@@ -201,16 +201,11 @@ pub(crate) fn serve() -> String {
 
 /// A web process with this command; equal commands make equal templates.
 pub(crate) fn web(command: impl Into<String>) -> Template {
+    let launch = Launch { artifact: artifact(), command: deis_core::Command::Shell(command.into()) };
     Template {
-        release: ReleaseVersion(1),
-        process: ProcessType::web(),
-        launch: Launch { artifact: artifact(), command: command.into() },
-        env: BTreeMap::from([("GREETING".to_owned(), "hello $HOME 'world'".to_owned())]),
-        limits: Limits::default(),
-        probes: HealthChecks::default(),
-        routable: true,
+        env: Environment::from([("GREETING".to_owned(), "hello $HOME 'world'".to_owned())]),
         grace_seconds: 1,
-        restarts: 0,
+        ..Template::new(ReleaseVersion(1), ProcessType::web(), launch)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Tasks as processes: what they get, what they leave.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{fs, time::Duration};
 
 use deis_core::{
-    Attempt, Exit, Program, Task, TaskKind, TaskName, TaskState,
+    Attempt, Environment, Exit, Program, Task, TaskKind, TaskName, TaskState,
     local::LocalRunner,
     port::{StopScope, TaskError, TaskRunner, output_channel},
 };
@@ -22,13 +22,13 @@ fn task(machine: &Machine, program: Program) -> Task {
         attempt: Attempt(1),
         release: None,
         program,
-        env: BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]),
+        env: Environment::from([("GREETING".to_owned(), "hello".to_owned())]),
         limit: Duration::from_secs(60),
     }
 }
 
 fn launch(command: &str) -> Program {
-    Program::Launch { artifact: artifact(), command: command.to_owned() }
+    Program::Launch { artifact: artifact(), command: command.into() }
 }
 
 fn exec(machine: &Machine, program: &str, args: &[&str], stdin: Vec<u8>) -> Program {
@@ -82,7 +82,7 @@ async fn a_program_gets_its_input_and_only_the_declared_environment() {
         run(&machine, &runner, exec(&machine, "/usr/bin/wc", &["-c"], vec![b'x'; 1 << 20])).await;
     assert_eq!((lines, exit), (vec!["1048576".to_owned()], Exit::Code(0)));
     let mut task = task(&machine, exec(&machine, "/usr/bin/env", &[], Vec::new()));
-    (task.attempt, task.env) = (Attempt(2), BTreeMap::from([("A".to_owned(), "b c".to_owned())]));
+    (task.attempt, task.env) = (Attempt(2), Environment::from([("A".to_owned(), "b c".to_owned())]));
     let (sender, mut output) = output_channel();
     runner.start(task, sender).await.unwrap();
     let mut lines = Vec::new();
@@ -159,7 +159,7 @@ async fn a_program_that_does_not_exist_is_told() {
     absent.attempt = Attempt(2);
     absent.program = Program::Launch {
         artifact: deis_core::Artifact::Slug { digest: deis_core::Digest::of(b"?") },
-        command: "true".to_owned(),
+        command: "true".into(),
     };
     let (sender, mut output) = output_channel();
     runner.start(absent, sender).await.unwrap();

@@ -42,12 +42,12 @@ async fn register(cx: &Context, args: RegisterArgs) -> Result<()> {
         body["bootstrap_token"] = Value::String(token);
     }
     match api.done(Method::POST, "/v2/auth/register/", Some(&body)).await {
-        Err(ClientError::Refused { status: 403, message }) if is_about_who_asks(&message) => {
+        Err(ClientError::Refused { status, code, message }) if is_about_who_asks(&code) => {
             let message = format!(
                 "{message}\nOnly an administrator may add users to {}: log in there as one first.",
                 api.base()
             );
-            return Err(ClientError::Refused { status: 403, message });
+            return Err(ClientError::Refused { status, code, message });
         }
         other => other?,
     };
@@ -123,9 +123,11 @@ async fn passwd(
     body["new_password"] = Value::String(fresh.map_or_else(|| new_password("give --new-password"), Ok)?);
     match api.done(Method::POST, "/v2/auth/passwd/", Some(&body)).await {
         // The controller says 401 for a wrong present password, which is no matter of the log-in.
-        Err(ClientError::NotLoggedIn(text)) if text.contains("Current password") => {
-            Err(ClientError::Refused { status: 401, message: "Current password does not match".to_owned() })
-        }
+        Err(ClientError::NotLoggedIn { code, .. }) if code == "wrong_password" => Err(ClientError::Refused {
+            status: 401,
+            code,
+            message: "Current password does not match".to_owned(),
+        }),
         other => other.map(|_| output::line("Password change succeeded.")),
     }
 }
@@ -207,8 +209,8 @@ fn new_password(flag: &str) -> Result<String> {
 }
 
 /// Whether a refusal says that the caller is not allowed, rather than that nobody is.
-fn is_about_who_asks(message: &str) -> bool {
-    message.starts_with("Authentication credentials") || message.starts_with("You do not have permission")
+fn is_about_who_asks(code: &str) -> bool {
+    matches!(code, "no_credentials" | "forbidden")
 }
 
 fn same(a: &str, b: &str) -> bool {

@@ -99,7 +99,7 @@ async fn change(cx: &Context, app: &AppName, title: &str, values: Map<String, Va
             // The answer is the very config that was made.
             Ok(config) => Ok((Some(newest_release(&api, app).await?), config)),
             // Set to what it was: nothing to do is no failure for a person.
-            Err(error) if error.is_no_change() => Ok((None, read(&api, app).await?)),
+            Err(error) if error.has_code("unchanged") => Ok((None, read(&api, app).await?)),
             Err(other) => Err(other),
         }
     };

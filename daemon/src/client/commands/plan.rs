@@ -26,7 +26,7 @@ pub(super) async fn plan(cx: &Context, arg: &AppArg, wanted: &Wanted, json: Json
     };
     let plan: Value = match api.post(&format!("/v2/apps/{app}/plan/"), &body).await {
         // Set to what it is: a plan without steps, as for a scale to what runs.
-        Err(error) if error.is_no_change() => json!({"steps": [], "diff": []}),
+        Err(error) if error.has_code("unchanged") => json!({"steps": [], "diff": []}),
         other => other?,
     };
     if json.json {

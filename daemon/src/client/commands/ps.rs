@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deis_core::{AppName, plan::constants::MOST_SCALE};
+use deis_core::{AppName, plan::constants::MAX_SCALE};
 use serde_json::{Map, Value};
 
 use super::super::{
@@ -71,9 +71,9 @@ pub(super) fn targets(scales: &[String]) -> Result<Map<String, Value>> {
         let bad = || ClientError::Usage(format!("{pair:?} is not TYPE=N, as in web=2"));
         let (process, text) = pair.split_once('=').ok_or_else(bad)?;
         let count: i64 = text.parse().map_err(|_| bad())?;
-        if !(0..=i64::from(MOST_SCALE)).contains(&count) {
+        if !(0..=i64::from(MAX_SCALE)).contains(&count) {
             let text = format!(
-                "{pair:?}: the number must be greater than or equal to zero, and at most {MOST_SCALE}"
+                "{pair:?}: the number must be greater than or equal to zero, and at most {MAX_SCALE}"
             );
             return Err(ClientError::Usage(text));
         }

@@ -4,6 +4,7 @@ mod accounts;
 mod apps;
 mod config;
 mod domains;
+mod errors;
 mod keys;
 mod releases;
 mod scale;
@@ -67,8 +68,17 @@ impl<'a> Caller<'a> {
             headers.push(("Content-Type", "application/json"));
         }
         let answer = ask(self.rig.http, method, path, &headers, body);
+        assert_eq!(code(&answer.head).is_some(), answer.status >= 400, "{method} {path}: {}", answer.head);
         let body = serde_json::from_str(&answer.body).unwrap_or(Value::String(answer.body));
         (answer.status, body)
+    }
+
+    /// The code of an answer; empty for a success.
+    pub(super) fn code(&self, method: &str, path: &str, body: Option<&str>) -> String {
+        let authorization = format!("token {}", self.token);
+        let headers = [("Authorization", authorization.as_str()), ("Content-Type", "application/json")];
+        let answer = ask(self.rig.http, method, path, &headers, body);
+        code(&answer.head).unwrap_or_default()
     }
 
     /// Posts each body and expects each status, and each text somewhere in the answer.
@@ -79,4 +89,9 @@ impl<'a> Caller<'a> {
             assert!(answer.to_string().contains(text), "POST {path} {body}: {text:?} is missing in {answer}");
         }
     }
+}
+
+/// The code of an error, by which programs know it.
+fn code(head: &str) -> Option<String> {
+    head.lines().find_map(|line| line.strip_prefix("deis_error_code: ")).map(str::to_owned)
 }

@@ -220,7 +220,7 @@ impl SimApp {
 
 /// The template id as the simulation keeps it: it tells by itself whether the process comes up.
 pub(super) fn sim_id(group: &ProcessGroup) -> TemplateId {
-    if group.template.launch.command == "crash" {
+    if group.template.launch.command.as_shell() == Some("crash") {
         TemplateId(format!("{}-crash", group.id))
     } else {
         group.id.clone()

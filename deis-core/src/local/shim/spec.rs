@@ -1,10 +1,11 @@
 //! What a shim is told to run.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::Identity;
+use crate::model::Environment;
 
 /// One instance or task; given to the shim on standard input, never written anywhere.
 #[derive(Debug, Serialize, Deserialize)]
@@ -14,7 +15,7 @@ pub(crate) struct Spec {
     /// What is run.
     pub(crate) start: Start,
     /// The whole environment.
-    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) env: Environment,
     /// Working directory.
     pub(crate) directory: PathBuf,
     /// Between SIGTERM and SIGKILL.

@@ -27,7 +27,7 @@ pub(super) fn start(spec: &Spec) -> io::Result<Child> {
             start
         }
     };
-    command.env_clear().envs(&spec.env).current_dir(&spec.directory).process_group(0);
+    command.env_clear().envs(spec.env.iter()).current_dir(&spec.directory).process_group(0);
     match &spec.output {
         Output::Files { .. } => {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

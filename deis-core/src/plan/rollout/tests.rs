@@ -7,9 +7,8 @@ mod table;
 
 use super::*;
 use crate::model::{
-    AppName, AppRef, AppUid, Artifact, Digest, Formation, HealthChecks, Instance, InstanceName,
-    InstanceState, Launch, Limits, ProcessGroup, ProcessType, ReleaseVersion, Template, TemplateId,
-    Timestamp,
+    AppName, AppRef, AppUid, Artifact, Digest, Formation, Instance, InstanceName, InstanceState, Launch,
+    ProcessGroup, ProcessType, ReleaseVersion, Template, TemplateId, Timestamp,
 };
 use crate::plan::constants::RELEASE_COMMAND_LIMIT;
 
@@ -33,17 +32,8 @@ fn app() -> AppRef {
 }
 
 fn group(id: &str, scale: u32) -> ProcessGroup {
-    let template = Template {
-        release: ReleaseVersion(2),
-        process: ProcessType::web(),
-        launch: Launch { artifact: Artifact::Slug { digest: Digest::of(b"x") }, command: "x".into() },
-        env: [].into(),
-        limits: Limits::default(),
-        probes: HealthChecks::default(),
-        routable: true,
-        grace_seconds: 1,
-        restarts: 0,
-    };
+    let launch = Launch { artifact: Artifact::Slug { digest: Digest::of(b"x") }, command: "x".into() };
+    let template = Template::new(ReleaseVersion(2), ProcessType::web(), launch);
     ProcessGroup { scale, id: TemplateId(id.to_owned()), template }
 }
 

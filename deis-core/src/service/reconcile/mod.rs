@@ -1,7 +1,7 @@
 //! The reconciler: brings about what the ledger says, one step at a time.
 
-mod announce;
 mod destroy;
+mod event_lines;
 mod orphans;
 mod output;
 mod pass;
@@ -39,8 +39,8 @@ pub enum Progress {
 /// What this process remembers of an app. All of it can be lost.
 #[derive(Debug, Default)]
 pub(in crate::service) struct Volatile {
-    /// What the rollout does, for people.
-    pub(in crate::service) progress: String,
+    /// What people were told last of the rollout.
+    progress: Option<String>,
     /// The rollout that the rest is about.
     generation: Generation,
     /// What the clock counts for.

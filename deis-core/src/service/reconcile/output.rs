@@ -69,7 +69,7 @@ async fn write(platform: Platform, mut output: Output) {
     let mut lines = Vec::new();
     while output.lines.recv_many(&mut lines, LINES).await > 0 {
         let source = &output.source;
-        let line = |line: OutputLine| LogLine { at: platform.now(), source: source.clone(), text: line.text };
+        let line = |line: OutputLine| LogLine::new(platform.now(), source.clone(), line.text);
         if let Err(error) = platform.0.logs.append(&output.app, lines.drain(..).map(line).collect()).await {
             tracing::warn!(app = %output.app.name, %error, "output of a release command could not be written");
         }

@@ -6,13 +6,13 @@ use super::{ActiveTime, Progress, Volatile};
 use crate::{
     error::Result,
     model::{
-        AppName, Digest, Generation, Life, Observation, Phase, Rollout, RouteFence, TaskKind, TaskName,
+        AppName, AppStatus, Digest, Generation, Observation, Phase, Rollout, RouteFence, TaskKind, TaskName,
         TaskObservation, TaskState, Workload,
     },
     plan::{
         constants::SAVE_SPENT,
-        convergence::missing,
         lower::Workloads,
+        progress::progress,
         rollout::{ArtifactState, Budget, Step, View, next_step},
     },
     port::{RouterError, StoreError},
@@ -51,7 +51,7 @@ impl Platform {
             self.forget(app);
             return Ok(Progress::Gone);
         };
-        if state.head.value.state == Life::Destroying {
+        if state.head.value.state == AppStatus::Destroying {
             return self.destroy_step(state).await;
         }
         let Some(rollout) = state.rollout.clone() else { return self.idle_step(&state).await };
@@ -165,25 +165,12 @@ impl Platform {
         Ok(Progress::Waiting)
     }
 
-    /// Tells people what the rollout does.
+    /// Wakes whoever waits when there is something new to say of the rollout.
     fn report(&self, loaded: &LoadedRollout, seen: Option<&Observation>) {
-        let rollout = &loaded.rollout.value;
-        let text = match (&rollout.phase, seen) {
-            (Phase::Staging, _) => "preparing".to_owned(),
-            (Phase::Rolling, Some(seen)) => {
-                let count = missing(&loaded.workloads.settled, seen);
-                if count.is_empty() {
-                    "starting nothing: all process types are scaled to 0".to_owned()
-                } else {
-                    count
-                }
-            }
-            (Phase::Reverting { cause }, _) => format!("going back: {cause}"),
-            _ => String::new(),
-        };
+        let now = progress(&loaded.rollout.value, &loaded.workloads.settled, seen);
         let changed = self.remember(loaded.state.name(), |v| {
-            let differs = v.progress != text;
-            v.progress = text;
+            let differs = v.progress != now;
+            v.progress = now;
             differs
         });
         if changed {

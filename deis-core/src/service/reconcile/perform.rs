@@ -15,7 +15,7 @@ use crate::{
     plan::{
         constants::PREPARE_LIMIT,
         formation::is_release_phase,
-        lower::{Source, environment},
+        lower::{Purpose, Source, environment},
         rollout::{Budget, Step, Which},
         routes,
     },
@@ -216,7 +216,7 @@ impl Platform {
             attempt: rollout.attempt,
             release: Some(release.version),
             program: Program::Launch { artifact: build.spec.artifact.clone(), command: command.clone() },
-            env: environment(source),
+            env: environment(source, Purpose::ReleaseCommand),
             limit: self.0.options.release_command_limit,
             app,
         };

@@ -47,7 +47,7 @@ impl Platform {
             tokio::spawn(list(self.clone(), stopped.clone(), lists)),
             tokio::spawn(super::orphans::sweep(self.clone(), stopped.clone())),
             tokio::spawn(super::output::write_outputs(self.clone(), stopped.clone())),
-            tokio::spawn(super::announce::announce(self.clone(), stopped)),
+            tokio::spawn(super::event_lines::write_event_lines(self.clone(), stopped)),
         ];
         Workers { stop, caught_up, tasks }
     }

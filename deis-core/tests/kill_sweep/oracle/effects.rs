@@ -69,7 +69,7 @@ fn is_right(instance: &Instance, template: &Template, command: &str, live: &Know
     let kit = Kit::of(template.launch.artifact.digest());
     let right = instance.is_ready()
         && template.release == live.release.version
-        && template.launch.command == command
+        && template.launch.command.as_shell() == Some(command)
         && (Content { kit, value }) == live.content;
     if right { Ok(()) } else { Err(format!("{instance:?} is not of {live:?}")) }
 }

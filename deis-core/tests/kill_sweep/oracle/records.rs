@@ -96,7 +96,8 @@ fn content(loaded: &LoadedRelease) -> Result<Content, String> {
         None => None,
     };
     let value = loaded.config.data.values.get(&config_key());
-    let value = value.map(|text| text.parse()).transpose().map_err(|_| "a config value is damaged")?;
+    let value =
+        value.map(|text| text.expose().parse()).transpose().map_err(|_| "a config value is damaged")?;
     Ok(Content { kit, value })
 }
 

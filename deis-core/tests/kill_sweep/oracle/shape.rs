@@ -57,13 +57,13 @@ impl Shape {
         self
     }
 
-    /// The first build starts one web process; types that a build lacks go to 0, except `cmd`.
+    /// The first build with a web process starts one, unless somebody scaled a routed type before.
     fn take(&mut self, kit: Kit) {
         let has = |process: &str| kit.types().any(|(name, _)| name == process);
-        if self.kit.is_none() && has("web") {
+        let asked = self.scales.contains_key("web") || self.scales.contains_key("cmd");
+        if has("web") && !asked {
             self.scales.insert("web", 1);
         }
-        self.scales.retain(|process, _| has(process) || *process == "cmd");
         self.kit = Some(kit);
     }
 }

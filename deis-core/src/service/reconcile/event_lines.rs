@@ -1,4 +1,7 @@
 //! The reader of events that writes the platform's lines into the logs of apps.
+//!
+//! How far it is, is recorded now and then. A process that is killed leaves events that the next one writes again; each
+//! line has its event's id, by which a log store drops what it has. So no line is lost, and none is there twice.
 
 use std::time::Duration;
 
@@ -7,8 +10,8 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     error::Result,
-    model::{App, Event, EventKind, LogLevel, LogLine, LogSource},
-    port::{Batch, Revision, StoreError},
+    model::{App, Event, EventKind, LineId, LogLevel, LogLine, LogSource},
+    port::{Batch, LogError, Revision, StoreError},
     service::platform::Platform,
     state::{
         events::Cursor,
@@ -17,26 +20,31 @@ use crate::{
     },
 };
 
-/// Pause after the store was away.
+/// Pause after the store or a log was away.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long lines may be written before it is recorded that they are: a killed process may repeat so many.
+/// How long lines may be written before it is recorded that they are.
 const KEEP_AFTER: Duration = Duration::from_secs(2);
+/// How long a log that cannot be written is tried again before its lines are given up.
+const RETRY_LIMIT: Duration = Duration::from_secs(60);
 
 /// How far the events were written.
-struct Place {
-    cursor: Cursor,
+struct EventPosition {
+    /// The last event of which all lines are in its app's log, as of all before it.
+    written: Cursor,
     /// Revision of the record of it.
-    kept: Revision,
+    recorded: Revision,
     /// Since when the record is behind.
     behind: Option<Instant>,
+    /// The event after it, if that one could not be written, and since when.
+    failing: Option<(Cursor, Instant)>,
 }
 
 /// Writes each event into its app's log, from where the process before this one ended.
-pub(super) async fn announce(platform: Platform, mut stopped: watch::Receiver<bool>) {
-    let mut place = None;
+pub(super) async fn write_event_lines(platform: Platform, mut stopped: watch::Receiver<bool>) {
+    let mut position = None;
     let work = async {
         loop {
-            if let Err(error) = follow(&platform, &mut place).await {
+            if let Err(error) = follow(&platform, &mut position).await {
                 tracing::warn!(%error, "events cannot be read; log lines come late");
             }
             tokio::time::sleep(PAUSE).await;
@@ -46,23 +54,30 @@ pub(super) async fn announce(platform: Platform, mut stopped: watch::Receiver<bo
         () = super::stop_signal(&mut stopped) => {}
         () = work => {}
     }
-    if let Some(mut place) = place
-        && let Err(error) = place.keep(&platform).await
+    if let Some(mut position) = position
+        && let Err(error) = position.record(&platform).await
     {
-        tracing::debug!(%error, "the next process will repeat some log lines");
+        tracing::debug!(%error, "the next process will write some log lines again");
     }
 }
 
-async fn follow(platform: &Platform, place: &mut Option<Place>) -> Result<()> {
-    let place = match place {
-        Some(place) => place,
-        none => none.insert(Place::load(platform).await?),
+/// Writes events as they come. Ends when one that could not be written is to be tried again: the next call begins there.
+async fn follow(platform: &Platform, position: &mut Option<EventPosition>) -> Result<()> {
+    let position = match position {
+        Some(position) => position,
+        none => none.insert(EventPosition::load(platform).await?),
     };
-    let mut events = platform.events(Some(place.cursor.clone()));
+    let mut events = platform.events(Some(position.written.clone()));
+    let mut retry = None;
     loop {
-        let next = match place.behind.map(|since| since + KEEP_AFTER) {
+        let record = position.behind.map(|since| since + KEEP_AFTER);
+        let due = record.into_iter().chain(retry).min();
+        let next = match due {
             Some(due) if Instant::now() >= due => {
-                place.keep(platform).await?;
+                if retry == Some(due) {
+                    return Ok(());
+                }
+                position.record(platform).await?;
                 continue;
             }
             Some(due) => match tokio::time::timeout_at(due, events.next()).await {
@@ -72,38 +87,62 @@ async fn follow(platform: &Platform, place: &mut Option<Place>) -> Result<()> {
             None => events.next().await,
         };
         let Some((cursor, event)) = next.transpose()? else { return Ok(()) };
-        write(platform, &event).await?;
-        place.cursor = cursor;
-        place.behind.get_or_insert_with(Instant::now);
+        if let Err(error) = write(platform, &cursor, &event).await?
+            && retry.is_none()
+            && position.is_worth_another_try(&cursor, &error)
+        {
+            // Those of other apps go on meanwhile; what is written again then is dropped by its id.
+            retry = Some(Instant::now() + PAUSE);
+        }
+        if retry.is_none() {
+            position.written = cursor;
+            position.behind.get_or_insert_with(Instant::now);
+        }
     }
 }
 
-impl Place {
+impl EventPosition {
     async fn load(platform: &Platform) -> Result<Self> {
         if let Some(read) = get::<Cursor>(platform.store(), &keys::announced()).await? {
-            return Ok(Self { cursor: read.value, kept: read.revision, behind: None });
+            return Ok(Self { written: read.value, recorded: read.revision, behind: None, failing: None });
         }
         // The first process of all: an empty batch tells where the events end.
         let now = platform.store().commit(Batch::default()).await?;
-        let cursor = Cursor { revision: now.0, key: String::new() };
+        let written = Cursor { revision: now.0, key: String::new() };
         let mut edits = Edits::new();
-        edits.create(keys::announced(), &cursor);
-        let kept = edits.commit(platform.store()).await?;
-        Ok(Self { cursor, kept, behind: None })
+        edits.create(keys::announced(), &written);
+        let recorded = edits.commit(platform.store()).await?;
+        Ok(Self { written, recorded, behind: None, failing: None })
+    }
+
+    /// Whether the lines of an event, which could not be written, may still come right.
+    fn is_worth_another_try(&mut self, event: &Cursor, error: &LogError) -> bool {
+        let now = Instant::now();
+        let since = match &self.failing {
+            Some((known, since)) if known == event => *since,
+            _ => self.failing.insert((event.clone(), now)).1,
+        };
+        let again = now.duration_since(since) < RETRY_LIMIT;
+        if again {
+            tracing::warn!(event = event.key, %error, "a log line cannot be written; it is tried again");
+        } else {
+            tracing::error!(event = event.key, %error, "a log line is lost");
+        }
+        again
     }
 
     /// Records how far it is; whoever recorded it meanwhile is believed.
-    async fn keep(&mut self, platform: &Platform) -> Result<()> {
+    async fn record(&mut self, platform: &Platform) -> Result<()> {
         if self.behind.is_none() {
             return Ok(());
         }
         let mut edits = Edits::new();
-        edits.replace(keys::announced(), self.kept, &self.cursor);
+        edits.replace(keys::announced(), self.recorded, &self.written);
         match edits.commit(platform.store()).await {
-            Ok(revision) => self.kept = revision,
+            Ok(revision) => self.recorded = revision,
             Err(StoreError::Conflict { .. }) => {
                 let read = get::<Cursor>(platform.store(), &keys::announced()).await?;
-                self.kept = read.map_or(self.kept, |read| read.revision);
+                self.recorded = read.map_or(self.recorded, |read| read.revision);
             }
             Err(error) => return Err(error.into()),
         }
@@ -112,21 +151,25 @@ impl Place {
     }
 }
 
-async fn write(platform: &Platform, event: &Event) -> Result<()> {
-    let Some(name) = &event.app else { return Ok(()) };
-    let Some(app) = get::<App>(platform.store(), &keys::app(name)).await? else { return Ok(()) };
+/// The outer error is the store's, the inner one the log's.
+async fn write(
+    platform: &Platform,
+    cursor: &Cursor,
+    event: &Event,
+) -> Result<std::result::Result<(), LogError>> {
+    let Some(name) = &event.app else { return Ok(Ok(())) };
+    let Some(app) = get::<App>(platform.store(), &keys::app(name)).await? else { return Ok(Ok(())) };
     let (level, text) = text_of(event, &app.value);
-    let line =
-        |text: &str| LogLine { at: event.at, source: LogSource::Platform { level }, text: text.to_owned() };
-    let lines: Vec<LogLine> = text.lines().map(line).collect();
+    let id = cursor.event();
+    let line = |(line, text): (u32, &str)| LogLine {
+        id: id.map(|event| LineId { event, line }),
+        ..LogLine::new(event.at, LogSource::Platform { level }, text)
+    };
+    let lines: Vec<LogLine> = (0..).zip(text.lines()).map(line).collect();
     if lines.is_empty() {
-        return Ok(());
+        return Ok(Ok(()));
     }
-    // A log that cannot be written must not hold up those of other apps.
-    if let Err(error) = platform.0.logs.append(&app.value.reference(), lines).await {
-        tracing::warn!(app = %name, %error, "a log line could not be written");
-    }
-    Ok(())
+    Ok(platform.0.logs.append(&app.value.reference(), lines).await)
 }
 
 /// An event as people read it in the log.
