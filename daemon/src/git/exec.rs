@@ -6,6 +6,7 @@ use deis_build::git::Service;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Exec {
     Ping,
+    /// A git service and the name of a repository.
     Git(Service, String),
 }
 

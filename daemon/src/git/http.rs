@@ -11,15 +11,18 @@ use axum::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use deis_build::git::Service;
+use deis_build::git::{Service, refusal};
 use deis_core::{AppHandle, Platform, User};
-use flate2::read::GzDecoder;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::{app_for, no_such_app, stdin::stdin};
-use crate::{accounts::token_hash, push::Pushes};
+use super::{
+    CHUNKS, app_for,
+    input::{GitInput, git_input},
+    no_such_app, unavailable,
+};
+use crate::{accounts::token_hash, push::Pushes, telemetry::chain};
 
 /// What the routes need.
 #[derive(Clone, Debug)]
@@ -55,7 +58,7 @@ async fn advertise(
     let service = asked.service.as_deref().and_then(Service::from_name).ok_or_else(|| {
         text(StatusCode::FORBIDDEN, "this server speaks smart HTTP only; use git 1.6.6 or newer")
     })?;
-    let app = authorize(&state, &headers, &repository).await?;
+    let (_, app) = authorize(&state, &headers, &repository).await?;
     let bytes = state.pushes.advertise(&app, service, true).await.map_err(|e| failed(&e))?;
     Ok(answer(&format!("application/x-{}-advertisement", service.name()), Body::from(bytes)))
 }
@@ -67,16 +70,22 @@ async fn serve(
     headers: HeaderMap,
     request: Request,
 ) -> Answer {
-    let app = authorize(&state, &headers, &repository).await?;
+    let (user, app) = authorize(&state, &headers, &repository).await?;
+    let conversation = state.pushes.converse(&user.name).map_err(|crowded| {
+        let mut refusal = text(StatusCode::TOO_MANY_REQUESTS, &crowded.to_string());
+        refusal.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+        refusal
+    })?;
     let (output, body) = streamed();
     let input = read_body(request);
     tokio::spawn(async move {
         let ended = match service {
-            Service::ReceivePack => state.pushes.receive(&app, input, output).await,
-            Service::UploadPack => state.pushes.upload(&app, input, output, true).await,
+            Service::ReceivePack => state.pushes.receive(&app, conversation, input, output.clone()).await,
+            Service::UploadPack => state.pushes.upload(&app, conversation, input, output.clone(), true).await,
         };
         if let Err(error) = ended {
-            tracing::error!(app = %app.name(), service = service.name(), %error, "a git request failed");
+            tracing::error!(app = %app.name(), service = service.name(), error = chain(&error), "a git request failed");
+            let _ = output.send(refusal(&unavailable(&error)).into()).await;
         }
     });
     Ok(answer(&format!("application/x-{}-result", service.name()), body))
@@ -87,7 +96,7 @@ async fn authorize(
     state: &GitHttp,
     headers: &HeaderMap,
     repository: &str,
-) -> Result<AppHandle, Response<Body>> {
+) -> Result<(User, AppHandle), Response<Body>> {
     let user = user_of(state, headers).await.map_err(|e| failed(&e))?;
     let Some(user) = user else {
         let mut response = text(
@@ -99,7 +108,8 @@ async fn authorize(
         return Err(response);
     };
     let app = app_for(&state.platform, &user, repository).await;
-    app.ok_or_else(|| text(StatusCode::NOT_FOUND, &no_such_app(repository)))
+    let app = app.ok_or_else(|| text(StatusCode::NOT_FOUND, &no_such_app(repository)))?;
+    Ok((user, app))
 }
 
 async fn user_of(state: &GitHttp, headers: &HeaderMap) -> Result<Option<User>, deis_core::Error> {
@@ -118,11 +128,11 @@ async fn user_of(state: &GitHttp, headers: &HeaderMap) -> Result<Option<User>, d
 /// How long a client may go on sending what nobody wants any more.
 const REFUSED: Duration = Duration::from_secs(30);
 
-/// The body of a request as a blocking reader, unpacked where the client packed it.
-fn read_body(request: Request) -> Box<dyn io::Read + Send> {
+/// The body of a request, unpacked where the client packed it.
+fn read_body(request: Request) -> GitInput {
     let packed =
         request.headers().get(header::CONTENT_ENCODING).is_some_and(|v| v == "gzip" || v == "x-gzip");
-    let (sender, reader) = stdin();
+    let (sender, input) = git_input(packed);
     tokio::spawn(async move {
         let mut chunks = request.into_body().into_data_stream();
         while let Some(chunk) = chunks.next().await {
@@ -135,12 +145,12 @@ fn read_body(request: Request) -> Box<dyn io::Read + Send> {
         let rest = async { while chunks.next().await.is_some_and(|chunk| chunk.is_ok()) {} };
         let _ = tokio::time::timeout(REFUSED, rest).await;
     });
-    if packed { Box::new(GzDecoder::new(reader)) } else { Box::new(reader) }
+    input
 }
 
 /// A channel whose contents are the answer's body.
 fn streamed() -> (mpsc::Sender<Bytes>, Body) {
-    let (sender, receiver) = mpsc::channel::<Bytes>(64);
+    let (sender, receiver) = mpsc::channel::<Bytes>(CHUNKS);
     let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|chunk| (Ok::<_, std::convert::Infallible>(chunk), receiver))
     });
@@ -169,6 +179,6 @@ fn text(status: StatusCode, text: &str) -> Response<Body> {
 }
 
 fn failed(error: &deis_core::Error) -> Response<Body> {
-    tracing::error!(%error, "a git request failed");
-    text(StatusCode::SERVICE_UNAVAILABLE, "the platform is not available right now; try again in a moment")
+    tracing::error!(error = chain(error), "a git request failed");
+    text(StatusCode::SERVICE_UNAVAILABLE, &unavailable(error))
 }

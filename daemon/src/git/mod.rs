@@ -4,10 +4,24 @@ mod exec;
 #[allow(clippy::disallowed_methods, reason = "keys are read before the listeners are up")]
 mod host_keys;
 pub mod http;
+mod input;
+mod socket;
 pub mod ssh;
-mod stdin;
 
 use deis_core::{Actor, AppHandle, AppName, Platform, User};
+
+pub use input::GitInput;
+
+/// Chunks of an answer that may wait for a client to read them.
+const CHUNKS: usize = 16;
+
+/// What somebody is told whose request failed on this side.
+fn unavailable(error: &deis_core::Error) -> String {
+    if deis_build::git::is_disk_full(error) {
+        return "the disk of the platform is full; tell its operator".to_owned();
+    }
+    "the platform is not available right now; try again in a moment".to_owned()
+}
 
 /// The app that a repository name means, if `user` may use it; as if there were none otherwise.
 async fn app_for(platform: &Platform, user: &User, repository: &str) -> Option<AppHandle> {

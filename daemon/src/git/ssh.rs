@@ -6,7 +6,7 @@ use bytes::Bytes;
 use deis_build::git::{Service, refusal};
 use deis_core::{Digest, Platform, User, Username};
 use russh::{
-    Channel, ChannelId, Disconnect, MethodKind, MethodSet,
+    Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet,
     server::{
         Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey, run_stream,
     },
@@ -14,15 +14,24 @@ use russh::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{app_for, exec::Exec, host_keys, no_such_app, stdin::stdin};
+use super::{
+    CHUNKS, app_for,
+    exec::Exec,
+    host_keys,
+    input::{GitInput, git_input},
+    no_such_app,
+    socket::GraceSocket,
+    unavailable,
+};
 use crate::{
     acceptor::Acceptor,
     caps::{Caps, Place},
     push::{Ended, Pushes},
+    telemetry::chain,
 };
 
 /// The SSH side of git. Clones share one.
@@ -48,12 +57,13 @@ impl GitSsh {
             max_auth_attempts: 6,
             ..Config::default()
         };
-        Ok(Self { platform, pushes, config: Arc::new(config), seats: Caps::new(SEATS) })
+        Ok(Self { platform, pushes, config: Arc::new(config), seats: Caps::new(MAX_SESSIONS_OF_USER) })
     }
 
     /// Serves connections until it is told to stop. Pushes that are past their pack go on.
     pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
-        let (strangers, sessions) = (Arc::new(Semaphore::new(STRANGERS)), Arc::new(Semaphore::new(SESSIONS)));
+        let (strangers, sessions) =
+            (Arc::new(Semaphore::new(MAX_STRANGERS)), Arc::new(Semaphore::new(MAX_SESSIONS)));
         let mut acceptor = Acceptor::new(listener);
         while let Some((socket, _)) = acceptor.next(&stop).await {
             // Whoever comes when all places are taken is turned away at once; those who are in are not affected.
@@ -62,63 +72,69 @@ impl GitSsh {
             if let (Ok(stranger), Ok(session)) = places {
                 let own = self.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = own.session(socket, stranger).await {
+                    if let Err(error) = own.session(socket, stranger, session).await {
                         tracing::debug!(%error, "an SSH session ended early");
                     }
-                    drop(session);
                 });
             }
         }
     }
 
-    /// One connection. It has to log in within the grace time.
-    async fn session(&self, socket: TcpStream, stranger: OwnedSemaphorePermit) -> Result<(), russh::Error> {
+    /// One connection. It has to log in within the grace time, or its socket goes.
+    async fn session(
+        &self,
+        socket: TcpStream,
+        stranger: OwnedSemaphorePermit,
+        session: OwnedSemaphorePermit,
+    ) -> Result<(), russh::Error> {
         let known = CancellationToken::new();
-        let grace = tokio::time::sleep(GRACE);
-        tokio::pin!(grace);
+        let _ = socket.set_nodelay(true);
+        let socket = GraceSocket::new(socket, GRACE, known.clone(), session);
         let connection = Connection {
             server: self.clone(),
             user: None,
             seat: None,
-            known: known.clone(),
+            stranger: Some(stranger),
+            known,
             channels: HashMap::new(),
+            open: Arc::new(Semaphore::new(MAX_CHANNELS)),
         };
-        let _ = socket.set_nodelay(true);
-        let mut running = tokio::select! {
-            running = run_stream(Arc::clone(&self.config), socket, connection) => running?,
-            () = &mut grace => return Ok(()),
-        };
-        tokio::select! {
-            ended = &mut running => return ended,
-            () = known.cancelled() => {}
-            () = &mut grace => {
-                let text = "log in faster".to_owned();
-                return running.handle().disconnect(Disconnect::ByApplication, text, String::new()).await;
-            }
-        }
-        drop(stranger);
-        running.await
+        run_stream(Arc::clone(&self.config), socket, connection).await?.await
     }
 }
 
 /// How long a client may take to log in.
 const GRACE: Duration = Duration::from_secs(10);
 /// Connections that have not logged in.
-const STRANGERS: usize = 64;
+const MAX_STRANGERS: usize = 64;
 /// Connections in all.
-const SESSIONS: usize = 256;
+const MAX_SESSIONS: usize = 256;
 /// Connections of one user.
-const SEATS: usize = 10;
+const MAX_SESSIONS_OF_USER: usize = 10;
+/// Channels of one connection.
+const MAX_CHANNELS: usize = 10;
+/// How long a client may take to read the end of an answer.
+const LAST_WORDS: Duration = Duration::from_secs(600);
+/// How long a channel may be open before its command comes.
+const COMMAND: Duration = Duration::from_secs(30);
 
 struct Connection {
     server: GitSsh,
     user: Option<User>,
     /// Counts for as long as the connection is there.
     seat: Option<Place<Username>>,
+    /// The place among those who have not logged in.
+    stranger: Option<OwnedSemaphorePermit>,
     /// Cancelled once the client has logged in.
     known: CancellationToken,
-    channels: HashMap<ChannelId, Channel<Msg>>,
+    /// Channels that wait for a command.
+    channels: HashMap<ChannelId, oneshot::Sender<Command>>,
+    /// Places for channels.
+    open: Arc<Semaphore>,
 }
+
+/// What a channel is used for: `None` is a command that is not served here.
+type Command = (User, Option<Exec>);
 
 impl Connection {
     async fn user_of(&self, key: &russh::keys::PublicKey) -> Option<User> {
@@ -147,6 +163,7 @@ impl Handler for Connection {
             return Ok(Auth::reject());
         }
         self.known.cancel();
+        self.stranger = None;
         Ok(Auth::Accept)
     }
 
@@ -156,8 +173,29 @@ impl Handler for Connection {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
-        self.channels.insert(channel.id(), channel);
+        let Ok(place) = Arc::clone(&self.open).try_acquire_owned() else {
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            return Ok(());
+        };
+        let (sender, command) = oneshot::channel();
+        // What was closed before its command came is forgotten here.
+        self.channels.retain(|_, waiting| !waiting.is_closed());
+        self.channels.insert(channel.id(), sender);
         reply.accept().await;
+        let server = self.server.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            // The session waits for whoever does not read what comes for a channel; so somebody always does, or drops it.
+            match tokio::time::timeout(COMMAND, command).await {
+                Ok(Ok((user, Some(request)))) => run(server, user, request, channel).await,
+                Ok(Ok((_, None))) => refuse(channel, UNSUPPORTED).await,
+                Ok(Err(_)) | Err(_) => {
+                    let (input, out) = channel.split();
+                    drop(input);
+                    let _ = out.close().await;
+                }
+            }
+        });
         Ok(())
     }
 
@@ -189,30 +227,86 @@ impl Handler for Connection {
         session.channel_failure(id)
     }
 
+    async fn x11_request(
+        &mut self,
+        id: ChannelId,
+        _: bool,
+        _: &str,
+        _: &str,
+        _: u32,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        session.channel_failure(id)
+    }
+
+    async fn subsystem_request(
+        &mut self,
+        id: ChannelId,
+        _: &str,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        session.channel_failure(id)
+    }
+
+    async fn window_change_request(
+        &mut self,
+        id: ChannelId,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: u32,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        session.channel_failure(id)
+    }
+
+    async fn signal(
+        &mut self,
+        id: ChannelId,
+        _: russh::Sig,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        session.channel_failure(id)
+    }
+
     async fn exec_request(
         &mut self,
         id: ChannelId,
         data: &[u8],
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        let (Some(channel), Some(user)) = (self.channels.remove(&id), self.user.clone()) else {
+        let (Some(command), Some(user)) = (self.channels.remove(&id), self.user.clone()) else {
             return session.channel_failure(id);
         };
-        let command = String::from_utf8_lossy(data).into_owned();
-        let Some(request) = Exec::parse(&command) else { return session.channel_failure(id) };
+        let request = Exec::parse(&String::from_utf8_lossy(data));
         session.channel_success(id)?;
-        tokio::spawn(run(self.server.clone(), user, request, channel));
+        // A channel that waited too long is closed by now.
+        let _ = command.send((user, request));
         Ok(())
     }
+}
+
+/// What somebody is told who wants something else.
+const UNSUPPORTED: &str =
+    "this command is not supported here: only git push, git fetch and what they need, and ping";
+
+/// Says on standard error why a command is not carried out, and ends it.
+async fn refuse(channel: Channel<Msg>, text: &str) {
+    let (input, out) = channel.split();
+    drop(input);
+    let _ = out.extended_data_bytes(1, format!("{text}\n")).await;
+    let _ = out.exit_status(127).await;
+    let _ = out.eof().await;
+    let _ = out.close().await;
 }
 
 /// Carries out a command and closes the channel: answer, exit status, end of file, close, in this order, or git takes
 /// a success for a failure.
 async fn run(server: GitSsh, user: User, request: Exec, channel: Channel<Msg>) {
     let (mut input, out) = channel.split();
-    let (output, mut chunks) = mpsc::channel::<Bytes>(64);
+    let (output, mut chunks) = mpsc::channel::<Bytes>(CHUNKS);
     let mut writer = out.make_writer();
-    let copy_out = tokio::spawn(async move {
+    let mut copy_out = tokio::spawn(async move {
         while let Some(chunk) = chunks.recv().await {
             if writer.write_all(&chunk).await.is_err() {
                 return;
@@ -220,10 +314,10 @@ async fn run(server: GitSsh, user: User, request: Exec, channel: Channel<Msg>) {
         }
         let _ = writer.flush().await;
     });
-    let (sender, reader) = stdin();
+    let (sender, received) = git_input(false);
     let copy_in = tokio::spawn(async move {
         let mut from = input.make_reader();
-        let mut buffer = vec![0; 64 * 1024];
+        let mut buffer = vec![0; 32 * 1024];
         loop {
             match from.read(&mut buffer).await {
                 Ok(0) | Err(_) => return,
@@ -235,53 +329,60 @@ async fn run(server: GitSsh, user: User, request: Exec, channel: Channel<Msg>) {
             }
         }
     });
-    let code = serve(&server, &user, request, reader, output).await;
-    let _ = copy_out.await;
+    let code = match serve(&server, &user, request, received, output).await {
+        Ok(code) => code,
+        // What broke on this side has no place in the conversation any more.
+        Err(error) => {
+            tracing::error!(user = %user.name, error = chain(&error), "a git request failed");
+            let _ = out.extended_data_bytes(1, format!("{}\n", unavailable(&error))).await;
+            1
+        }
+    };
+    // A client that does not read the last of it is not waited for without end.
+    if tokio::time::timeout(LAST_WORDS, &mut copy_out).await.is_err() {
+        copy_out.abort();
+    }
     let _ = out.exit_status(code).await;
     let _ = out.eof().await;
     let _ = out.close().await;
     copy_in.abort();
 }
 
+/// The exit status; an error is one of this side, which the client has not been told.
 async fn serve(
     server: &GitSsh,
     user: &User,
     request: Exec,
-    input: impl io::Read + Send + 'static,
+    input: GitInput,
     output: mpsc::Sender<Bytes>,
-) -> u32 {
+) -> Result<u32, deis_core::Error> {
     let Exec::Git(service, repository) = request else {
         let _ = output.send(Bytes::from_static(b"pong")).await;
-        return 0;
+        return Ok(0);
     };
     let Some(app) = app_for(&server.platform, user, &repository).await else {
         let _ = output.send(refusal(&no_such_app(&repository)).into()).await;
-        return 1;
+        return Ok(1);
     };
-    let refs = match server.pushes.advertise(&app, service, false).await {
-        Ok(refs) => refs,
-        Err(error) => {
-            tracing::error!(app = %app.name(), %error, "a git request failed");
-            let text = "the platform is not available right now; try again in a moment";
-            let _ = output.send(refusal(text).into()).await;
-            return 1;
+    let conversation = match server.pushes.converse(&user.name) {
+        Ok(conversation) => conversation,
+        Err(crowded) => {
+            let _ = output.send(refusal(&crowded.to_string()).into()).await;
+            return Ok(1);
         }
     };
+    let refs = server.pushes.advertise(&app, service, false).await?;
     let busy = refs.get(4..8) == Some(b"ERR ");
     let _ = output.send(refs.into()).await;
     if busy {
-        return 1;
+        return Ok(1);
     }
     let ended = match service {
-        Service::ReceivePack => server.pushes.receive(&app, input, output).await,
-        Service::UploadPack => server.pushes.upload(&app, input, output, false).await,
+        Service::ReceivePack => server.pushes.receive(&app, conversation, input, output).await?,
+        Service::UploadPack => server.pushes.upload(&app, conversation, input, output, false).await?,
     };
-    match ended {
-        Ok(Ended::Well) => 0,
-        Ok(Ended::Refused) => 1,
-        Err(error) => {
-            tracing::error!(app = %app.name(), %error, "a git request failed");
-            1
-        }
-    }
+    Ok(match ended {
+        Ended::Well => 0,
+        Ended::Refused => 1,
+    })
 }

@@ -1,12 +1,17 @@
 //! Pushes that were open when the daemon ended.
 
-use deis_core::{Actor, AppHandle, Change, Error, Push, Settled};
+use deis_core::{Actor, AppHandle, Change, Error, Push, PushOutcome, ReleaseVersion, Settled};
 
-use super::{Pushes, deploy::superseded, update_refs};
+use super::{Pushes, deploy::superseded, refs::update_refs, session::Heartbeat};
 
 impl Pushes {
-    /// Closes what a killed daemon left open. A push without a release ends as interrupted, at once, so that the same
-    /// commit can be pushed again; one with a release is followed, and its refs move if that becomes live, unless a new push takes its place.
+    /// Closes what a killed daemon left open. Whoever holds the lock of the data folder knows that every other owner is
+    /// dead. A push without a release ends as interrupted, at once, so that the same commit can be pushed again; one with
+    /// a release is followed, and its refs move if that becomes live, unless a new push takes its place.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
     pub async fn recover(&self) -> Result<(), Error> {
         for (name, push) in self.0.platform.open_pushes().await? {
             let session = self.0.platform.session(Actor::System { name: push.by.clone() });
@@ -16,20 +21,18 @@ impl Pushes {
                 Err(error) => return Err(error),
             };
             let Some(release) = push.release else {
-                let sha: String = push.sha.chars().take(7).collect();
-                let text = format!("the push of {sha} by {} was interrupted; push it again", push.by);
-                match app.push_close(push.id, &text).await {
+                let outcome = PushOutcome::Interrupted { sha: push.sha.clone() };
+                match app.push_close(push.id, &outcome).await {
                     Ok(()) | Err(Error::NotFound { .. }) => continue,
                     Err(error) => return Err(error),
                 }
             };
-            if !app.push_orphan(push.id, true).await? {
+            if !app.push_assign(push.id, None).await? {
                 continue;
             }
             let own = self.clone();
             tokio::spawn(async move {
-                let change = Change { release: Some(release), generation: None };
-                if let Err(error) = own.finish(&app, &push, &change).await {
+                if let Err(error) = own.finish(&app, &push, release).await {
                     tracing::error!(app = %app.name(), %error, "a push could not be finished");
                 }
             });
@@ -37,25 +40,24 @@ impl Pushes {
         Ok(())
     }
 
-    async fn finish(&self, app: &AppHandle, push: &Push, change: &Change) -> Result<(), Error> {
-        let text = match app.wait(change).await? {
+    async fn finish(&self, app: &AppHandle, push: &Push, release: ReleaseVersion) -> Result<(), Error> {
+        let sha = push.sha.clone();
+        let change = Change { release: Some(release), generation: None };
+        let outcome = match app.wait(&change).await? {
             // Another push has taken its place, and its refs are that one's business.
-            Settled::Done if !app.push_orphan(push.id, false).await? => return Ok(()),
-            Settled::Done => match self.move_late(app, push).await {
-                Ok(None) => format!("the push by {} was finished after a restart", push.by),
-                Ok(Some(reason)) => format!("the push by {} is live, but {reason}; push again", push.by),
-                Err(error) => {
+            Settled::Done if !app.push_assign(push.id, Some(self.owner())).await? => return Ok(()),
+            Settled::Done => {
+                let _alive = Heartbeat::of(app, push.id, self.owner());
+                let unmoved = self.move_late(app, push).await.unwrap_or_else(|error| {
                     tracing::error!(app = %app.name(), %error, "refs could not be moved after a restart");
-                    format!("the push by {} is live, but its refs did not move; push again", push.by)
-                }
-            },
-            Settled::Superseded { by } => {
-                let version = change.release.map(|v| v.to_string()).unwrap_or_default();
-                format!("the push by {} failed: {}", push.by, superseded(&version, by))
+                    Some("the repository cannot be written".to_owned())
+                });
+                PushOutcome::Deployed { sha, release, unmoved }
             }
-            Settled::Failed(cause) => format!("the push by {} failed: {cause}", push.by),
+            Settled::Superseded { by } => PushOutcome::Failed { sha, reason: superseded(release, by) },
+            Settled::Failed(cause) => PushOutcome::Failed { sha, reason: cause.to_string() },
         };
-        app.push_close(push.id, &text).await
+        app.push_close(push.id, &outcome).await
     }
 
     /// Moves the refs of a push whose client is gone; returns why one did not move.

@@ -59,23 +59,17 @@ fn static_and_node_samples_are_live_after_a_push() {
 #[test]
 fn a_push_over_ssh_and_a_clone_back() {
     let rig = Rig::new();
-    let key = rig.path("key");
-    let made = Command::new("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-N", "", "-C", "ann@box", "-f"])
-        .arg(&key)
-        .output();
-    assert!(made.as_ref().is_ok_and(|o| o.status.success()), "{made:?}");
-    rig.deis(&["keys:add", &format!("{}.pub", key.display())]);
+    let base = rig.with_key();
     assert!(rig.deis(&["keys"]).contains("ann@box"));
     let work = rig.app("secure", STATIC);
-    let remote = format!("ssh://git@localhost:{}/secure.git", rig.ssh);
+    let remote = format!("{base}/secure.git");
     let said = work.git(&["push", &remote, "main"]);
     assert!(said.contains("Done, secure:v2 deployed to Workflow"), "{said}");
     assert_eq!(rig.get("secure.localhost").0, 200);
     work.git(&["clone", "--quiet", &remote, "back"]);
     assert!(work.folder.join("back/index.html").is_file());
     assert!(work.git(&["push", &remote, "main"]).contains("up-to-date"));
-    let (ok, said) = work.try_git(&["push", &format!("ssh://git@localhost:{}/nosuch.git", rig.ssh), "main"]);
+    let (ok, said) = work.try_git(&["push", &format!("{base}/nosuch.git"), "main"]);
     assert!(!ok && said.contains("there is no app"), "{said}");
     // A key that nobody registered opens nothing.
     rig.deis(&["keys:remove", "ann@box"]);

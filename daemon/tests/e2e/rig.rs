@@ -22,6 +22,8 @@ pub(crate) struct Rig {
     pub(crate) http: u16,
     pub(crate) ssh: u16,
     settings: Vec<String>,
+    /// Whether the data is on a file system of its own, which goes with the rig.
+    mounted: bool,
 }
 
 impl Rig {
@@ -38,11 +40,29 @@ impl Rig {
 
     /// A platform that nobody has registered with.
     pub(crate) fn without_users(settings: &[&str]) -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), settings, false)
+    }
+
+    /// A platform whose data is on a disk of so many MiB; `None` where this user may not make one.
+    pub(crate) fn on_small_disk(mebibytes: u32) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        let size = format!("size={mebibytes}m,mode=0700");
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&data).output();
+        if !mount.is_ok_and(|output| output.status.success()) {
+            return None;
+        }
+        let rig = Self::in_folder(folder, &[], true);
+        rig.deis(&["register", &rig.url(), "--username", "ann", "--password", "secret"]);
+        Some(rig)
+    }
+
+    fn in_folder(folder: tempfile::TempDir, settings: &[&str], mounted: bool) -> Self {
         let (http, ssh) = (free_port(), free_port());
         let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
         let daemon = start(folder.path(), http, ssh, &settings);
-        let rig = Self { folder, daemon, http, ssh, settings };
+        let rig = Self { folder, daemon, http, ssh, settings, mounted };
         rig.wait_up();
         rig
     }
@@ -125,6 +145,18 @@ impl Rig {
             .env_remove("DEIS_APP_NAME")
             .stdin(Stdio::null());
         command
+    }
+
+    /// Makes a key, registers it, and returns what stands before the name of an app in a URL for SSH.
+    pub(crate) fn with_key(&self) -> String {
+        let key = self.path("key");
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", "ann@box", "-f"])
+            .arg(&key)
+            .output();
+        assert!(made.as_ref().is_ok_and(|o| o.status.success()), "{made:?}");
+        self.deis(&["keys:add", &format!("{}.pub", key.display())]);
+        format!("ssh://git@localhost:{}", self.ssh)
     }
 
     /// An app with a git repository that holds these files, its remote set up.
@@ -212,9 +244,16 @@ impl Drop for Rig {
             .arg("--data")
             .arg(self.path("data"))
             .output();
+        if self.mounted {
+            let _ = Command::new("umount").arg("--lazy").arg(self.path("data")).output();
+        }
         if !std::thread::panicking() {
             let down = down.unwrap();
             assert!(down.status.success(), "{}", text(&down));
+            let log = fs::read_to_string(self.path("deisd.log")).unwrap_or_default();
+            let panicked: Vec<&str> =
+                log.lines().skip_while(|l| !l.contains("panicked at")).take(8).collect();
+            assert!(panicked.is_empty(), "the daemon panicked: {panicked:#?}");
         }
     }
 }

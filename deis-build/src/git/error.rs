@@ -1,5 +1,9 @@
 //! What can go wrong on the git side.
 
+use std::{error::Error as StdError, io};
+
+use super::packet::Framing;
+
 /// A cause of any type.
 pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -10,9 +14,9 @@ pub enum GitError {
     /// The client did not speak git, or went away.
     #[error("the git client broke the protocol: {0}")]
     Protocol(String),
-    /// What was asked for is not there.
-    #[error("{0} is not in the repository")]
-    Missing(String),
+    /// What was asked for is not served.
+    #[error("{0}")]
+    Refused(String),
     /// A tree cannot be written to a folder.
     #[error("{path:?} cannot be exported: {reason}")]
     Export {
@@ -43,6 +47,64 @@ pub enum GitError {
 impl GitError {
     pub(super) fn repository(error: impl Into<Cause>) -> Self {
         Self::Repository(error.into())
+    }
+
+    /// What a client is told: its own mistakes in full, what is wrong on this side by its kind.
+    pub fn for_client(&self) -> String {
+        if is_disk_full(self) {
+            return DISK_FULL.to_owned();
+        }
+        match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+                "the client stopped sending, or sent next to nothing".to_owned()
+            }
+            Self::Io(_) | Self::Repository(_) => {
+                "the repository cannot be used right now; try again in a moment".to_owned()
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
+/// What somebody is told who meets a full disk.
+pub(super) const DISK_FULL: &str = "the disk of the platform is full; tell its operator";
+
+/// Whether an error, or one of its causes, is that a disk has no room left.
+pub fn is_disk_full(error: &(dyn StdError + 'static)) -> bool {
+    let full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<io::Error>()
+            && (full(io.kind()) || io.get_ref().is_some_and(|inner| is_disk_full(inner)))
+        {
+            return true;
+        }
+        if let Some(git) = error.downcast_ref::<gix::error::Error>()
+            && git.iter_errors().any(|e| e.downcast_ref::<io::Error>().is_some_and(|io| full(io.kind())))
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// A push that ended before all that it wants was known.
+#[derive(Debug, thiserror::Error)]
+#[error("a push could not be read")]
+pub struct ReceiveError {
+    /// Why.
+    #[source]
+    pub error: GitError,
+    pub(super) framing: Framing,
+}
+
+impl ReceiveError {
+    /// The packets that tell the client why, in the framing that it expects by then.
+    pub fn packets(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.framing.write_error(&self.error.for_client(), &mut out);
+        out
     }
 }
 

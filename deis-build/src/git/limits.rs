@@ -13,6 +13,12 @@ pub struct Limits {
     pub objects: u32,
     /// Refs that may move in one push.
     pub commands: usize,
+    /// Bytes of the commands of one push.
+    pub command_bytes: usize,
+    /// Options of one push. They are read and mean nothing here.
+    pub options: usize,
+    /// Refs of a repository.
+    pub refs: usize,
     /// Commits without parents that the client may name.
     pub shallow: usize,
     /// Whether only fast-forwards are taken.
@@ -27,6 +33,9 @@ impl Default for Limits {
             unpacked_bytes: 4 << 30,
             objects: 1_000_000,
             commands: 1000,
+            command_bytes: 1 << 20,
+            options: 100,
+            refs: 10_000,
             shallow: 10_000,
             only_fast_forward: false,
         }

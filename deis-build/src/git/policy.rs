@@ -27,6 +27,23 @@ pub(super) fn check(view: &gix::Repository, commands: &mut [Command], limits: &L
     for command in commands.iter_mut().filter(|c| c.refused.is_none()) {
         command.refused = refusal(view, &command.update, &all, limits)?;
     }
+    refuse_too_many(view, commands, limits)
+}
+
+/// Refuses new refs where there are as many as there may be: each is told to every client.
+fn refuse_too_many(view: &gix::Repository, commands: &mut [Command], limits: &Limits) -> Result<()> {
+    let mut new: Vec<&mut Command> = commands
+        .iter_mut()
+        .filter(|c| c.refused.is_none() && c.update.old.is_none() && c.update.new.is_some())
+        .collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let refs = view.references().map_err(GitError::repository)?;
+    let present = refs.all().map_err(GitError::repository)?.take(limits.refs + 1).count();
+    for command in new.iter_mut().skip(limits.refs.saturating_sub(present)) {
+        command.refused = Some(format!("a repository may have at most {} refs", limits.refs));
+    }
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use gix::{
 use gix_pack::bundle::write::{Options, Outcome};
 
 use super::{
-    error::{GitError, Result},
+    error::{DISK_FULL, GitError, Result, is_disk_full},
     limits::Limits,
 };
 
@@ -104,6 +104,7 @@ impl Quarantine {
                 Err(format!("the pack has more than {} objects", limits.objects))
             }
             Ok(outcome) => Ok(outcome),
+            Err(error) if is_disk_full(&error) => Err(DISK_FULL.to_owned()),
             Err(error) => {
                 tracing::debug!(error = format!("{error:#}"), "a pack was refused");
                 let too_large = error.dominant_class().is_some_and(|class| {

@@ -15,7 +15,7 @@ use gix::{
 };
 
 use super::{
-    error::{GitError, Result},
+    error::{GitError, Result, is_disk_full},
     oid::Oid,
 };
 
@@ -111,13 +111,13 @@ impl Repository {
             let wanted: Vec<&RefUpdate> = edits.iter().map(|(update, _)| *update).collect();
             if let Err(error) = repo.edit_references(edits.into_iter().map(|(_, edit)| edit)) {
                 tracing::warn!(path = %self.path.display(), error = format!("{error:#}"), "refs did not move");
-                refused.extend(wanted.into_iter().map(|update| not_moved(&repo, update)));
+                refused.extend(wanted.into_iter().map(|update| not_moved(&repo, update, &error)));
             }
         } else {
             for (update, edit) in edits {
                 if let Err(error) = repo.edit_reference(edit) {
                     tracing::warn!(path = %self.path.display(), error = format!("{error:#}"), "a ref did not move");
-                    refused.push(not_moved(&repo, update));
+                    refused.push(not_moved(&repo, update, &error));
                 }
             }
         }
@@ -165,10 +165,16 @@ impl Repository {
     }
 }
 
-fn not_moved(repo: &gix::Repository, update: &RefUpdate) -> RefRefused {
+fn not_moved(
+    repo: &gix::Repository,
+    update: &RefUpdate,
+    error: &(dyn std::error::Error + 'static),
+) -> RefRefused {
     let moved = Oid::of_ref(repo, &update.name).as_ref().map(Oid::as_str) != update.old.as_deref();
     let reason = if moved {
         "failed to update ref: it has moved since"
+    } else if is_disk_full(error) {
+        "failed to update ref: the disk of the platform is full"
     } else {
         "failed to update ref: it is locked or cannot be written"
     };

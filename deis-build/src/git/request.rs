@@ -10,6 +10,7 @@ use super::{
     error::{GitError, Result},
     limits::Limits,
     oid::Oid,
+    packet::Framing,
 };
 
 /// What a client asks for before it sends its pack.
@@ -29,23 +30,47 @@ impl Request {
     /// Reads the commands and leaves the reader at the pack. `None`: the client has nothing to say.
     ///
     /// Only a flush ends the list. A connection that broke within it is no push at all: half a list is not what
-    /// anybody asked for.
-    pub(super) fn read<R: Read>(input: R, limits: &Limits) -> Result<Option<(Self, BufReader<R>)>> {
+    /// anybody asked for. `framing` becomes the one in which the client expects to be told of an error.
+    pub(super) fn read<R: Read>(
+        input: R,
+        limits: &Limits,
+        framing: &mut Framing,
+    ) -> Result<Option<(Self, BufReader<R>)>> {
         let mut reader = BufReader::with_capacity(64 * 1024, input);
         if reader.fill_buf()?.is_empty() {
             return Ok(None);
         }
         let mut lines = StreamingPeekableIter::new(reader, &[PacketLineRef::Flush], false);
         let mut request = Self { updates: Vec::new(), shallow: Vec::new(), capabilities: Vec::new() };
+        let mut left = limits.command_bytes;
         while let Some(line) = data(&mut lines)? {
-            request.take(line, limits)?;
+            let taken = request.take(line, limits);
+            if request.has("side-band-64k") {
+                *framing = Framing::SideBand;
+            }
+            taken?;
+            left = left.checked_sub(line.len()).ok_or_else(|| {
+                GitError::Protocol(format!(
+                    "the commands of a push may have at most {} bytes",
+                    limits.command_bytes
+                ))
+            })?;
         }
         if request.updates.is_empty() {
             return Ok(None);
         }
         if request.has("push-options") {
             lines.reset();
-            while data(&mut lines)?.is_some() {}
+            let mut options = 0;
+            while data(&mut lines)?.is_some() {
+                options += 1;
+                if options > limits.options {
+                    return Err(GitError::Protocol(format!(
+                        "a push may have at most {} options",
+                        limits.options
+                    )));
+                }
+            }
         }
         Ok(Some((request, lines.into_inner())))
     }

@@ -6,5 +6,8 @@
 mod client;
 mod export;
 mod fetch;
+mod histories;
+mod history_maker;
 mod receive;
+mod server;
 mod support;

@@ -41,7 +41,7 @@ impl Sides {
         String::from_utf8(self.git_bytes(args, input)).unwrap().trim().to_owned()
     }
 
-    fn git_bytes(&self, args: &[&str], input: &[u8]) -> Vec<u8> {
+    pub(crate) fn git_bytes(&self, args: &[&str], input: &[u8]) -> Vec<u8> {
         let mut child = Command::new("git")
             .args(["-c", "user.name=ann", "-c", "user.email=ann@example.com"])
             .args(args)
@@ -55,6 +55,22 @@ impl Sides {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "git {args:?}");
         output.stdout
+    }
+
+    /// Runs git; nothing where it fails.
+    pub(crate) fn git_maybe(&self, args: &[&str]) -> Option<String> {
+        let output = Command::new("git").args(args).current_dir(self.work()).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        output.status.success().then_some(text)
+    }
+
+    /// Makes the server's repository anew, by git, from the client's: with so many commits of each branch.
+    pub(crate) fn server_from_git(&mut self, depth: usize) {
+        let path = self.folder.path().join("shallow.git");
+        let url = format!("file://{}", self.work().display());
+        let (depth, place) = (format!("--depth={depth}"), path.display().to_string());
+        self.git(&["clone", "--quiet", "--bare", "--no-single-branch", &depth, &url, &place]);
+        self.server = Repository::open_or_create(path).unwrap();
     }
 
     /// A commit with a file of this content.

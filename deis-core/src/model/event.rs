@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppName, Cause, DomainName, Formation, ReleaseVersion, Timestamp, Username};
+use super::{AppName, Cause, DomainName, Formation, PushOutcome, ReleaseVersion, Timestamp, Username};
 
 /// Something that happened to an app or the platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,9 +111,9 @@ pub enum EventKind {
     },
     /// A user registered.
     UserRegistered,
-    /// A push was opened, ended or interrupted.
+    /// A push ended.
     Push {
-        /// What became of it, for people.
-        text: String,
+        /// What became of it.
+        outcome: PushOutcome,
     },
 }

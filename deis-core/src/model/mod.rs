@@ -44,7 +44,7 @@ pub use log::{LineId, LogLevel, LogLine, LogQuery, LogSource};
 pub use name::{AppName, DomainName, EnvKey, InstanceName, InvalidName, ProcessType, TaskName, Username};
 pub use observation::{Instance, InstanceState, Observation};
 pub use procfile::{ProcfileError, parse_procfile};
-pub use push::{Push, RefUpdate};
+pub use push::{Push, PushOutcome, RefUpdate};
 pub use release::{Outcome, Release};
 pub use rollout::{Phase, ReleaseCommand, Rollout, RolloutEnd};
 pub use route::{AppRoutes, RouteFence, RouteMode};

@@ -5,17 +5,25 @@ use uuid::Uuid;
 use super::handle::{AppHandle, change};
 use crate::{
     error::{Error, Result},
-    model::{EventKind, Push},
+    model::{EventKind, Push, PushOutcome},
     state::{apps::push, keys},
 };
 
 impl AppHandle {
-    /// The push that is open, if one is.
+    /// The push that is open, if one is. Others need not wait for it unless [`Push::is_held`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
     pub async fn open_push(&self) -> Result<Option<Push>> {
         Ok(push(self.platform.store(), self.name()).await?.map(|p| p.value))
     }
 
-    /// Opens a push; [`Error::Busy`] while another one is open. One that is orphaned gives way.
+    /// Opens a push. One whose owner is dead gives way.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] while another one is open and held; those of the store.
     pub async fn push_begin(&self, record: Push) -> Result<()> {
         change!(self, |state, edits| {
             let open = push(self.platform.store(), self.name()).await?;
@@ -23,33 +31,59 @@ impl AppHandle {
                 if open.value.id == record.id {
                     return Ok(());
                 }
-                if !open.value.orphaned {
+                if open.value.is_held(self.platform.now()) {
                     return Err(Error::Busy { reason: open.value.holder() });
                 }
-                let text = format!("the push of {} gave way to another one", open.value.holder());
-                state.event(&mut edits, self.platform.now(), Some(&open.value.by), EventKind::Push { text });
+                let outcome = PushOutcome::Replaced { sha: open.value.sha.clone() };
+                let event = EventKind::Push { outcome };
+                state.event(&mut edits, self.platform.now(), Some(&open.value.by), event);
             }
             edits.upsert(keys::push(self.name()), open.map(|o| o.revision), &record);
             edits.guard(keys::head(self.name()), state.head.revision);
         })
     }
 
-    /// Says whether an open push is orphaned; answers whether it is still open. Whoever follows an orphaned one claims
-    /// it so before its refs move: from then on nobody takes its place.
-    pub async fn push_orphan(&self, id: Uuid, orphaned: bool) -> Result<bool> {
+    /// Says that the process `owner` is alive, whose push this is; answers whether it still is. An owner says so every
+    /// [`Push::RENEW_EVERY`], and asks before it moves refs.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn push_renew(&self, id: Uuid, owner: Uuid) -> Result<bool> {
+        let mine = |p: &Push| p.id == id && p.owner == Some(owner);
+        self.edit_push(mine, |p, now| Push { renewed: now, ..p }).await
+    }
+
+    /// Gives an open push to another owner – `None` where the one it had is dead – and answers whether it is open still.
+    /// Whoever follows one without an owner takes it before its refs move: from then on nobody takes its place.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn push_assign(&self, id: Uuid, owner: Option<Uuid>) -> Result<bool> {
+        self.edit_push(|p| p.id == id, |p, now| Push { owner, renewed: now, ..p }).await
+    }
+
+    async fn edit_push(
+        &self,
+        is_meant: impl Fn(&Push) -> bool,
+        edit: impl Fn(Push, crate::model::Timestamp) -> Push,
+    ) -> Result<bool> {
         change!(self, |state, edits| {
-            let Some(open) = push(self.platform.store(), self.name()).await?.filter(|p| p.value.id == id)
-            else {
-                return Ok(false);
-            };
-            edits.replace(keys::push(self.name()), open.revision, &Push { orphaned, ..open.value });
+            let open = push(self.platform.store(), self.name()).await?;
+            let Some(open) = open.filter(|p| is_meant(&p.value)) else { return Ok(false) };
+            edits.replace(keys::push(self.name()), open.revision, &edit(open.value, self.platform.now()));
             edits.guard(keys::head(self.name()), state.head.revision);
             true
         })
     }
 
     /// Closes a push and says what became of it; one that is closed already is fine.
-    pub async fn push_close(&self, id: Uuid, text: &str) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn push_close(&self, id: Uuid, outcome: &PushOutcome) -> Result<()> {
         change!(self, |state, edits| {
             let Some(open) = push(self.platform.store(), self.name()).await?.filter(|p| p.value.id == id)
             else {
@@ -57,7 +91,7 @@ impl AppHandle {
             };
             edits.delete(keys::push(self.name()), open.revision);
             edits.guard(keys::head(self.name()), state.head.revision);
-            let event = EventKind::Push { text: text.to_owned() };
+            let event = EventKind::Push { outcome: outcome.clone() };
             state.event(&mut edits, self.platform.now(), Some(&open.value.by), event);
         })
     }

@@ -208,7 +208,7 @@ fn text_of(event: &Event, app: &App) -> (LogLevel, String) {
         EventKind::DomainRefused { domain, reason } => {
             (LogLevel::Warning, format!("domain {domain} cannot be routed: {reason}"))
         }
-        EventKind::Push { text } => (LogLevel::Info, text.clone()),
+        EventKind::Push { outcome } => (LogLevel::Info, format!("{by} {outcome}")),
         EventKind::AppDestroying { .. } | EventKind::UserRegistered => (LogLevel::Info, String::new()),
     }
 }
