@@ -41,8 +41,8 @@ pub(super) fn git_input(packed: bool) -> (mpsc::Sender<io::Result<Bytes>>, GitIn
 
 fn within(packed: bool, idle: Duration, total: Duration) -> (mpsc::Sender<io::Result<Bytes>>, GitInput) {
     let (sender, chunks) = mpsc::channel(CHUNKS);
-    let paced = Paced { chunks, idle, total, waited: Duration::ZERO, bytes: 0, waiting: None };
-    (sender, GitInput { reader: StreamReader::new(paced), packed })
+    let stream = Paced { chunks, idle, total, waited: Duration::ZERO, bytes: 0, waiting: None };
+    (sender, GitInput { reader: StreamReader::new(stream), packed })
 }
 
 impl GitInput {

@@ -16,7 +16,7 @@ pub use input::GitInput;
 const CHUNKS: usize = 16;
 
 /// What somebody is told whose request failed on this side.
-fn unavailable(error: &deis_core::Error) -> String {
+pub(crate) fn unavailable(error: &deis_core::Error) -> String {
     if deis_build::git::is_disk_full(error) {
         return "the disk of the platform is full; tell its operator".to_owned();
     }

@@ -11,9 +11,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::caps::{Caps, Place};
 
 /// Conversations in all.
-pub const MAX_CONVERSATIONS: usize = 64;
+pub(super) const MAX_CONVERSATIONS: usize = 64;
 /// Conversations of one user.
-pub const MAX_CONVERSATIONS_OF_USER: usize = 16;
+pub(super) const MAX_CONVERSATIONS_OF_USER: usize = 16;
 
 /// Counts conversations. Clones share the counts.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use deis_core::{Actor, AppHandle, Change, Error, Push, PushOutcome, ReleaseVersion, Settled};
 
-use super::{Pushes, deploy::superseded, refs::update_refs, session::Heartbeat};
+use super::{Pushes, blocking, deploy::superseded, refs::update_refs, session::Heartbeat};
 
 impl Pushes {
     /// Closes what a killed daemon left open. Whoever holds the lock of the data folder knows that every other owner is
@@ -21,6 +21,7 @@ impl Pushes {
                 Err(error) => return Err(error),
             };
             let Some(release) = push.release else {
+                self.discard_of(&app, &push).await;
                 let outcome = PushOutcome::Interrupted { sha: push.sha.clone() };
                 match app.push_close(push.id, &outcome).await {
                     Ok(()) | Err(Error::NotFound { .. }) => continue,
@@ -40,6 +41,18 @@ impl Pushes {
         Ok(())
     }
 
+    /// Removes what a push brought that moved no ref.
+    async fn discard_of(&self, app: &AppHandle, push: &Push) {
+        let id = push.id.to_string();
+        let discarded = async {
+            let repository = self.repository(app).await?;
+            blocking(move || repository.discard_of(&id)).await
+        };
+        if let Err(error) = discarded.await {
+            tracing::warn!(app = %app.name(), %error, "an interrupted push left its objects");
+        }
+    }
+
     async fn finish(&self, app: &AppHandle, push: &Push, release: ReleaseVersion) -> Result<(), Error> {
         let sha = push.sha.clone();
         let change = Change { release: Some(release), generation: None };
@@ -57,12 +70,19 @@ impl Pushes {
             Settled::Superseded { by } => PushOutcome::Failed { sha, reason: superseded(release, by) },
             Settled::Failed(cause) => PushOutcome::Failed { sha, reason: cause.to_string() },
         };
+        if matches!(outcome, PushOutcome::Failed { .. })
+            && app.push_assign(push.id, Some(self.owner())).await?
+        {
+            self.discard_of(app, push).await;
+        }
         app.push_close(push.id, &outcome).await
     }
 
     /// Moves the refs of a push whose client is gone; returns why one did not move.
     async fn move_late(&self, app: &AppHandle, push: &Push) -> Result<Option<String>, Error> {
         let repository = self.repository(app).await?;
+        let (own, id) = (repository.clone(), push.id.to_string());
+        blocking(move || own.keep_of(&id)).await?;
         // What a record names moves as it is made, all or none.
         let refused = update_refs(&repository, push.updates.clone(), true).await?;
         if let Some(first) = refused.first() {

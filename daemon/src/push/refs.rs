@@ -31,6 +31,16 @@ impl PushSession {
             self.received.refuse_all("failed to update ref: another push has taken this one's place");
             return Some("another push has taken this one's place".to_owned());
         }
+        if let Some(pack) = self.pending.take() {
+            // From here on refs may name it, whatever happens.
+            let (own, kept) = (self.repository.clone(), pack.clone());
+            if let Err(error) = blocking(move || own.keep(&kept)).await {
+                tracing::error!(app = %self.app.name(), %error, "a pack could not be kept");
+                self.pending = Some(pack);
+                self.received.refuse_all("failed to update ref");
+                return Some("failed to update ref".to_owned());
+            }
+        }
         let (updates, atomic) = (self.received.accepted(), self.received.is_atomic());
         match update_refs(&self.repository, updates, atomic).await {
             Ok(refused) => {

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::AtomicBool, time::Duration};
 
-use deis_build::git::{Received, Repository};
+use deis_build::git::{PendingPack, Received, Repository};
 use deis_core::{AppHandle, Error, Push, PushOutcome};
 use tokio::{runtime::Handle, task::AbortHandle};
 use uuid::Uuid;
@@ -12,7 +12,10 @@ use super::{
     lines::{Lines, keep_alive},
     on_thread,
 };
-use crate::git::GitInput;
+use crate::{
+    git::{GitInput, unavailable},
+    telemetry::chain,
+};
 
 /// How long the last word waits for a client that does not read.
 const REPORT: Duration = Duration::from_secs(60);
@@ -28,6 +31,8 @@ pub(super) struct PushSession {
     pub(super) lines: Lines,
     /// Identity of its record.
     pub(super) id: Uuid,
+    /// What it brought, as long as no ref names it.
+    pub(super) pending: Option<PendingPack>,
 }
 
 impl Pushes {
@@ -74,6 +79,7 @@ impl Pushes {
             lines: Lines::new(output.clone(), received.has_progress()),
             received,
             id: Uuid::new_v4(),
+            pending: None,
         };
         // On a task of its own, so that it goes on when the client, and with it this future, is gone.
         let work = tokio::spawn(session.carry_out(output));
@@ -93,7 +99,9 @@ impl PushSession {
         let refused = self.received.unpack_error.is_some()
             || self.received.commands.iter().any(|c| c.refused.is_some());
         // Nothing is held any more, but a client that never reads must not be waited for without end.
-        let _ = tokio::time::timeout(REPORT, output.send(self.received.report().into())).await;
+        let report = self.received.report();
+        forget(self.received);
+        let _ = tokio::time::timeout(REPORT, output.send(report.into())).await;
         if refused { Ended::Refused } else { Ended::Well }
     }
 
@@ -114,16 +122,53 @@ impl PushSession {
             }
         }
         let alive = Heartbeat::of(&self.app, self.id, self.pushes.owner());
-        let outcome = if self.still_allowed().await {
+        let outcome = if !self.still_allowed().await {
+            PushOutcome::Overtaken
+        } else if let Err(reason) = self.store().await {
+            PushOutcome::NotStored { reason }
+        } else {
             match self.received.deploys().map(|(update, commit)| (update.clone(), commit)) {
                 Some((update, commit)) => self.deploy(&update, &commit).await,
                 None => self.store_only().await,
             }
-        } else {
-            PushOutcome::Overtaken
         };
+        self.discard().await;
         drop(alive);
         self.close(outcome).await;
+    }
+
+    /// Moves what the push brought among the objects, for the build to see it.
+    async fn store(&mut self) -> Result<(), String> {
+        let (own, mut received, id) = (self.repository.clone(), self.received.clone(), self.id.to_string());
+        let stored = blocking(move || own.store(&mut received, &id).map(|pack| (pack, received))).await;
+        match stored {
+            Ok((pack, received)) => {
+                self.pending = pack;
+                forget(std::mem::replace(&mut self.received, received));
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(app = %self.app.name(), error = chain(&error), "a push could not be stored");
+                let reason = unavailable(&error);
+                self.received.refuse_all(&reason);
+                // Whatever it left among the objects is found by its mark.
+                let (own, id) = (self.repository.clone(), self.id.to_string());
+                let _ = blocking(move || own.discard_of(&id)).await;
+                Err(reason)
+            }
+        }
+    }
+
+    /// Removes what a push brought that has failed. Only its owner may: another push may rely on it otherwise.
+    async fn discard(&mut self) {
+        let Some(pack) = self.pending.take() else { return };
+        if !self.is_owner().await {
+            return;
+        }
+        let own = self.repository.clone();
+        if let Err(error) = blocking(move || own.discard(&pack)).await {
+            tracing::warn!(app = %self.app.name(), error = chain(&error), "a failed push left its objects");
+        }
     }
 
     /// Closes the record. Where that fails it is tried again until it works: nobody shall wait for a push that ended.
@@ -138,7 +183,7 @@ impl PushSession {
                 match app.push_close(id, &outcome).await {
                     Ok(()) | Err(Error::NotFound { .. }) => return,
                     Err(error) => {
-                        tracing::debug!(app = %app.name(), %error, "a push could not be closed yet")
+                        tracing::debug!(app = %app.name(), %error, "a push could not be closed yet");
                     }
                 }
                 pause = (pause * 2).min(longest);
@@ -195,6 +240,11 @@ impl PushSession {
             release: None,
         }
     }
+}
+
+/// Drops a push where it may block: with its last copy goes what it left in quarantine.
+fn forget(received: Received) {
+    drop(tokio::task::spawn_blocking(move || drop(received)));
 }
 
 /// Says every [`Push::RENEW_EVERY`] that a push is carried out, until it is dropped.

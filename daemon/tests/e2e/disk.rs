@@ -33,8 +33,7 @@ fn a_push_that_meets_a_full_disk_says_so_and_holds_nobody_up() {
     drop(file);
     // Not quite: room for the store, none for the pack.
     let length = fs::metadata(&filler).unwrap().len();
-    let file = fs::OpenOptions::new().write(true).open(&filler).unwrap();
-    file.set_len(length - (4 << 20)).unwrap();
+    fs::OpenOptions::new().write(true).open(&filler).unwrap().set_len(length - (4 << 20)).unwrap();
     let remotes = ["deis".to_owned(), format!("{ssh}/full.git")];
     for remote in &remotes {
         let (ok, said) = work.try_git(&["push", remote, "main"]);

@@ -12,6 +12,7 @@ mod environment;
 mod fetches;
 mod kills;
 mod load;
+mod objects;
 mod push;
 mod quickstart;
 mod rig;

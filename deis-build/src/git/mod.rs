@@ -1,8 +1,9 @@
 //! The server side of git, on gitoxide's parts, without HTTP or SSH: push, clone, fetch; and a small client.
 //!
 //! Everything here blocks on its reader and writer and is meant for a blocking thread. A push is taken in two halves,
-//! so that no thread waits for a build: [`Repository::receive`] ends with the pack durable and no ref moved;
-//! [`Repository::update_refs`] moves them once the build is live; [`Received::report`] is the answer.
+//! so that no thread waits for a build: [`Repository::receive`] ends with the pack in quarantine and no ref moved;
+//! [`Repository::store`] puts it among the objects, and [`Repository::update_refs`] moves the refs once the build is live;
+//! [`Received::report`] is the answer.
 
 mod advertise;
 mod attributes;
@@ -11,6 +12,7 @@ mod error;
 mod fetch;
 mod fetch_request;
 mod history;
+mod kept_pack;
 mod limits;
 mod negotiation;
 mod oid;
@@ -31,6 +33,7 @@ pub use advertise::Service;
 pub use error::{GitError, ReceiveError, is_disk_full};
 pub use fetch::fetch_remote;
 pub(crate) use fetch::without_password;
+pub use kept_pack::PendingPack;
 pub use limits::Limits;
 pub use oid::Oid;
 pub use packet::{KEEP_ALIVE, progress, refusal};

@@ -15,7 +15,16 @@ impl Repository {
     /// Checks every accepted change again. Between the end of a pack and the moment when a push has its app for
     /// itself, others may have moved refs; a change that was made for another state must not be carried out.
     pub fn check_again(&self, received: &mut Received, limits: &Limits) -> Result<()> {
-        check(&self.gix()?, &mut received.commands, limits)?;
+        let mut view = self.gix()?;
+        if let Some(pack) = received.pack.clone() {
+            view = pack.quarantine.view(&view)?;
+            if let Some(reason) = pack.check_again(&view, limits)? {
+                received.unpack_error = Some(reason);
+                received.refuse_all("unpacker error");
+                return Ok(());
+            }
+        }
+        check(&view, &mut received.commands, limits)?;
         received.keep_atomic();
         Ok(())
     }

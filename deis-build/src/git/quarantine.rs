@@ -1,7 +1,7 @@
 //! Where a received pack stays until it is known to be whole and allowed.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, BufReader, Read},
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
@@ -14,7 +14,7 @@ use gix::{
 use gix_pack::bundle::write::{Options, Outcome};
 
 use super::{
-    error::{DISK_FULL, GitError, Result, is_disk_full},
+    error::{DISK_FULL, Result, is_disk_full},
     limits::Limits,
 };
 
@@ -133,21 +133,9 @@ impl Quarantine {
         Ok(view)
     }
 
-    /// Moves the pack to the main objects, durable: the pack first, the index last, for that makes it visible.
-    pub(super) fn migrate(&self, outcome: &Outcome) -> Result<()> {
-        let (Some(pack), Some(index)) = (&outcome.data_path, &outcome.index_path) else { return Ok(()) };
-        let target = self.main.join("pack");
-        fs::create_dir_all(&target)?;
-        for file in [pack, index] {
-            File::open(file)?.sync_all()?;
-            let name =
-                file.file_name().ok_or_else(|| GitError::Protocol("a pack without a name".to_owned()))?;
-            let place = target.join(name);
-            if !place.exists() {
-                fs::rename(file, place)?;
-            }
-        }
-        Ok(File::open(&target)?.sync_all()?)
+    /// The main objects.
+    pub(super) fn main(&self) -> &Path {
+        &self.main
     }
 }
 

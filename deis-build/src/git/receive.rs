@@ -1,12 +1,16 @@
-//! The receiving side of a push, up to the point where the pack is durable and no ref has moved.
+//! The receiving side of a push, up to the point where the pack is whole, checked and in quarantine.
 
-use std::{io::Read, sync::atomic::AtomicBool};
+use std::{
+    io::Read,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use gix::hash::ObjectId;
 
 use super::{
     connectivity,
-    error::{DISK_FULL, GitError, ReceiveError, Result, is_disk_full},
+    error::{DISK_FULL, ReceiveError, Result, is_disk_full},
+    kept_pack::{KeptPack, packs},
     limits::Limits,
     packet::Framing,
     policy,
@@ -17,9 +21,9 @@ use super::{
 };
 
 impl Repository {
-    /// Reads a push: commands, then the pack into quarantine, where it is completed, verified and checked; then, if
-    /// anything is accepted, moves it among the objects. `None` if the client had nothing to say (smart HTTP asks
-    /// so before a large push).
+    /// Reads a push: commands, then the pack into quarantine, where it is completed, verified and checked, and where it
+    /// stays, if anything is accepted, until [`Repository::store`]. `None` if the client had nothing to say (smart HTTP
+    /// asks so before a large push).
     ///
     /// Setting `cancel` ends it at the next object; nothing is left behind then, as after any error.
     ///
@@ -46,9 +50,9 @@ impl Repository {
             wants_report: request.has("report-status") || request.has("report-status-v2"),
             commands: request.updates.into_iter().map(|update| Command { update, refused: None }).collect(),
             unpack_error: None,
+            pack: None,
         };
-        let shallow = request.shallow;
-        if let Err(error) = self.take_pack(&repo, &shallow, input, limits, cancel, &mut received) {
+        if let Err(error) = self.take_pack(&repo, request.shallow, input, limits, cancel, &mut received) {
             tracing::warn!(path = %self.path().display(), ?error, "a push could not be stored");
             received.unpack_error = Some(if is_disk_full(&error) {
                 DISK_FULL.to_owned()
@@ -63,27 +67,29 @@ impl Repository {
     fn take_pack(
         &self,
         repo: &gix::Repository,
-        shallow: &[ObjectId],
+        shallow: Vec<ObjectId>,
         input: impl Read,
         limits: &Limits,
         cancel: &AtomicBool,
         received: &mut Received,
     ) -> Result<()> {
+        let beside = packs(&self.path().join("objects"))?;
         let quarantine = Quarantine::new(&self.path().join("objects"))?;
-        let mut pack = None;
-        if received.commands.iter().any(|c| c.update.new.is_some()) {
-            match quarantine.ingest(repo, input, limits, cancel) {
-                Ok(outcome) => pack = Some(outcome),
-                Err(reason) => received.unpack_error = Some(reason),
-            }
-        }
+        let wanted = received.commands.iter().any(|c| c.update.new.is_some());
+        let ingested = wanted.then(|| quarantine.ingest(repo, input, limits, cancel));
         let view = quarantine.view(repo)?;
-        let mut roots = Vec::new();
-        if let Some(outcome) = &pack {
-            match connectivity::check(&view, outcome, shallow, limits) {
-                Ok(cut) => roots = cut,
-                Err(reason) => received.unpack_error = Some(reason),
+        let mut kept = None;
+        match ingested {
+            Some(Ok(outcome)) => {
+                let mut pack = KeptPack::new(quarantine, outcome, shallow, beside);
+                match connectivity::check(&view, &pack.outcome, &pack.shallow, limits) {
+                    Ok(roots) => pack.roots = roots,
+                    Err(reason) => received.unpack_error = Some(reason),
+                }
+                kept = Some(pack);
             }
+            Some(Err(reason)) => received.unpack_error = Some(reason),
+            None => {}
         }
         if received.unpack_error.is_some() {
             received.refuse_all("unpacker error");
@@ -91,29 +97,9 @@ impl Repository {
         }
         policy::check(&view, &mut received.commands, limits)?;
         received.keep_atomic();
-        if received.accepted().is_empty() {
-            return Ok(());
-        }
-        if let Some(outcome) = &pack {
-            quarantine.migrate(outcome)?;
-        }
-        if !roots.is_empty() {
-            extend_shallow(repo, &roots)?;
+        if !received.accepted().is_empty() {
+            received.pack = kept.map(Arc::new);
         }
         Ok(())
     }
-}
-
-fn extend_shallow(repo: &gix::Repository, roots: &[ObjectId]) -> Result<()> {
-    let file = repo.shallow_file().map_err(GitError::repository)?;
-    let lock = gix::lock::File::acquire_to_update_resource(
-        &file,
-        gix::lock::acquire::Fail::AfterDurationWithBackoff(std::time::Duration::from_secs(5)),
-        None,
-        0,
-    )
-    .map_err(GitError::repository)?;
-    let present = gix_shallow::read(&file).map_err(GitError::repository)?;
-    let updates: Vec<_> = roots.iter().map(|id| gix_shallow::Update::Shallow(*id)).collect();
-    gix_shallow::write(lock, present, &updates).map_err(GitError::repository)
 }

@@ -1,8 +1,10 @@
 //! A push as it was read: what is wanted, and what of it is refused.
 
+use std::sync::Arc;
+
 use deis_core::RefUpdate;
 
-use super::oid::Oid;
+use super::{kept_pack::KeptPack, oid::Oid};
 
 /// One wanted change of a ref, and whether it is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +15,7 @@ pub struct Command {
     pub refused: Option<String>,
 }
 
-/// A push whose pack, if any command is accepted, is durable among the objects; refs have not moved.
+/// A push whose pack, if any command is accepted, is in quarantine; refs have not moved.
 #[derive(Clone, Debug)]
 pub struct Received {
     /// The commands, in the client's order.
@@ -23,6 +25,8 @@ pub struct Received {
     pub(super) atomic: bool,
     pub(super) sideband: bool,
     pub(super) wants_report: bool,
+    /// What it brought, until that is stored. Goes with the last of those who know it.
+    pub(super) pack: Option<Arc<KeptPack>>,
 }
 
 impl Received {

@@ -51,6 +51,8 @@ fn a_history_ends_where_it_is_asked_to() {
     assert!(answer.starts_with(&format!("0034shallow {}0036unshallow {}0000", ids[1], ids[2])), "{answer}");
     let (_, answer) = ask(&sides, &[want.clone(), "deepen 9".to_owned()]);
     assert!(answer.starts_with("00000008NAK"), "{answer}");
-    let (ended, answer) = ask(&sides, &[want, "deepen-since 1".to_owned()]);
+    let (_, answer) = ask(&sides, &[want.clone(), "deepen-not refs/heads/main".to_owned()]);
+    assert!(answer.contains("ERR no commits selected"), "{answer}");
+    let (ended, answer) = ask(&sides, &[want, "filter blob:none".to_owned()]);
     assert!(ended.is_err() && answer.contains("is not served here"), "{answer}");
 }

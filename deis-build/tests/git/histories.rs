@@ -69,7 +69,7 @@ fn one_history(url: &str, seed: u64) -> (usize, usize) {
         urls: [format!("{url}{}", server.display()), format!("file://{}", server.display())],
     };
     pair.clone(&sides, &maker, &mut dice);
-    for round in 0..1 + dice.below(3) {
+    for round in 0..=dice.below(3) {
         if dice.chance(75) {
             maker.grow(&sides, &mut dice);
             push_all(&sides, &mut dice);
@@ -109,8 +109,10 @@ fn push_all(sides: &Sides, dice: &mut Dice) {
     let size = if dice.chance(50) { commands.len() } else { 1 };
     let mut known: Vec<String> = present.iter().map(|(id, _)| id.clone()).collect();
     for part in commands.chunks(size) {
-        let mut revisions: String = part.iter().map(|(_, new, _)| format!("{new}\n")).collect();
-        revisions.extend(known.iter().map(|id| format!("^{id}\n")));
+        let mut revisions = Vec::new();
+        revisions.extend(part.iter().map(|(_, new, _)| (*new).to_owned()));
+        revisions.extend(known.iter().map(|id| format!("^{id}")));
+        let revisions = revisions.join("\n") + "\n";
         let pack = sides.git_bytes(
             &["pack-objects", "--revs", "--stdout", "-q", "--thin", "--delta-base-offset"],
             revisions.as_bytes(),
@@ -266,8 +268,8 @@ impl Pair {
 fn options(dice: &mut Dice) -> Vec<String> {
     let mut all = vec!["-c".to_owned(), "fetch.unpackLimit=1".to_owned()];
     let mut set = |text: &str| all.extend(["-c".to_owned(), text.to_owned()]);
-    set(*dice.pick(&["protocol.version=0", "protocol.version=2"]));
-    set(*dice.pick(&["fetch.negotiationAlgorithm=consecutive", "fetch.negotiationAlgorithm=skipping"]));
+    set(["protocol.version=0", "protocol.version=2"][dice.below(2)]);
+    set(["fetch.negotiationAlgorithm=consecutive", "fetch.negotiationAlgorithm=skipping"][dice.below(2)]);
     if dice.chance(20) {
         set("repack.useDeltaBaseOffset=false");
     }

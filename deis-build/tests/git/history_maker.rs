@@ -65,7 +65,10 @@ impl Maker {
         let listed = sides.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads"]);
         let mut branches: Vec<String> = listed.lines().map(str::to_owned).collect();
         let mut stream = String::new();
-        for _ in 0..1 + dice.below(8) {
+        // Where branches are by now: what this stream has made has no name yet.
+        let mut tips: BTreeMap<String, String> =
+            branches.iter().map(|b| (b.clone(), format!("refs/heads/{b}^0"))).collect();
+        for _ in 0..=dice.below(8) {
             self.change(dice);
             let branch = if branches.is_empty() { BRANCHES[0] } else { *dice.pick(&BRANCHES) };
             let known = branches.iter().any(|b| b == branch);
@@ -80,13 +83,13 @@ impl Maker {
                 ]);
                 match old.filter(|_| dice.chance(12)) {
                     Some(old) => parents.push(old),
-                    None => parents.push(format!("refs/heads/{branch}^0")),
+                    None => parents.push(tips[branch].clone()),
                 }
             } else if !branches.is_empty() && dice.chance(85) {
-                parents.push(format!("refs/heads/{}^0", dice.pick(&branches)));
+                parents.push(tips[dice.pick(&branches)].clone());
             }
             if !parents.is_empty() && branches.len() > 1 && dice.chance(20) {
-                let other = format!("refs/heads/{}^0", dice.pick(&branches));
+                let other = tips[dice.pick(&branches)].clone();
                 if !parents.contains(&other) {
                     parents.push(other);
                 }
@@ -95,16 +98,18 @@ impl Maker {
             if !known {
                 branches.push(branch.to_owned());
             }
+            let tip = format!(":{}", self.commits);
             if dice.chance(15) {
-                self.tag(&mut stream, branch, dice);
+                self.tag(&mut stream, &tip, dice);
             }
+            tips.insert(branch.to_owned(), tip);
         }
         sides.git_with(&["fast-import", "--quiet", "--force", "--date-format=raw"], stream.as_bytes());
     }
 
     fn change(&mut self, dice: &mut Dice) {
         let names = ["a", "b", "dir/c", "dir/deep/d", "lib/e"];
-        for _ in 0..1 + dice.below(2) {
+        for _ in 0..=dice.below(2) {
             let name = *dice.pick(&names);
             let lines = self.files.entry(name.to_owned()).or_default();
             if lines.is_empty() {
@@ -129,7 +134,11 @@ impl Maker {
         if self.skewed && dice.chance(30) {
             time -= STEP * 7;
         }
-        let _ = writeln!(stream, "commit refs/heads/{branch}\ncommitter ann <ann@example.com> {time} +0000");
+        let mark = self.commits;
+        let _ = writeln!(
+            stream,
+            "commit refs/heads/{branch}\nmark :{mark}\ncommitter ann <ann@example.com> {time} +0000"
+        );
         data(stream, &format!("commit {}", self.commits));
         for (index, parent) in parents.iter().enumerate() {
             let _ = writeln!(stream, "{} {parent}", if index == 0 { "from" } else { "merge" });
@@ -142,24 +151,22 @@ impl Maker {
         stream.push('\n');
     }
 
-    fn tag(&mut self, stream: &mut String, branch: &str, dice: &mut Dice) {
+    fn tag(&mut self, stream: &mut String, tip: &str, dice: &mut Dice) {
         self.tags += 1;
         let name = format!("v{}", self.tags);
         if dice.chance(50) {
             let time = BEGAN + self.commits * STEP;
-            let _ = writeln!(
-                stream,
-                "tag {name}\nfrom refs/heads/{branch}^0\ntagger ann <ann@example.com> {time} +0000"
-            );
+            let _ = writeln!(stream, "tag {name}\nfrom {tip}\ntagger ann <ann@example.com> {time} +0000");
             data(stream, &name);
         } else {
-            let _ = writeln!(stream, "reset refs/tags/{name}\nfrom refs/heads/{branch}^0\n");
+            let _ = writeln!(stream, "reset refs/tags/{name}\nfrom {tip}\n");
         }
     }
 }
 
 fn line(dice: &mut Dice) -> String {
-    (0..3).map(|_| format!("{:016x} ", dice.next())).collect()
+    let words: Vec<String> = (0..3).map(|_| format!("{:016x}", dice.next())).collect();
+    words.join(" ")
 }
 
 fn data(stream: &mut String, text: &str) {

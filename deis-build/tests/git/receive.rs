@@ -333,8 +333,7 @@ fn a_shallow_clone_can_push() {
     let mut request =
         format!("{:04x}{line}{:04x}{command}0000", line.len() + 4, command.len() + 4).into_bytes();
     request.extend(pack);
-    let received =
-        sides.server.receive(&request[..], &Limits::default(), &AtomicBool::new(false)).unwrap().unwrap();
+    let received = sides.receive(&request, &Limits::default());
     assert_eq!((received.unpack_error.clone(), received.accepted().len()), (None, 1));
 }
 
@@ -351,8 +350,7 @@ fn a_push_from_a_shallow_clone_cuts_nothing_off_that_is_here() {
         let mut request =
             format!("{:04x}{shallow}{:04x}{command}0000", shallow.len() + 4, command.len() + 4).into_bytes();
         request.extend(sides.pack(&third, Some(&second)));
-        let received =
-            sides.server.receive(&request[..], &Limits::default(), &AtomicBool::new(false)).unwrap().unwrap();
+        let received = sides.receive(&request, &Limits::default());
         assert_eq!((received.unpack_error.clone(), received.accepted().len()), (None, 1), "{line}");
         assert!(!sides.server.path().join("shallow").exists(), "{line}");
     }
@@ -368,4 +366,64 @@ fn a_cancelled_push_leaves_nothing() {
     let received = sides.server.receive(&request[..], &Limits::default(), &AtomicBool::new(true)).unwrap();
     assert!(received.is_none_or(|r| r.accepted().is_empty()));
     sides.is_clean();
+}
+
+#[test]
+fn what_a_failed_push_brought_goes_again() {
+    let sides = Sides::new();
+    let first = sides.commit("a", b"1");
+    sides.push_branch(&first);
+    let second = sides.commit("b", b"2");
+    let request =
+        Sides::request(&[(&first, &second, MAIN)], "report-status", &sides.pack(&second, Some(&first)));
+    let (limits, never) = (Limits::default(), AtomicBool::new(false));
+    let read = || sides.server.receive(&request[..], &limits, &never).unwrap().unwrap();
+    let present = packs(sides.server.path());
+    // Nothing is among the objects before its turn, and nothing is left of who never has one.
+    let waiting = read();
+    assert_eq!(packs(sides.server.path()), present);
+    drop(waiting);
+    sides.is_clean();
+    // A build that failed.
+    let mut failed = read();
+    let pack = sides.server.store(&mut failed, "one").unwrap().unwrap();
+    assert_eq!(packs(sides.server.path()), present + 1);
+    sides.server.discard(&pack).unwrap();
+    assert_eq!(packs(sides.server.path()), present);
+    // A kill in the middle: another push's remains stay.
+    let mut killed = read();
+    sides.server.store(&mut killed, "two").unwrap().unwrap();
+    sides.server.discard_of("three").unwrap();
+    assert_eq!(packs(sides.server.path()), present + 1);
+    sides.server.discard_of("two").unwrap();
+    assert_eq!(packs(sides.server.path()), present);
+    // One that moves its refs stays for good.
+    let mut good = read();
+    let pack = sides.server.store(&mut good, "four").unwrap().unwrap();
+    sides.server.keep(&pack).unwrap();
+    assert!(sides.server.update_refs(&good.accepted(), false).unwrap().is_empty());
+    sides.server.discard_of("four").unwrap();
+    assert_eq!(packs(sides.server.path()), present + 1);
+    drop((killed, good, failed));
+    sides.is_clean();
+}
+
+#[test]
+fn what_relied_on_a_failed_push_is_checked_again() {
+    let sides = Sides::new();
+    let first = sides.commit("a", b"1");
+    let second = sides.commit("b", b"2");
+    let (limits, never) = (Limits::default(), AtomicBool::new(false));
+    let request = Sides::request(&[(NULL, &first, MAIN)], "report-status", &sides.pack(&first, None));
+    let mut failing = sides.server.receive(&request[..], &limits, &never).unwrap().unwrap();
+    let pack = sides.server.store(&mut failing, "one").unwrap().unwrap();
+    // Its parent is there for now, and no ref says so.
+    let request =
+        Sides::request(&[(NULL, &second, MAIN)], "report-status", &sides.pack(&second, Some(&first)));
+    let mut relying = sides.server.receive(&request[..], &limits, &never).unwrap().unwrap();
+    assert_eq!(relying.accepted().len(), 1);
+    sides.server.discard(&pack).unwrap();
+    sides.server.check_again(&mut relying, &limits).unwrap();
+    assert!(relying.accepted().is_empty());
+    assert!(relying.unpack_error.unwrap().contains("missing necessary objects"));
 }

@@ -135,6 +135,11 @@ impl Sides {
         pack: &[u8],
         limits: &Limits,
     ) -> Received {
+        self.receive(&Self::request(commands, capabilities, pack), limits)
+    }
+
+    /// The bytes of a push.
+    pub(crate) fn request(commands: &[(&str, &str, &str)], capabilities: &str, pack: &[u8]) -> Vec<u8> {
         let mut request = Vec::new();
         for (index, (old, new, name)) in commands.iter().enumerate() {
             let capabilities = if index == 0 { format!("\0{capabilities}") } else { String::new() };
@@ -143,7 +148,14 @@ impl Sides {
         }
         request.extend(b"0000");
         request.extend(pack);
-        self.server.receive(&request[..], limits, &AtomicBool::new(false)).unwrap().unwrap()
+        request
+    }
+
+    /// What becomes of a request whose push then has its app for itself.
+    pub(crate) fn receive(&self, request: &[u8], limits: &Limits) -> Received {
+        let mut received = self.server.receive(request, limits, &AtomicBool::new(false)).unwrap().unwrap();
+        self.server.store(&mut received, "a push").unwrap();
+        received
     }
 
     /// Sends a branch from nothing and moves it.
