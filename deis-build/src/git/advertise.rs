@@ -85,7 +85,7 @@ fn capabilities(repo: &gix::Repository, service: Service) -> String {
             let head = repo.head_name().ok().flatten().filter(|_| repo.head_id().is_ok());
             let head = head.map(|name| format!(" symref=HEAD:{}", name.as_bstr())).unwrap_or_default();
             format!(
-                "multi_ack_detailed no-done side-band-64k thin-pack ofs-delta no-progress shallow \
+                "multi_ack_detailed no-done side-band-64k thin-pack ofs-delta no-progress include-tag shallow \
                  deepen-since deepen-not deepen-relative allow-tip-sha1-in-want allow-reachable-sha1-in-want{head} object-format=sha1 agent={AGENT}"
             )
         }

@@ -100,15 +100,7 @@ impl FetchRequest {
         if let Some(unknown) = &self.unknown {
             return Err(GitError::Refused(format!("{unknown:?} is not served here")));
         }
-        let repo = history.repo();
-        let mut tips = HashSet::default();
-        for reference in
-            repo.references().map_err(GitError::repository)?.all().map_err(GitError::repository)?
-        {
-            let mut reference = reference.map_err(GitError::repository)?;
-            tips.extend(reference.try_id().map(gix::Id::detach));
-            tips.extend(reference.peel_to_id().ok().map(gix::Id::detach));
-        }
+        let tips = history.ref_tips()?;
         let open: Vec<ObjectId> = self.wants.iter().filter(|id| !tips.contains(*id)).copied().collect();
         if open.is_empty() {
             return Ok(());

@@ -33,6 +33,18 @@ impl<'a> History<'a> {
         self.repo.find_header(id).is_ok_and(|header| header.kind() == ObjectKind::Commit)
     }
 
+    /// Where refs point: objects themselves, and what tags name in the end.
+    pub(super) fn ref_tips(&self) -> Result<HashSet<ObjectId>> {
+        let mut tips = HashSet::default();
+        let refs = self.repo.references().map_err(GitError::repository)?;
+        for reference in refs.all().map_err(GitError::repository)? {
+            let mut reference = reference.map_err(GitError::repository)?;
+            tips.extend(reference.try_id().map(gix::Id::detach));
+            tips.extend(reference.peel_to_id().ok().map(gix::Id::detach));
+        }
+        Ok(tips)
+    }
+
     /// The parents that are here.
     pub(super) fn parents(&self, id: ObjectId) -> Result<Vec<ObjectId>> {
         if self.ends.contains(&id) {
@@ -121,7 +133,9 @@ impl ShallowUpdate {
             Deepen::Everything => within_depth(history, tips.to_vec(), usize::MAX)?,
             Deepen::Depth(depth) => within_depth(history, tips.to_vec(), *depth)?,
             Deepen::By(depth) => {
-                let reached = history.reached(tips.iter().copied(), &nothing, &nothing)?;
+                // From wherever a ref leads to, as with git: not only from what is wanted.
+                let refs = history.ref_tips()?.into_iter().filter(|id| history.is_commit(*id));
+                let reached = history.reached(refs, &nothing, &nothing)?;
                 let ends = known.iter().copied().filter(|id| reached.contains(id)).collect();
                 within_depth(history, ends, depth.saturating_add(1))?
             }

@@ -19,7 +19,7 @@ use gix_pack::{
 
 use super::{
     error::{GitError, Result},
-    history::History,
+    history::{History, Tips},
     packet::Data,
 };
 
@@ -57,6 +57,25 @@ impl Selection {
             walk.tree(tree_of(repo, id)?)?;
         }
         Ok(Self { send: walk.found, had })
+    }
+
+    /// Adds the tags of what is sent (`include-tag`).
+    pub(super) fn add_tags(&mut self, repo: &gix::Repository) -> Result<()> {
+        let mut sent: HashSet<ObjectId> = self.send.iter().copied().collect();
+        let refs = repo.references().map_err(GitError::repository)?;
+        for reference in refs.tags().map_err(GitError::repository)? {
+            let reference = reference.map_err(GitError::repository)?;
+            let Some(id) = reference.try_id().map(gix::Id::detach) else { continue };
+            let tip = Tips::of(repo, &[id])?;
+            let is_sent = tip.commits.iter().chain(tip.others.last()).any(|target| sent.contains(target));
+            // A light tag is a name only.
+            for tag in tip.others.into_iter().filter(|_| is_sent) {
+                if sent.insert(tag) {
+                    self.send.push(tag);
+                }
+            }
+        }
+        Ok(())
     }
 }
 

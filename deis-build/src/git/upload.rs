@@ -62,7 +62,10 @@ impl Repository {
             stateless,
         };
         let Some(common) = negotiation.run(&mut lines, out)? else { return Ok(()) };
-        let selection = select(&history, &request, tips, &update.unwrap_or_default(), common)?;
+        let mut selection = select(&history, &request, tips, &update.unwrap_or_default(), common)?;
+        if request.has("include-tag") {
+            selection.add_tags(&repo)?;
+        }
         let deltas = Deltas { thin: request.has("thin-pack"), offsets: request.has("ofs-delta") };
         let sideband = request.has("side-band-64k");
         *framing = if sideband { Framing::SideBand } else { Framing::RawPack };

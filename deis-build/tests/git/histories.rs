@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     history_maker::{BEGAN, Dice, Maker, STEP},
-    server::{Transport, serve},
+    server::{PEER, Transport, serve},
     support::{NULL, Sides},
 };
 
@@ -49,14 +49,17 @@ fn one_history(url: &str, seed: u64) -> (usize, usize) {
     let mut sides = Sides::new();
     let mut maker = Maker::new(&mut dice);
     maker.grow(&sides, &mut dice);
-    if dice.chance(15) {
-        // A server that was first pushed to from a shallow clone.
+    // A server that was pushed to from a shallow clone, once: what it lacks it cannot be told about again.
+    let is_shallow = dice.chance(15);
+    // Git forgets in fetches by time where a server's own history ends, and its client has a broken repository then.
+    maker.by_time &= !is_shallow;
+    if is_shallow {
         let depth = 1 + dice.below(3);
         sides.server_from_git(depth);
     } else {
         push_all(&sides, &mut dice);
     }
-    if dice.chance(60) {
+    if !is_shallow && dice.chance(60) {
         maker.grow(&sides, &mut dice);
         push_all(&sides, &mut dice);
     }
@@ -66,11 +69,15 @@ fn one_history(url: &str, seed: u64) -> (usize, usize) {
         seed,
         steps: std::cell::RefCell::default(),
         home: folder.path().to_path_buf(),
-        urls: [format!("{url}{}", server.display()), format!("file://{}", server.display())],
+        urls: [format!("{url}{}", server.display()), peer_url(url, &server)],
     };
     pair.clone(&sides, &maker, &mut dice);
     for round in 0..=dice.below(3) {
-        if dice.chance(75) {
+        if !folder.path().join("theirs").exists() {
+            // Neither of them could be cloned in this shape.
+            return (0, 0);
+        }
+        if !is_shallow && dice.chance(75) {
             maker.grow(&sides, &mut dice);
             push_all(&sides, &mut dice);
         }
@@ -80,6 +87,15 @@ fn one_history(url: &str, seed: u64) -> (usize, usize) {
         pair.fetch(&sides, &maker, &mut dice);
     }
     (pair.received("ours"), pair.received("theirs"))
+}
+
+/// Where git serves the same repository: over HTTP too, for a client follows tags in another way then.
+fn peer_url(url: &str, server: &Path) -> String {
+    if url.starts_with("http:") {
+        format!("{url}{PEER}{}", server.display())
+    } else {
+        format!("file://{}", server.display())
+    }
 }
 
 /// Brings every ref of the client's repository to the server, as one push with a pack as git makes it.
@@ -285,8 +301,7 @@ fn branch(sides: &Sides, dice: &mut Dice) -> String {
 }
 
 fn by_time(maker: &Maker, dice: &mut Dice) -> Vec<String> {
-    // Where commits are older than their parents, what is reached by way of an old one is a matter of taste.
-    if maker.skewed {
+    if !maker.by_time {
         return vec![format!("--depth={}", 1 + dice.below(3))];
     }
     let commits = usize::try_from(maker.commits()).unwrap();

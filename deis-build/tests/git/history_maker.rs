@@ -41,7 +41,10 @@ pub(crate) struct Maker {
     commits: u64,
     tags: usize,
     /// Whether commits may be older than their parents.
-    pub(crate) skewed: bool,
+    skewed: bool,
+    /// Whether fetches by time mean the same to everybody: among commits that are older than their parents it is a
+    /// matter of taste what is reached by way of an old one.
+    pub(crate) by_time: bool,
 }
 
 /// The time of the first commit.
@@ -52,7 +55,8 @@ const BRANCHES: [&str; 3] = ["main", "side", "topic/x"];
 
 impl Maker {
     pub(crate) fn new(dice: &mut Dice) -> Self {
-        Self { files: BTreeMap::new(), commits: 0, tags: 0, skewed: dice.chance(20) }
+        let skewed = dice.chance(20);
+        Self { files: BTreeMap::new(), commits: 0, tags: 0, skewed, by_time: !skewed }
     }
 
     /// How many commits there are.

@@ -4,6 +4,7 @@
 use std::{
     io::{self, BufRead as _, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    process::{Command, Stdio},
     thread,
 };
 
@@ -54,11 +55,14 @@ fn git(mut stream: &TcpStream) -> io::Result<()> {
     out.flush()
 }
 
+/// What stands before the path of a repository that git itself serves.
+pub(crate) const PEER: &str = "/peer";
+
 fn http(mut stream: &TcpStream) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
     reader.read_line(&mut first)?;
-    let (mut length, mut packed) = (0, false);
+    let (mut length, mut packed, mut protocol, mut kind) = (0, false, String::new(), String::new());
     loop {
         let mut line = String::new();
         reader.read_line(&mut line)?;
@@ -66,10 +70,34 @@ fn http(mut stream: &TcpStream) -> io::Result<()> {
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.parse().unwrap(),
             "content-encoding" => packed = value == "gzip",
+            "content-type" => value.clone_into(&mut kind),
+            "git-protocol" => value.clone_into(&mut protocol),
             _ => {}
         }
     }
     let path = first.split(' ').nth(1).unwrap();
+    if let Some(path) = path.strip_prefix(PEER) {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let mut body = Vec::new();
+        reader.take(length).read_to_end(&mut body)?;
+        let mut backend = Command::new("git")
+            .arg("http-backend")
+            .env("GIT_PROJECT_ROOT", "/")
+            .env("GIT_HTTP_EXPORT_ALL", "1")
+            .env("GIT_PROTOCOL", protocol)
+            .env("PATH_INFO", path)
+            .env("QUERY_STRING", query)
+            .env("REQUEST_METHOD", first.split(' ').next().unwrap())
+            .env("CONTENT_TYPE", kind)
+            .env("CONTENT_LENGTH", body.len().to_string())
+            .env("HTTP_CONTENT_ENCODING", if packed { "gzip" } else { "" })
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        backend.stdin.take().unwrap().write_all(&body)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n")?;
+        return stream.write_all(&backend.wait_with_output()?.stdout);
+    }
     let mut answer = Vec::new();
     let kind = if let Some(path) = path.strip_suffix("/info/refs?service=git-upload-pack") {
         repository(path).advertise(Service::UploadPack, true, &mut answer).unwrap();
