@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use deis_build::{BuildError, BuildRequest, git::Oid};
-use deis_core::{BuildSource, BuildSpec, Change, Error, GitSource, PushOutcome, RefUpdate, ReleaseVersion, Settled};
+use deis_core::{
+    BuildSource, BuildSpec, Change, Error, GitSource, PushOutcome, RefUpdate, ReleaseVersion, Settled,
+};
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 

@@ -62,7 +62,7 @@ fn http(mut stream: &TcpStream) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
     reader.read_line(&mut first)?;
-    let (mut length, mut packed, mut protocol, mut kind) = (0, false, String::new(), String::new());
+    let (mut length, mut packed, mut kind) = (0, false, String::new());
     loop {
         let mut line = String::new();
         reader.read_line(&mut line)?;
@@ -71,12 +71,12 @@ fn http(mut stream: &TcpStream) -> io::Result<()> {
             "content-length" => length = value.parse().unwrap(),
             "content-encoding" => packed = value == "gzip",
             "content-type" => value.clone_into(&mut kind),
-            "git-protocol" => value.clone_into(&mut protocol),
             _ => {}
         }
     }
     let path = first.split(' ').nth(1).unwrap();
     if let Some(path) = path.strip_prefix(PEER) {
+        // Version 0 as here: a client follows tags in another way in version 2.
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let mut body = Vec::new();
         reader.take(length).read_to_end(&mut body)?;
@@ -84,7 +84,7 @@ fn http(mut stream: &TcpStream) -> io::Result<()> {
             .arg("http-backend")
             .env("GIT_PROJECT_ROOT", "/")
             .env("GIT_HTTP_EXPORT_ALL", "1")
-            .env("GIT_PROTOCOL", protocol)
+            .env_remove("GIT_PROTOCOL")
             .env("PATH_INFO", path)
             .env("QUERY_STRING", query)
             .env("REQUEST_METHOD", first.split(' ').next().unwrap())
