@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn a_user_has_a_share_and_all_have_a_bound() {
         let all = Conversations::new();
-        let name = |n: usize| Username::new(&format!("user{n}")).unwrap();
+        let name = |n: usize| Username::new(format!("user{n}")).unwrap();
         let mut held: Vec<_> = (0..MAX_CONVERSATIONS_OF_USER).map(|_| all.enter(&name(0)).unwrap()).collect();
         assert_eq!(all.enter(&name(0)).unwrap_err(), Crowded::User);
         for user in 1..MAX_CONVERSATIONS / MAX_CONVERSATIONS_OF_USER {
