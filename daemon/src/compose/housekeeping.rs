@@ -1,9 +1,9 @@
 //! Housekeeping.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use deis_build::Artifacts;
-use deis_core::{Actor, PageQuery, Platform, Username};
+use deis_core::Platform;
 use tokio_util::sync::CancellationToken;
 
 use super::BoxError;
@@ -11,8 +11,7 @@ use crate::push::Pushes;
 
 const PERIOD: Duration = Duration::from_secs(300);
 
-/// Removes what nobody needs any more, now and then, until it is told to stop: repositories and caches of apps that are
-/// gone, unpacked slugs that no instance uses.
+/// Removes what nobody needs any more, now and then, until it is told to stop: repositories and caches of destroyed apps, unpacked slugs that no instance uses.
 pub(super) async fn keep_house(
     platform: Platform,
     artifacts: Artifacts,
@@ -32,12 +31,9 @@ pub(super) async fn keep_house(
 }
 
 async fn tidy(platform: &Platform, artifacts: &Artifacts, pushes: &Pushes) -> Result<(), BoxError> {
-    // Listed before the apps are: what an app that is made meanwhile gets is not taken for a leftover.
-    let kept = pushes.kept().await?;
-    let system = Actor::System { name: Username::new("deis")? };
-    let all = platform.session(system).apps(PageQuery { offset: 0, limit: usize::MAX }).await?;
-    let alive: BTreeSet<_> = all.items.iter().map(|app| app.uid).collect();
-    pushes.forget(kept.difference(&alive).copied().collect()).await?;
+    // What the ledger never heard of stays: the database may be a restored backup, and repositories are not.
+    let destroyed = platform.destroyed_among(&pushes.kept().await?).await?;
+    pushes.forget(destroyed).await?;
     artifacts.prune(&[]).await?;
     Ok(())
 }

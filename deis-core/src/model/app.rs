@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppName, AppRef, AppUid, Generation, ReleaseVersion, Timestamp, Username};
+use super::{AppName, AppRef, AppUid, Generation, PlatformId, ReleaseVersion, Timestamp, Username};
 
 /// An app, as created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,4 +53,20 @@ pub enum AppStatus {
     Active,
     /// It is being removed; its name is taken until that is done.
     Destroying,
+}
+
+/// What is left of an app that was destroyed: the proof that whatever a back end still has of it may be removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// The name that it had.
+    pub app: AppName,
+    /// When its last records were deleted.
+    pub at: Timestamp,
+}
+
+/// What the store knows of the platform itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlatformRecord {
+    /// Which platform this ledger is of.
+    pub id: PlatformId,
 }

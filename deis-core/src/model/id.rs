@@ -72,6 +72,11 @@ uuid_type!(
     AppUid
 );
 uuid_type!(
+    /// Identity of a platform: what tells the objects of two platforms apart that share a back end. It is made with the
+    /// store and lives as long as that.
+    PlatformId
+);
+uuid_type!(
     /// Identity of a build.
     BuildId
 );

@@ -26,7 +26,7 @@ mod task;
 mod workload;
 
 pub use account::{Actor, Grant, Role, SshKey, User};
-pub use app::{App, AppStatus, Head};
+pub use app::{App, AppStatus, Gone, Head, PlatformRecord};
 pub use build::{Artifact, Build, BuildKind, BuildSource, BuildSpec, GitSource};
 pub use cause::{Cause, Exit};
 pub use change::{Difference, Plan, PlanStep};
@@ -38,7 +38,8 @@ pub use event::{Event, EventKind};
 pub use formation::Formation;
 pub use healthcheck::{ExecCheck, HealthCheckPatch, HealthChecks, HttpCheck, HttpHeader, Probe, TcpCheck};
 pub use id::{
-    AppRef, AppUid, Attempt, BuildId, ConfigId, Generation, ReleaseVersion, TemplateId, Timestamp, UserId,
+    AppRef, AppUid, Attempt, BuildId, ConfigId, Generation, PlatformId, ReleaseVersion, TemplateId,
+    Timestamp, UserId,
 };
 pub use log::{LineId, LogLevel, LogLine, LogQuery, LogSource};
 pub use name::{AppName, DomainName, EnvKey, InstanceName, InvalidName, ProcessType, TaskName, Username};

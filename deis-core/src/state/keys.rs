@@ -1,7 +1,7 @@
 //! Every key of the store, in one place. Numbers are padded so that key order is number order.
 
 use crate::{
-    model::{AppName, BuildId, ConfigId, Digest, DomainName, Generation, ReleaseVersion, Username},
+    model::{AppName, AppUid, BuildId, ConfigId, Digest, DomainName, Generation, ReleaseVersion, Username},
     port::Key,
 };
 
@@ -13,6 +13,8 @@ pub const HEADS: &str = "head/";
 pub const PUSHES: &str = "push/";
 /// Below it: all users.
 pub const USERS: &str = "user/";
+/// Below it: all apps that were destroyed.
+pub const GONE: &str = "gone/";
 /// Below it: all events.
 pub const EVENTS: &str = "event/";
 
@@ -149,6 +151,16 @@ pub fn user_keys(user: &Username) -> String {
 /// `admins`: guard of who is an administrator.
 pub fn admins() -> Key {
     Key::new("admins")
+}
+
+/// `platform`: which platform this is.
+pub fn platform() -> Key {
+    Key::new("platform")
+}
+
+/// `gone/<uid>`: when an app was destroyed.
+pub fn gone(uid: AppUid) -> Key {
+    Key::new(format!("{GONE}{uid}"))
 }
 
 /// `announced`: how far events were written into the logs of apps.

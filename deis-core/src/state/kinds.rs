@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::{envelope::StoredKind, events::Cursor};
 use crate::model::{
-    App, Build, Config, Digest, Domain, Event, Formation, Grant, Head, Outcome, Push, Release, Rollout,
-    RolloutEnd, SshKey, User, Username, Workload, Zone,
+    App, Build, Config, Digest, Domain, Event, Formation, Gone, Grant, Head, Outcome, PlatformRecord, Push,
+    Release, Rollout, RolloutEnd, SshKey, User, Username, Workload, Zone,
 };
 
 /// Says of which kind the values of a type are. The second form is for a kind that has had other versions.
@@ -36,6 +36,8 @@ fn never(from: u32, _: Value) -> Result<Value, String> {
 kinds! {
     "app" => App;
     "head" => Head;
+    "gone" => Gone;
+    "platform" => PlatformRecord;
     "formation" => Formation;
     "workload" => Workload;
     "rollout" => Rollout;

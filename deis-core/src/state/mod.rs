@@ -3,6 +3,7 @@
 pub mod apps;
 pub mod envelope;
 pub mod events;
+pub mod gone;
 pub mod keys;
 mod kinds;
 pub mod ledger;

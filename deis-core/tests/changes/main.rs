@@ -8,6 +8,7 @@ mod clock;
 mod destroy;
 mod ends;
 mod lists;
+mod orphans;
 mod races;
 mod rollouts;
 mod workers;

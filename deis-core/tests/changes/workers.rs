@@ -10,13 +10,12 @@ use std::{
 
 use async_trait::async_trait;
 use deis_core::{
-    AppName, AppRef, AppUid, Generation, LogLine, LogQuery, Settled, Workload,
+    AppName, AppRef, LogLine, LogQuery, Settled,
     logs::RingLogs,
-    port::{LogError, LogStore, LogStream, Scheduler},
+    port::{LogError, LogStore, LogStream},
 };
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 use super::bench::{Bench, Chatty, Choosy, RELEASE, WEB, app, build, config, name, seconds, session, web};
 
@@ -88,19 +87,6 @@ async fn apps_whose_back_end_is_away_keep_nobody_waiting() {
     assert_eq!(end.expect("it gets its turn").unwrap(), Settled::Done);
     assert_eq!(bench.world.ready(&name(), &web()), 1);
     time.abort();
-    workers.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_comes_to_light_later_and_belongs_to_no_app_is_removed_too() {
-    let bench = Bench::new();
-    let workers = bench.platform().start();
-    tokio::time::sleep(Duration::from_secs(30)).await;
-    let lost = AppRef { name: name(), uid: AppUid(Uuid::new_v4()) };
-    bench.world.apply(&Workload::empty(lost, Generation(1))).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(600)).await;
-    bench.world.tick();
-    assert_eq!(Scheduler::apps(&bench.world).await.unwrap(), []);
     workers.stop().await;
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Progress;
 use crate::{
     error::Result,
-    model::{AppName, Attempt, Domain},
+    model::{AppName, Attempt, Domain, Gone},
     port::{Scan, StopScope, StoreError, StoreExt as _},
     service::{
         domains::{leave_zone, split},
@@ -99,7 +99,8 @@ impl Platform {
         Ok(())
     }
 
-    /// What makes the name free, in one batch: grants, formation, rollout, push, app, head.
+    /// What makes the name free, in one batch: grants, formation, rollout, push, app, head. The mark that stays tells
+    /// whoever finds something of this app later that it may go.
     async fn delete_last(&self, state: &AppState, edits: &mut Edits) -> Result<()> {
         let app = state.name();
         for key in [
@@ -114,6 +115,8 @@ impl Platform {
             }
         }
         edits.delete(keys::head(app), state.head.revision);
+        let uid = state.app.value.uid;
+        edits.create(keys::gone(uid), &Gone { app: app.clone(), at: self.now() });
         Ok(())
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     port::ArtifactFolder,
 };
 
+pub use orphans::Orphans;
 pub(in crate::service) use output::Outputs;
 pub use workers::Workers;
 

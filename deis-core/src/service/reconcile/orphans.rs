@@ -1,25 +1,49 @@
-//! What runs or is routed although the ledger knows nothing of it.
+//! What a back end has of apps that the ledger does not: it is removed only if the ledger knows that they are gone.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::sync::watch;
 
 use crate::{
     error::Result,
-    model::{AppRef, Head},
+    model::{AppRef, AppUid, PlatformId},
     service::platform::Platform,
-    state::{keys, record::get},
+    state::gone::{self, Standing, standing},
 };
 
 /// Pause between two sweeps: what a back end brings back by itself is gone soon after.
 const PAUSE: Duration = Duration::from_secs(300);
 
+/// What a sweep for orphans found. Each app stands in it once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Orphans {
+    /// Apps that were destroyed, or whose name lives on in another app: their instances and routes were removed.
+    pub removed: BTreeSet<AppRef>,
+    /// Apps that this ledger never heard of. They are left as they are: the ledger may be a restored backup, or the
+    /// wrong one.
+    pub unknown: BTreeSet<AppRef>,
+    /// Everything that the back ends listed.
+    listed: BTreeSet<AppUid>,
+}
+
 /// Sweeps at the start and now and then, as long as the reconciler runs.
 pub(super) async fn sweep(platform: Platform, mut stopped: watch::Receiver<bool>) {
+    let mut told = BTreeSet::new();
+    let mut first = true;
     loop {
         let sweep = async {
             match platform.remove_orphans().await {
-                Ok(_) => tokio::time::sleep(PAUSE).await,
+                Ok(found) => {
+                    tell(&found, &mut told);
+                    // Not in the first sweep: whoever else cleans up after destroyed apps has had its turn by then.
+                    if !std::mem::take(&mut first)
+                        && let Err(error) =
+                            gone::drop_old(platform.store(), &found.listed, platform.now()).await
+                    {
+                        tracing::warn!(%error, "records of destroyed apps could not be dropped");
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "orphans could not be looked for; the next tick tries again");
                     tokio::time::sleep(platform.0.options.tick).await;
@@ -33,31 +57,79 @@ pub(super) async fn sweep(platform: Platform, mut stopped: watch::Receiver<bool>
     }
 }
 
+/// Says once for each app that it is left alone.
+fn tell(found: &Orphans, told: &mut BTreeSet<AppUid>) {
+    told.retain(|uid| found.listed.contains(uid));
+    for app in &found.unknown {
+        if told.insert(app.uid) {
+            tracing::warn!(
+                app = %app.name, uid = %app.uid,
+                "something runs or is routed of an app that this platform does not know; it is left alone"
+            );
+        }
+    }
+}
+
 impl Platform {
+    /// Which platform a store is of; the first caller of all decides. Back ends that platforms may share mark with it
+    /// what is theirs, and list only that.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`], if the store cannot be reached.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), deis_core::Error> {
+    /// use deis_core::{Platform, store::MemoryStore};
+    ///
+    /// let store = MemoryStore::new();
+    /// assert_eq!(Platform::id_of(&store).await?, Platform::id_of(&store).await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn id_of(store: &dyn crate::port::Store) -> Result<PlatformId> {
+        Ok(gone::platform_id(store).await?)
+    }
+
+    /// Which of these apps are known to be destroyed. Of all others it is not known whether anybody wants them.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`], if the store cannot be reached.
+    pub async fn destroyed_among(&self, apps: &BTreeSet<AppUid>) -> Result<BTreeSet<AppUid>> {
+        Ok(gone::destroyed_among(self.store(), apps).await?)
+    }
+
     /// Removes instances and routes of apps that are gone, and of earlier lives of apps that were created anew.
     ///
-    /// The back ends are listed first and the ledger is read afterwards, app by app: what is not in the ledger then
-    /// will never be again. A list that fails, or is empty, removes nothing.
-    pub async fn remove_orphans(&self) -> Result<Vec<AppRef>> {
-        let mut removed = Vec::new();
+    /// The back ends are listed first and the ledger is read afterwards, app by app. What the ledger never heard of is
+    /// left alone: an empty or an older ledger removes nothing. Neither does a list that fails or is empty.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`], if the store or a back end cannot be reached; what was removed before is removed.
+    pub async fn remove_orphans(&self) -> Result<Orphans> {
+        let mut found = Orphans::default();
         for app in self.0.scheduler.apps().await? {
-            if self.is_orphan(&app).await? {
+            if self.is_orphan(&app, &mut found).await? {
                 tracing::warn!(app = %app.name, uid = %app.uid, "instances of an app that is gone are stopped");
                 self.0.scheduler.remove(&app).await?;
-                removed.push(app);
             }
         }
         for app in self.0.router.apps().await? {
-            if self.is_orphan(&app).await? {
+            if self.is_orphan(&app, &mut found).await? {
                 self.0.router.withdraw(&app).await?;
-                removed.push(app);
             }
         }
-        Ok(removed)
+        Ok(found)
     }
 
-    async fn is_orphan(&self, app: &AppRef) -> Result<bool> {
-        let head = get::<Head>(self.store(), &keys::head(&app.name)).await?;
-        Ok(head.is_none_or(|h| h.value.uid != app.uid))
+    async fn is_orphan(&self, app: &AppRef, found: &mut Orphans) -> Result<bool> {
+        found.listed.insert(app.uid);
+        let standing = standing(self.store(), app).await?;
+        match standing {
+            Standing::Present => {}
+            Standing::Gone => _ = found.removed.insert(app.clone()),
+            Standing::Unknown => _ = found.unknown.insert(app.clone()),
+        }
+        Ok(standing == Standing::Gone)
     }
 }
