@@ -1,15 +1,16 @@
-//! Back ends that die, or fail once, at the n-th call.
+//! Back ends that fail once, or whose caller dies, at the n-th call.
 
 use std::{
     fmt,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 
 use crate::{
@@ -35,13 +36,21 @@ pub enum Fault {
     FailBefore,
     /// The call takes effect and its answer is lost; the process goes on.
     FailAfter,
+    /// The call works; what shall happen at the strike ([`Fuse::with_harm`]) happens right before it.
+    Between,
+    /// The process dies, and the call that it has just made takes effect only when [`Fuse::deliver`] is called: a
+    /// message that was long on its way. A call that changes nothing is lost.
+    DieLate,
 }
+
+/// What else happens when a fault strikes.
+pub type Harm = Arc<dyn Fn() + Send + Sync>;
 
 /// Counts calls of all wrapped back ends and strikes at one of them. Clones share one.
 #[derive(Clone, Debug, Default)]
 pub struct Fuse(Arc<State>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     calls: AtomicUsize,
     strike: Option<(usize, Fault)>,
@@ -49,8 +58,20 @@ struct State {
     waits: AtomicBool,
     /// Seed of the turns that others get before each call.
     turns: Option<u64>,
+    harm: Option<Harm>,
+    /// The call of a dead process that is still on its way.
+    late: Mutex<Option<BoxFuture<'static, ()>>>,
     died: AtomicBool,
     death: Notify,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("calls", &self.calls)
+            .field("strike", &self.strike)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Fuse {
@@ -73,9 +94,35 @@ impl Fuse {
 
     /// Gives others none to two turns before each call, as the seed says: what several processes do at once
     /// becomes mixed, and can be repeated.
+    ///
+    /// Belongs before the first call: the count begins anew.
     #[must_use]
     pub fn taking_turns(self, seed: u64) -> Self {
-        Self(Arc::new(State { strike: self.0.strike, turns: Some(seed), ..State::default() }))
+        let harm = self.0.harm.clone();
+        Self(Arc::new(State { strike: self.0.strike, turns: Some(seed), harm, ..State::default() }))
+    }
+
+    /// Lets `harm` happen at the strike as well: before the call, or after its effect where the fault is one that
+    /// comes after.
+    ///
+    /// Belongs before the first call: the count begins anew.
+    #[must_use]
+    pub fn with_harm(self, harm: Harm) -> Self {
+        let waits = AtomicBool::new(self.0.waits.load(Ordering::SeqCst));
+        let (strike, turns) = (self.0.strike, self.0.turns);
+        Self(Arc::new(State { strike, waits, turns, harm: Some(harm), ..State::default() }))
+    }
+
+    /// Lets the call take effect now that [`Fault::DieLate`] kept back, if there is one. Returns whether there was.
+    pub async fn deliver(&self) -> bool {
+        let late = self.0.late.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match late {
+            Some(call) => {
+                call.await;
+                true
+            }
+            None => false,
+        }
     }
 
     /// Never strikes.
@@ -109,35 +156,85 @@ impl Fuse {
         }
     }
 
+    /// Counts a call, and tells what strikes it.
+    async fn next(&self) -> Option<Fault> {
+        if self.0.waits.load(Ordering::SeqCst) {
+            return None;
+        }
+        let number = self.0.calls.fetch_add(1, Ordering::SeqCst);
+        if let Some(seed) = self.0.turns {
+            for _ in 0..turns(seed, number) {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.0.strike.filter(|(at, _)| *at == number).map(|(_, fault)| fault)
+    }
+
+    /// A call that changes nothing.
     async fn call<T: Send, E: Send>(
         &self,
         work: impl Future<Output = Result<T, E>> + Send,
         away: impl Fn(BoxError) -> E + Send + Sync,
     ) -> Result<T, E> {
-        if self.0.waits.load(Ordering::SeqCst) {
-            return work.await;
+        let fault = self.next().await;
+        self.strike(fault, work, away).await
+    }
+
+    /// A call that can take effect after its caller died.
+    async fn write<T: Send + 'static, E: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+        away: impl Fn(BoxError) -> E + Send + Sync,
+    ) -> Result<T, E> {
+        let fault = self.next().await;
+        if fault == Some(Fault::DieLate) {
+            let call: BoxFuture<'static, ()> = Box::pin(async move {
+                let _ = work.await;
+            });
+            *self.0.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
+            self.harm();
+            return self.die().await;
         }
-        let number = self.0.calls.fetch_add(1, Ordering::SeqCst);
-        if let Some(seed) = self.0.turns {
-            let turns = turns(seed, number);
-            for _ in 0..turns {
-                tokio::task::yield_now().await;
-            }
-        }
-        let fault = self.0.strike.filter(|(at, _)| *at == number).map(|(_, fault)| fault);
+        self.strike(fault, work, away).await
+    }
+
+    async fn strike<T: Send, E: Send>(
+        &self,
+        fault: Option<Fault>,
+        work: impl Future<Output = Result<T, E>> + Send,
+        away: impl Fn(BoxError) -> E + Send + Sync,
+    ) -> Result<T, E> {
         let lost = || away("the simulated network broke".into());
         match fault {
             None => work.await,
-            Some(Fault::DieBefore) => self.die().await,
-            Some(Fault::DieAfter) => {
-                let _ = work.await;
+            Some(Fault::Between) => {
+                self.harm();
+                work.await
+            }
+            Some(Fault::DieBefore | Fault::DieLate) => {
+                self.harm();
                 self.die().await
             }
-            Some(Fault::FailBefore) => Err(lost()),
-            Some(Fault::FailAfter) => {
+            Some(Fault::DieAfter) => {
                 let _ = work.await;
+                self.harm();
+                self.die().await
+            }
+            Some(Fault::FailBefore) => {
+                self.harm();
                 Err(lost())
             }
+            Some(Fault::FailAfter) => {
+                let _ = work.await;
+                self.harm();
+                Err(lost())
+            }
+        }
+    }
+
+    fn harm(&self) {
+        if let Some(harm) = &self.0.harm {
+            harm();
         }
     }
 
@@ -189,23 +286,27 @@ impl<T: Store + ?Sized> Store for Faulty<T> {
         self.fuse.call(self.inner.read(reads), StoreError::Unavailable).await
     }
     async fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
-        self.fuse.call(self.inner.commit(batch), StoreError::Unavailable).await
+        let inner = Arc::clone(&self.inner);
+        self.fuse.write(async move { inner.commit(batch).await }, StoreError::Unavailable).await
     }
 }
 
 #[async_trait]
 impl<T: Scheduler + ?Sized> Scheduler for Faulty<T> {
     async fn apply(&self, workload: &Workload) -> Result<(), SchedulerError> {
-        self.fuse.call(self.inner.apply(workload), SchedulerError::Unavailable).await
+        let (inner, workload) = (Arc::clone(&self.inner), workload.clone());
+        self.fuse.write(async move { inner.apply(&workload).await }, SchedulerError::Unavailable).await
     }
     async fn observe(&self, app: &AppRef) -> Result<Observation, SchedulerError> {
         self.fuse.call(self.inner.observe(app), SchedulerError::Unavailable).await
     }
     async fn evict(&self, app: &AppRef, names: &[InstanceName]) -> Result<(), SchedulerError> {
-        self.fuse.call(self.inner.evict(app, names), SchedulerError::Unavailable).await
+        let (inner, app, names) = (Arc::clone(&self.inner), app.clone(), names.to_vec());
+        self.fuse.write(async move { inner.evict(&app, &names).await }, SchedulerError::Unavailable).await
     }
     async fn remove(&self, app: &AppRef) -> Result<(), SchedulerError> {
-        self.fuse.call(self.inner.remove(app), SchedulerError::Unavailable).await
+        let (inner, app) = (Arc::clone(&self.inner), app.clone());
+        self.fuse.write(async move { inner.remove(&app).await }, SchedulerError::Unavailable).await
     }
     async fn apps(&self) -> Result<Vec<AppRef>, SchedulerError> {
         self.fuse.call(self.inner.apps(), SchedulerError::Unavailable).await
@@ -215,13 +316,15 @@ impl<T: Scheduler + ?Sized> Scheduler for Faulty<T> {
 #[async_trait]
 impl<T: Router + ?Sized> Router for Faulty<T> {
     async fn publish(&self, routes: &AppRoutes) -> Result<Vec<(DomainName, String)>, RouterError> {
-        self.fuse.call(self.inner.publish(routes), RouterError::Unavailable).await
+        let (inner, routes) = (Arc::clone(&self.inner), routes.clone());
+        self.fuse.write(async move { inner.publish(&routes).await }, RouterError::Unavailable).await
     }
     async fn published(&self, app: &AppRef) -> Result<Option<RouteFence>, RouterError> {
         self.fuse.call(self.inner.published(app), RouterError::Unavailable).await
     }
     async fn withdraw(&self, app: &AppRef) -> Result<(), RouterError> {
-        self.fuse.call(self.inner.withdraw(app), RouterError::Unavailable).await
+        let (inner, app) = (Arc::clone(&self.inner), app.clone());
+        self.fuse.write(async move { inner.withdraw(&app).await }, RouterError::Unavailable).await
     }
     async fn apps(&self) -> Result<Vec<AppRef>, RouterError> {
         self.fuse.call(self.inner.apps(), RouterError::Unavailable).await
@@ -231,7 +334,8 @@ impl<T: Router + ?Sized> Router for Faulty<T> {
 #[async_trait]
 impl<T: TaskRunner + ?Sized> TaskRunner for Faulty<T> {
     async fn start(&self, task: Task, output: OutputSender) -> Result<(), TaskError> {
-        self.fuse.call(self.inner.start(task, output), TaskError::Unavailable).await
+        let inner = Arc::clone(&self.inner);
+        self.fuse.write(async move { inner.start(task, output).await }, TaskError::Unavailable).await
     }
     async fn observe(
         &self,
@@ -242,7 +346,8 @@ impl<T: TaskRunner + ?Sized> TaskRunner for Faulty<T> {
         self.fuse.call(self.inner.observe(app, kind, name), TaskError::Unavailable).await
     }
     async fn stop(&self, app: &AppRef, scope: StopScope, attempt: Attempt) -> Result<(), TaskError> {
-        self.fuse.call(self.inner.stop(app, scope, attempt), TaskError::Unavailable).await
+        let (inner, app) = (Arc::clone(&self.inner), app.clone());
+        self.fuse.write(async move { inner.stop(&app, scope, attempt).await }, TaskError::Unavailable).await
     }
     async fn is_idle(&self, app: &AppRef) -> Result<bool, TaskError> {
         self.fuse.call(self.inner.is_idle(app), TaskError::Unavailable).await

@@ -20,8 +20,6 @@ pub struct PlatformBuilder {
     clock: Option<Clock>,
     wake: Wake,
     options: PlatformOptions,
-    #[cfg(feature = "conformance")]
-    bug: crate::service::Bug,
 }
 
 impl Platform {
@@ -100,14 +98,6 @@ impl PlatformBuilder {
         self
     }
 
-    /// Plants a fault, to prove that the kill sweep finds it.
-    #[cfg(feature = "conformance")]
-    #[must_use]
-    pub fn bug(mut self, bug: crate::service::Bug) -> Self {
-        self.bug = bug;
-        self
-    }
-
     /// Puts it together. Nothing runs before [`Platform::start`].
     pub fn build(self) -> Result<Platform, BuildError> {
         Ok(Platform::new(super::platform::Parts {
@@ -120,8 +110,6 @@ impl PlatformBuilder {
             clock: self.clock.ok_or(BuildError("clock"))?,
             wake: self.wake,
             options: self.options,
-            #[cfg(feature = "conformance")]
-            bug: self.bug,
         }))
     }
 }

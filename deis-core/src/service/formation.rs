@@ -141,8 +141,6 @@ impl AppHandle {
         formation: Formation,
         event: EventKind,
     ) -> Result<Change> {
-        #[cfg(feature = "conformance")]
-        self.plant(state);
         let now = self.platform.now();
         let deadline_ms = self.deadline_ms(&target.config);
         let desired = Desired { target, is_new: false, formation, deadline_ms };

@@ -134,15 +134,6 @@ impl AppHandle {
         }
     }
 
-    /// Where a planted fault makes the next rollout take the generation of the unfinished one before.
-    #[cfg(feature = "conformance")]
-    pub(super) fn plant(&self, state: &mut AppState) {
-        if self.platform.has_bug(crate::service::Bug::NoFence) && state.unfinished().is_some() {
-            let g = state.head.value.generation.0;
-            state.head.value.generation = Generation(g.saturating_sub(3));
-        }
-    }
-
     pub(super) fn raced(&self) -> Error {
         Error::Busy { reason: format!("{} is being changed by others right now; try again", self.name()) }
     }

@@ -1,8 +1,6 @@
 //! The platform: what callers ask for, and the reconciler that brings it about.
 
 mod apps;
-#[cfg(feature = "conformance")]
-mod bug;
 mod builder;
 mod builds;
 mod config;
@@ -26,8 +24,6 @@ mod users;
 mod wait;
 
 pub use apps::AppInfo;
-#[cfg(feature = "conformance")]
-pub use bug::Bug;
 pub use builder::{BuildError, PlatformBuilder};
 pub use events::EventStream;
 pub use formation::RestartScope;
@@ -36,7 +32,7 @@ pub use options::{PlatformOptions, RESERVED_NAMES};
 pub use page::{Page, PageQuery};
 pub use plan::Intent;
 pub use platform::{Clock, Platform};
-pub use reconcile::{Progress, Workers};
+pub use reconcile::{Orphans, Progress, Workers};
 pub use releases::ReleaseInfo;
 pub use session::Session;
 pub use users::NewUser;

@@ -40,8 +40,6 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) wake: Wake,
     pub(super) options: PlatformOptions,
-    #[cfg(feature = "conformance")]
-    pub(super) bug: crate::service::Bug,
 }
 
 /// The parts, and what this process remembers.
@@ -132,12 +130,6 @@ impl Platform {
     /// Forgets an app that is gone.
     pub(super) fn forget(&self, app: &AppName) {
         self.0.volatile.lock().unwrap_or_else(PoisonError::into_inner).remove(app);
-    }
-
-    /// Whether this fault is planted.
-    #[cfg(feature = "conformance")]
-    pub(super) fn has_bug(&self, bug: crate::service::Bug) -> bool {
-        self.0.parts.bug == bug
     }
 }
 

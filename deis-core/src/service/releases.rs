@@ -153,8 +153,6 @@ impl AppHandle {
         summary: Summary,
         formation: Formation,
     ) -> Result<Change> {
-        #[cfg(feature = "conformance")]
-        self.plant(state);
         let now = self.platform.now();
         let version = ReleaseVersion(state.head.value.latest.0 + 1);
         let release = Release {

@@ -1,21 +1,21 @@
-//! Superseding: a second deed after every step of the first, and a fault at every call after that.
+//! Superseding: a second action after every step of the first, and a fault at every call after that.
 
 use super::{
-    deeds::{
-        Deed::{self, Config, Deploy, Destroy, Domain, Restart, Rollback, Scale},
-        Kit,
+    actions::{
+        Action::{self, Config, Deploy, Destroy, Domain, Restart, Rollback, Scale},
+        TestBuild,
     },
     scenarios::LIVE,
     sweep::{Scenario, passes},
 };
 
-const BETTER: Deed = Deploy(Kit::Better);
-const RELEASE: Deed = Deploy(Kit::Release);
-const BROKEN: Deed = Deploy(Kit::Crashes);
+const BETTER: Action = Deploy(TestBuild::Better);
+const RELEASE: Action = Deploy(TestBuild::Release);
+const BROKEN: Action = Deploy(TestBuild::Crashes);
 
 /// Each pair is a test of its own and prints how many points it covered.
 macro_rules! pairs {
-    ($($(#[$doc:meta])* $name:ident: [$($before:expr),*] $first:expr => $deed:expr, floor $floor:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident: [$($before:expr),*] $first:expr => $action:expr, floor $floor:expr;)*) => {
         /// All of them, by name.
         pub(super) fn all() -> Vec<(&'static str, Scenario)> {
             vec![$((
@@ -23,7 +23,7 @@ macro_rules! pairs {
                 Scenario {
                     before: LIVE.into_iter().chain([$($before),*]).collect(),
                     first: Some($first),
-                    deed: $deed,
+                    action: $action,
                     floor: $floor,
                 },
             )),*]
@@ -41,7 +41,7 @@ macro_rules! pairs {
 }
 
 pairs! {
-    deploy_overtaken_by_deploy: [] BETTER => Deploy(Kit::OnlyWeb), floor 2;
+    deploy_overtaken_by_deploy: [] BETTER => Deploy(TestBuild::OnlyWeb), floor 2;
     broken_deploy_overtaken_by_its_mending: [] BROKEN => BETTER, floor 2;
     deploy_overtaken_by_a_broken_one: [] BETTER => BROKEN, floor 2;
     deploy_overtaken_by_config: [] BETTER => Config(1), floor 2;
@@ -53,6 +53,11 @@ pairs! {
     scale_overtaken_by_scale: [] Scale("web", 3) => Scale("web", 1), floor 1;
     scale_overtaken_by_a_broken_deploy: [] Scale("web", 3) => BROKEN, floor 2;
     restart_overtaken_by_deploy: [] Restart => BETTER, floor 2;
+    /// Requests lead to `web`, which the first action started, when the second one takes it away.
+    newly_routed_type_overtaken_by_its_end:
+        [Deploy(TestBuild::WebAndCmd), Scale("cmd", 2), Scale("web", 0)]
+        Scale("web", 2) => Deploy(TestBuild::OnlyCmd), floor 2;
+    slow_release_command_overtaken_by_deploy: [] Deploy(TestBuild::ReleaseSlow) => RELEASE, floor 2;
     /// The scale fails and goes back, whatever becomes of the config.
     failing_scale_overtaken_by_config: [Scale("web", 0), BROKEN] Scale("web", 2) => Config(1), floor 0;
     /// A release command that has ended well has ended well, whatever comes.

@@ -1,24 +1,28 @@
-//! Random schedules: up to six deeds, each at a random moment of those before it, with deaths, failing calls and
+//! Random schedules: up to six actions, each at a random moment of those before it, with deaths, failing calls and
 //! forgetful back ends at random places. Each can be repeated by its seed.
 
 use std::time::Duration;
 
 use deis_core::{
-    Bug, Platform, Progress,
+    Platform, Progress,
     conformance::faults::{Fault, Fuse},
 };
 
 use super::{
-    bench::{Answer, Attempted, Bench, app},
-    deeds::{Deed, Kit},
+    actions::{Action, TestBuild},
+    bugs::Bug,
+    harness::{Answer, Attempted, Harness, app},
     oracle::{self, Way},
     scenarios::LIVE,
+    sweep::Outage,
     watch::Watch,
 };
 
-const MOST_DEEDS: u64 = 6;
-const MOST_STEPS: u64 = 25;
-const MOST_CALLS: u64 = 250;
+const MAX_ACTIONS: u64 = 6;
+const MAX_STEPS: u64 = 25;
+const MAX_CALLS: u64 = 250;
+/// Steps of the last process before what is still on its way arrives.
+const LATE_STEPS: usize = 30;
 
 /// How many schedules a test runs; `DEIS_SCHEDULES` asks for more.
 fn schedules(usual: u64) -> u64 {
@@ -36,16 +40,22 @@ async fn schedules_of_two_processes() {
 }
 
 async fn run(processes: usize, count: u64) {
-    let base = Bench::prepare(&LIVE, Bug::None).await.unwrap();
+    play_all(processes, count, Bug::None).await.unwrap();
+    println!("kill sweep: {count} schedules of {processes} processes, all converge");
+}
+
+/// Plays so many schedules, and stops at the first that does not converge.
+pub(super) async fn play_all(processes: usize, count: u64, bug: Bug) -> Result<(), String> {
+    let base = Harness::prepare(&LIVE, bug).await?;
     for seed in 0..count {
         let mut schedule = Schedule::new(&base, processes, seed);
         if let Err(error) = schedule.play().await {
-            let line = |a: &Attempted| format!("\n  {:?}: {:?}", a.deed, a.answer);
-            let history: String = schedule.bench.history.iter().map(line).collect();
-            panic!("schedule {seed} of {processes} processes: {error}{history}");
+            let line = |a: &Attempted| format!("\n  {:?}: {:?}", a.action, a.answer);
+            let history: String = schedule.harness.history.iter().map(line).collect();
+            return Err(format!("schedule {seed} of {processes} processes: {error}{history}"));
         }
     }
-    println!("kill sweep: {count} schedules of {processes} processes, all converge");
+    Ok(())
 }
 
 /// A platform process and what will happen to it.
@@ -56,19 +66,21 @@ struct Process {
 }
 
 struct Schedule {
-    bench: Bench,
+    harness: Harness,
     watch: Watch,
     dice: Dice,
     processes: Vec<Process>,
-    deeds: u32,
+    /// Dead processes whose last call is still on its way.
+    late: Vec<Fuse>,
+    actions: u32,
 }
 
 impl Schedule {
-    fn new(base: &Bench, processes: usize, seed: u64) -> Self {
-        let bench = base.fork();
-        let watch = Watch::new(&bench, 1);
+    fn new(base: &Harness, processes: usize, seed: u64) -> Self {
+        let harness = base.fork();
+        let watch = Watch::new(&harness, 1);
         let dice = Dice::new(seed);
-        let mut schedule = Self { bench, watch, dice, processes: Vec::new(), deeds: 0 };
+        let mut schedule = Self { harness, watch, dice, processes: Vec::new(), late: Vec::new(), actions: 0 };
         for _ in 0..processes {
             let process = schedule.process();
             schedule.processes.push(process);
@@ -77,22 +89,27 @@ impl Schedule {
     }
 
     async fn play(&mut self) -> Result<(), String> {
-        for _ in 0..=self.dice.below(MOST_DEEDS) {
-            let deed = self.deed();
-            self.attempt(deed).await?;
-            for _ in 0..self.dice.below(MOST_STEPS) {
+        for _ in 0..=self.dice.below(MAX_ACTIONS) {
+            let action = self.action();
+            self.attempt(action).await?;
+            for _ in 0..self.dice.below(MAX_STEPS) {
                 self.step().await?;
             }
         }
         // The processes end in the middle of whatever they do.
         self.processes.clear();
-        let last = self.bench.platform(&Fuse::never());
-        self.bench.drive(&last, || self.watch.look()).await?;
-        oracle::judge(&self.bench, Way { died: true, rested: false }).await
+        let last = self.process_that_lasts();
+        self.harness.steps(&last, LATE_STEPS, || self.watch.look()).await?;
+        for fuse in std::mem::take(&mut self.late) {
+            fuse.deliver().await;
+            self.watch.look()?;
+        }
+        self.harness.drive(&last, || self.watch.look()).await?;
+        oracle::judge(&self.harness, Way { died: true, rested: false }).await
     }
 
-    /// One process does a deed while the others drive on.
-    async fn attempt(&mut self, deed: Deed) -> Result<(), String> {
+    /// One process does an action while the others drive on.
+    async fn attempt(&mut self, action: Action) -> Result<(), String> {
         let who = self.anyone();
         let process = self.processes[who].clone();
         let others: Vec<_> = (0..self.processes.len()).filter(|other| *other != who).collect();
@@ -100,15 +117,15 @@ impl Schedule {
         let others = futures_util::future::join_all(others.collect::<Vec<_>>());
         let work = async {
             tokio::select! {
-                () = self.bench.attempt(&process.platform, deed) => {}
+                () = self.harness.attempt(&process.platform, action) => {}
                 () = process.fuse.death() => {}
             }
         };
         tokio::join!(work, others);
-        let may_be_refused = matches!(deed, Deed::Rollback(_) | Deed::Scale("worker", _));
-        match self.bench.history.last().map(|attempted| &attempted.answer) {
+        let may_be_refused = matches!(action, Action::Rollback(_) | Action::Scale("worker", _));
+        match self.harness.history.last().map(|attempted| &attempted.answer) {
             Some(Answer::Refused(reason)) if !may_be_refused => {
-                return Err(format!("{deed:?} is refused: {reason}"));
+                return Err(format!("{action:?} is refused: {reason}"));
             }
             _ => {}
         }
@@ -118,6 +135,12 @@ impl Schedule {
 
     /// One process or all of them at once do a step, or time goes by.
     async fn step(&mut self) -> Result<(), String> {
+        if self.dice.one_in(8)
+            && let Some(fuse) = self.late.pop()
+        {
+            fuse.deliver().await;
+            self.watch.look()?;
+        }
         let who = self.anyone();
         let all = self.dice.one_in(2);
         let drive = if all { self.processes.clone() } else { vec![self.processes[who].clone()] };
@@ -126,7 +149,7 @@ impl Schedule {
         self.watch.look()?;
         if !progress.contains(&Progress::Stepped) || self.dice.one_in(4) {
             tokio::time::advance(Duration::from_secs(1)).await;
-            self.bench.world.tick();
+            self.harness.world.tick();
             self.watch.look()?;
         }
         Ok(())
@@ -138,19 +161,41 @@ impl Schedule {
             if !self.processes[place].fuse.is_dead() {
                 continue;
             }
+            self.late.push(self.processes[place].fuse.clone());
             if self.processes.len() == 1 && self.dice.one_in(2) {
-                self.bench.world.forget();
+                self.harness.world.forget();
+                // What it had under way went with the machine.
+                self.late.clear();
             }
             self.processes[place] = self.process();
         }
     }
 
     fn process(&mut self) -> Process {
-        let faults = [Fault::DieBefore, Fault::DieAfter, Fault::FailBefore, Fault::FailAfter];
-        let fault = *self.dice.pick(&faults);
-        let call = usize::try_from(self.dice.below(MOST_CALLS)).unwrap();
-        let fuse = Fuse::at(call, fault).taking_turns(self.dice.next());
-        Process { platform: self.bench.platform(&fuse), fuse }
+        let faults = [
+            Fault::DieBefore,
+            Fault::DieAfter,
+            Fault::DieLate,
+            Fault::FailBefore,
+            Fault::FailAfter,
+            Fault::Between,
+        ];
+        let outages = [Outage::None, Outage::None, Outage::Loses, Outage::Reboots];
+        let (fault, outage) = (*self.dice.pick(&faults), *self.dice.pick(&outages));
+        let call = usize::try_from(self.dice.below(MAX_CALLS)).unwrap();
+        let harm = outage.harm(&self.harness, fault, Vec::new());
+        let fuse = Fuse::at(call, fault).with_harm(harm).taking_turns(self.dice.next());
+        let lag = self.lag();
+        Process { platform: self.harness.process(&fuse, lag), fuse }
+    }
+
+    fn process_that_lasts(&mut self) -> Platform {
+        let lag = self.lag();
+        self.harness.process(&Fuse::never(), lag)
+    }
+
+    fn lag(&mut self) -> usize {
+        usize::try_from(self.dice.below(4)).unwrap()
     }
 
     fn anyone(&mut self) -> usize {
@@ -158,18 +203,25 @@ impl Schedule {
         usize::try_from(self.dice.below(count)).unwrap()
     }
 
-    fn deed(&mut self) -> Deed {
-        self.deeds += 1;
-        let number = self.deeds;
-        let kits = [Kit::Good, Kit::Better, Kit::Crashes, Kit::OnlyWeb, Kit::Release, Kit::ReleaseFails];
+    fn action(&mut self) -> Action {
+        self.actions += 1;
+        let number = self.actions;
+        let builds = [
+            TestBuild::Good,
+            TestBuild::Better,
+            TestBuild::Crashes,
+            TestBuild::OnlyWeb,
+            TestBuild::Release,
+            TestBuild::ReleaseFails,
+        ];
         match self.dice.below(12) {
-            0..=4 => Deed::Deploy(*self.dice.pick(&kits)),
-            5 => Deed::Config(number),
-            6 | 7 => Deed::Scale("web", *self.dice.pick(&[1, 2, 3])),
-            8 => Deed::Scale("worker", *self.dice.pick(&[0, 1])),
-            9 => Deed::Rollback(*self.dice.pick(&[2, 3, 4])),
-            10 => *self.dice.pick(&[Deed::Restart, Deed::RestartOne]),
-            _ => Deed::Domain(number),
+            0..=4 => Action::Deploy(*self.dice.pick(&builds)),
+            5 => Action::Config(number),
+            6 | 7 => Action::Scale("web", *self.dice.pick(&[1, 2, 3])),
+            8 => Action::Scale("worker", *self.dice.pick(&[0, 1])),
+            9 => Action::Rollback(*self.dice.pick(&[2, 3, 4])),
+            10 => *self.dice.pick(&[Action::Restart, Action::RestartOne]),
+            _ => Action::Domain(number),
         }
     }
 }

@@ -92,6 +92,21 @@ fn every_import_points_down() {
     assert!(wrong.is_empty(), "imports point the wrong way:\n{}", wrong.join("\n"));
 }
 
+/// What is built for release has no test code: only the root knows that there is a feature with suites in it.
+#[test]
+fn no_product_code_depends_on_the_feature_for_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    visit(&root, &mut |path| {
+        let name = path.strip_prefix(&root).unwrap();
+        let may = name == Path::new("lib.rs") || name.starts_with("conformance");
+        if !may && fs::read_to_string(path).unwrap().contains("feature = \"conformance\"") {
+            wrong.push(name.to_owned());
+        }
+    });
+    assert!(wrong.is_empty(), "these files differ with the feature for tests: {wrong:?}");
+}
+
 #[test]
 fn an_import_that_is_turned_round_is_found() {
     for (file, text, found) in [

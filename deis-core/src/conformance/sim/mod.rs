@@ -1,5 +1,7 @@
 //! Simulated back ends: one world that outlives any number of platform processes, moved on tick by tick.
 
+mod harm;
+mod lag;
 mod router;
 mod runner;
 mod scheduler;
@@ -18,6 +20,7 @@ use crate::{
     store::MemoryStore,
 };
 
+pub use lag::LaggingScheduler;
 pub use world::World;
 
 /// A platform in memory on the processes of `world`, for tests of what is built on the engine.

@@ -1,12 +1,22 @@
-//! The simulated task runner: a task runs until the next tick.
+//! The simulated task runner: a task runs for some ticks, and one that is stopped needs some to end.
 
 use async_trait::async_trait;
 
-use super::World;
+use super::{
+    World,
+    world::{SimTask, State},
+};
 use crate::{
-    model::{AppRef, Attempt, Exit, Program, Task, TaskKind, TaskName, TaskObservation, TaskState},
+    model::{AppRef, AppUid, Attempt, Exit, Program, Task, TaskKind, TaskName, TaskObservation, TaskState},
     port::{OutputSender, StopScope, TaskError, TaskRunner},
 };
+
+/// Ticks that a slow release command takes: more than a rollout that goes well.
+const SLOW: u32 = 22;
+/// Ticks that a task needs to end when it is stopped.
+const STOPS_IN: u32 = 2;
+/// How a stopped task ends.
+const STOPPED: Exit = Exit::Signal(15);
 
 #[async_trait]
 impl TaskRunner for World {
@@ -23,10 +33,21 @@ impl TaskRunner for World {
         }
         if task.kind == TaskKind::Release {
             state.runs.push((task.app.uid, task.attempt));
+            if state.is_running(task.app.uid, |kind, _| kind == TaskKind::Release) {
+                state.violations.push("two release commands of an app run at once".to_owned());
+            }
         }
-        let fails = matches!(&task.program, Program::Launch { command, .. } if command.as_shell() == Some("release-fails"));
-        let failed = TaskState::Ended { exit: Exit::Code(1), last_lines: vec!["no".to_owned()] };
-        state.tasks.insert(key, if fails { failed } else { TaskState::Running });
+        let command = match &task.program {
+            Program::Launch { command, .. } => command.as_shell().unwrap_or_default(),
+            Program::Exec { .. } => "",
+        };
+        let (left, exit) = match command {
+            "release-fails" => (1, Exit::Code(1)),
+            "release-slow" => (SLOW, Exit::Code(0)),
+            _ => (1, Exit::Code(0)),
+        };
+        let task = SimTask { attempt: task.attempt, state: TaskState::Running, left, exit };
+        state.tasks.insert(key, task);
         Ok(())
     }
 
@@ -38,8 +59,9 @@ impl TaskRunner for World {
     ) -> Result<TaskObservation, TaskError> {
         let state = self.state();
         let fence = state.fences.get(&(app.uid, kind)).copied().unwrap_or_default();
-        let known = state.tasks.get(&(app.uid, kind, name.clone())).cloned();
-        Ok(TaskObservation { fence, older_running: false, state: known.unwrap_or(TaskState::Unknown) })
+        let known = state.tasks.get(&(app.uid, kind, name.clone())).map(|task| task.state.clone());
+        let older_running = state.is_running(app.uid, |k, task| k == kind && task.attempt < fence);
+        Ok(TaskObservation { fence, older_running, state: known.unwrap_or(TaskState::Unknown) })
     }
 
     async fn stop(&self, app: &AppRef, scope: StopScope, attempt: Attempt) -> Result<(), TaskError> {
@@ -52,7 +74,11 @@ impl TaskRunner for World {
             let fence = state.fences.entry((app.uid, kind)).or_default();
             if attempt > *fence {
                 *fence = attempt;
-                state.tasks.retain(|(uid, k, _), _| *uid != app.uid || *k != kind);
+            }
+            for ((uid, k, _), task) in &mut state.tasks {
+                if *uid == app.uid && *k == kind && task.attempt < attempt && task.exit != STOPPED {
+                    (task.exit, task.left) = (STOPPED, STOPS_IN);
+                }
             }
         }
         Ok(())
@@ -60,8 +86,14 @@ impl TaskRunner for World {
 
     async fn is_idle(&self, app: &AppRef) -> Result<bool, TaskError> {
         let state = self.state();
-        let running =
-            |((uid, _, _), task): (&(_, _, _), &TaskState)| *uid == app.uid && *task == TaskState::Running;
-        Ok(!state.tasks.iter().any(running))
+        Ok(!state.is_running(app.uid, |_, _| true))
+    }
+}
+
+impl State {
+    fn is_running(&self, app: AppUid, wanted: impl Fn(TaskKind, &SimTask) -> bool) -> bool {
+        self.tasks.iter().any(|((uid, kind, _), task)| {
+            *uid == app && task.state == TaskState::Running && wanted(*kind, task)
+        })
     }
 }

@@ -1,13 +1,18 @@
 //! The simulated scheduler.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use super::{
     World,
-    world::{SimApp, sim_id},
+    world::{SimApp, has_no_room, sim_id},
 };
 use crate::{
-    model::{AppRef, Generation, InstanceName, InstanceState, Observation, TemplateId, Workload},
+    model::{
+        AppRef, Cause, Generation, InstanceName, InstanceState, Observation, ProcessGroup, ProcessType,
+        TemplateId, Workload,
+    },
     port::{Scheduler, SchedulerError},
 };
 
@@ -31,31 +36,32 @@ impl Scheduler for World {
         if given > app.accepted {
             app.accepted = given;
             app.workload = Some(workload.clone());
+            app.drain_unwanted();
         }
+        state.moment += 1;
         Ok(())
     }
 
     async fn observe(&self, app: &AppRef) -> Result<Observation, SchedulerError> {
         let state = self.state();
-        let Some(app) = state.apps.get(&app.uid) else { return Ok(Observation::default()) };
-        let mut instances = app.instances.clone();
-        for instance in &mut instances {
-            let plain = instance.template.0.trim_end_matches("-crash").to_owned();
-            instance.template = TemplateId(plain);
-        }
-        Ok(Observation { generation: app.accepted, instances, blocked: Vec::new() })
+        Ok(state.apps.get(&app.uid).map(SimApp::observe).unwrap_or_default())
     }
 
     async fn evict(&self, app: &AppRef, names: &[InstanceName]) -> Result<(), SchedulerError> {
         let mut state = self.state();
         let Some(app) = state.apps.get_mut(&app.uid) else { return Ok(()) };
-        let groups = app.workload.as_ref().map(|w| w.groups.clone()).unwrap_or_default();
+        let groups = app.workload.as_ref().map(|workload| workload.groups.clone());
         for instance in app.instances.iter_mut().filter(|i| names.contains(&i.name)) {
             // The replacement is another instance of the same template, so the old one is made foreign.
-            if groups.get(&instance.process).is_some_and(|g| sim_id(g) == instance.template) {
+            // One whose scheduler forgot what shall run is replaced when that is told again.
+            let wanted = |groups: &BTreeMap<ProcessType, ProcessGroup>| {
+                groups.get(&instance.process).is_some_and(|group| sim_id(group) == instance.template)
+            };
+            if groups.as_ref().is_none_or(wanted) {
                 instance.template = evicted(&instance.template);
             }
         }
+        state.moment += 1;
         Ok(())
     }
 
@@ -67,11 +73,28 @@ impl Scheduler for World {
             app.accepted = Generation(0);
             app.instances.iter_mut().for_each(|i| i.state = InstanceState::Draining);
         }
+        state.moment += 1;
         Ok(())
     }
 
     async fn apps(&self) -> Result<Vec<AppRef>, SchedulerError> {
         Ok(self.state().apps.values().map(|app| app.app.clone()).collect())
+    }
+}
+
+impl SimApp {
+    /// What the scheduler says of the app.
+    pub(super) fn observe(&self) -> Observation {
+        let mut instances = self.instances.clone();
+        for instance in &mut instances {
+            let plain = instance.template.0.trim_end_matches("-crash").to_owned();
+            instance.template = TemplateId(plain);
+        }
+        let groups = self.workload.iter().flat_map(|workload| &workload.groups);
+        let blocked = groups.filter(|(_, group)| has_no_room(group)).map(|(process, _)| {
+            (process.clone(), Cause::Unschedulable { reason: "0 of 3 machines have room".to_owned() })
+        });
+        Observation { generation: self.accepted, instances, blocked: blocked.collect() }
     }
 }
 

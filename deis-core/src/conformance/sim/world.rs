@@ -1,10 +1,11 @@
 //! The state of the simulated back ends.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use super::lag::Snapshot;
 use crate::model::{
     AppName, AppRef, AppRoutes, AppUid, Attempt, Cause, Exit, Generation, Instance, InstanceName,
     InstanceState, ProcessGroup, ProcessType, RouteFence, TaskKind, TaskName, TaskState, Template,
@@ -13,7 +14,8 @@ use crate::model::{
 
 /// Everything that a platform process does not take with it when it dies. Clones share one.
 ///
-/// What a process does is in its command: `crash` never comes up, `release-fails` ends with 1, all others work.
+/// What a process does is in its command: `crash` never comes up, for `no-room` there is no machine, `release-fails`
+/// ends with 1, `release-slow` takes its time, all others work.
 #[derive(Clone, Debug, Default)]
 pub struct World(Arc<Mutex<State>>);
 
@@ -23,11 +25,32 @@ pub(super) struct State {
     pub(super) removed: Vec<AppUid>,
     pub(super) routes: BTreeMap<AppName, AppRoutes>,
     pub(super) withdrawn: Vec<AppUid>,
-    pub(super) tasks: BTreeMap<(AppUid, TaskKind, TaskName), TaskState>,
+    pub(super) tasks: BTreeMap<(AppUid, TaskKind, TaskName), SimTask>,
     pub(super) fences: BTreeMap<(AppUid, TaskKind), Attempt>,
     pub(super) runs: Vec<(AppUid, Attempt)>,
     pub(super) templates: BTreeMap<TemplateId, Template>,
+    /// Templates whose instances do not come up any more.
+    pub(super) spoiled: BTreeSet<TemplateId>,
+    pub(super) ticks: u64,
+    /// How many instances were lost, and at which tick.
+    pub(super) losses: Vec<(u64, usize)>,
+    /// Rises with every write and every tick: what is older than a write is told from what is not.
+    pub(super) moment: u64,
+    /// What the scheduler knew at the ends of the last ticks, oldest first.
+    pub(super) past: VecDeque<Snapshot>,
+    pub(super) violations: Vec<String>,
     counter: u64,
+}
+
+/// A task, running or not.
+#[derive(Clone, Debug)]
+pub(super) struct SimTask {
+    pub(super) attempt: Attempt,
+    pub(super) state: TaskState,
+    /// Ticks until it ends.
+    pub(super) left: u32,
+    /// How it will end.
+    pub(super) exit: Exit,
 }
 
 #[derive(Clone, Debug)]
@@ -58,34 +81,25 @@ impl World {
     pub fn tick(&self) -> bool {
         let mut state = self.state();
         let mut changed = false;
+        state.ticks += 1;
+        state.remember();
         for task in state.tasks.values_mut() {
-            if let TaskState::Running = task {
-                *task = TaskState::Ended { exit: Exit::Code(0), last_lines: Vec::new() };
+            if let TaskState::Running = task.state {
+                task.left = task.left.saturating_sub(1);
+                if task.left == 0 {
+                    task.state = TaskState::Ended { exit: task.exit, last_lines: Vec::new() };
+                }
                 changed = true;
             }
         }
         let mut counter = state.counter;
+        let spoiled = state.spoiled.clone();
         for app in state.apps.values_mut() {
-            changed |= app.tick(&mut counter);
+            changed |= app.tick(&mut counter, &spoiled);
         }
         state.counter = counter;
         state.apps.retain(|_, app| app.workload.is_some() || !app.instances.is_empty());
         changed
-    }
-
-    /// What happens when the machine's daemon ends: the scheduler knows no generation (instances go on), the router
-    /// no routes, the runner no tasks.
-    pub fn forget(&self) {
-        let mut state = self.state();
-        for app in state.apps.values_mut() {
-            app.accepted = Generation(0);
-            app.workload = None;
-        }
-        state.removed.clear();
-        state.routes.clear();
-        state.withdrawn.clear();
-        state.tasks.clear();
-        state.fences.clear();
     }
 
     /// Ready instances of a process type.
@@ -133,13 +147,23 @@ impl SimApp {
         Self { app, accepted: Generation(0), workload: None, instances: Vec::new() }
     }
 
-    fn tick(&mut self, counter: &mut u64) -> bool {
-        let mut changed = self.settle_instances();
-        let Some(workload) = &self.workload else { return changed };
-        let groups = workload.groups.clone();
+    fn tick(&mut self, counter: &mut u64, spoiled: &BTreeSet<TemplateId>) -> bool {
+        let mut changed = self.settle_instances(spoiled);
+        changed |= self.drain_unwanted();
+        let groups = self.workload.as_ref().map(|workload| workload.groups.clone()).unwrap_or_default();
+        for (process, group) in &groups {
+            changed |= self.roll(process, group, counter);
+        }
+        changed
+    }
+
+    /// A type that shall not run leaves at once, and so does whatever fails and is of an old template. Returns whether
+    /// there was any.
+    pub(super) fn drain_unwanted(&mut self) -> bool {
+        let Some(workload) = &self.workload else { return false };
+        let mut changed = false;
         for instance in &mut self.instances {
-            // A type that shall not run goes at once, and so does whatever fails and is of an old template.
-            let group = groups.get(&instance.process);
+            let group = workload.groups.get(&instance.process);
             let failing = matches!(instance.state, InstanceState::Failing { .. } | InstanceState::Starting);
             let foreign = group.is_none_or(|g| sim_id(g) != instance.template);
             if !instance.is_draining() && (group.is_none() || (foreign && failing)) {
@@ -147,25 +171,18 @@ impl SimApp {
                 changed = true;
             }
         }
-        for (process, group) in &groups {
-            changed |= self.roll(process, group, counter);
-        }
         changed
     }
 
     /// What started is up now, or fails; what drained is gone.
-    fn settle_instances(&mut self) -> bool {
+    fn settle_instances(&mut self, spoiled: &BTreeSet<TemplateId>) -> bool {
         let before = self.instances.len();
         self.instances.retain(|i| !i.is_draining());
         let mut changed = before != self.instances.len();
         for instance in &mut self.instances {
             if instance.state == InstanceState::Starting {
-                let crashes = instance.template.0.ends_with("-crash");
-                let cause = Cause::CrashLoop {
-                    process: instance.process.clone(),
-                    exit: Exit::Code(1),
-                    last_lines: vec!["boom".to_owned()],
-                };
+                let crashes = instance.template.0.ends_with("-crash") || spoiled.contains(&instance.template);
+                let cause = crash_loop(&instance.process);
                 instance.state =
                     if crashes { InstanceState::Failing { cause } } else { InstanceState::Ready };
                 changed = true;
@@ -190,7 +207,7 @@ impl SimApp {
         };
         let (own, own_ready) = (count(true, false, &self.instances), count(true, true, &self.instances));
         let foreign = count(false, false, &self.instances);
-        if own < wanted && own == own_ready {
+        if own < wanted && own == own_ready && !has_no_room(group) {
             *counter += 1;
             self.instances.push(Instance {
                 name: InstanceName::new(format!("{}-{process}-{counter:08}-abcde", self.app.name))
@@ -216,6 +233,16 @@ impl SimApp {
         }
         false
     }
+}
+
+/// Why an instance does not come up.
+pub(super) fn crash_loop(process: &ProcessType) -> Cause {
+    Cause::CrashLoop { process: process.clone(), exit: Exit::Code(1), last_lines: vec!["boom".to_owned()] }
+}
+
+/// Whether no machine takes its instances.
+pub(super) fn has_no_room(group: &ProcessGroup) -> bool {
+    group.scale > 0 && group.template.launch.command.as_shell() == Some("no-room")
 }
 
 /// The template id as the simulation keeps it: it tells by itself whether the process comes up.

@@ -37,8 +37,6 @@ impl Platform {
         seen: Observation,
         published: Option<RouteFence>,
     ) -> Result<Progress> {
-        #[cfg(feature = "conformance")]
-        self.plant(&loaded, &step).await?;
         match step {
             Step::Wait => Ok(Progress::Waiting),
             Step::Blind => Ok(Progress::Blind),
@@ -62,23 +60,6 @@ impl Platform {
             Step::StartCommand => self.start_command(loaded).await,
             Step::Enter(phase) => self.enter(loaded, phase).await,
         }
-    }
-
-    /// Where planted faults turn the order of an effect and its record round.
-    #[cfg(feature = "conformance")]
-    async fn plant(&self, loaded: &LoadedRollout, step: &Step) -> Result<()> {
-        use crate::service::Bug;
-        let routing = loaded.rollout.value.phase == Phase::Routing;
-        match step {
-            Step::Publish(Which::Target) if routing && self.has_bug(Bug::CommitFirst) => {
-                self.enter(loaded.clone(), Phase::Succeeded).await?;
-            }
-            Step::RecordStart if self.has_bug(Bug::StartFirst) => {
-                self.start_command(loaded.clone()).await?;
-            }
-            _ => {}
-        }
-        Ok(())
     }
 
     async fn apply(&self, loaded: LoadedRollout, which: Which) -> Result<Progress> {
@@ -258,10 +239,6 @@ impl Platform {
         }
         if rollout.phase.is_terminal() {
             finish(&mut edits, &mut state, &rollout, now);
-            #[cfg(feature = "conformance")]
-            if self.has_bug(crate::service::Bug::LiveIsNewest) {
-                state.head.value.live = Some(state.head.value.latest);
-            }
             write_head(&mut edits, &state, now, None);
         } else {
             edits.guard(keys::head(state.name()), state.head.revision);

@@ -9,36 +9,37 @@ use super::{
     shape::{Fate, Shape, shapes},
 };
 use crate::{
-    bench::{Answer, Bench, app},
-    deeds::{Deed, Kit, config_key, domain, oldest_web, process},
+    actions::{Action, TestBuild, config_key, domain, oldest_web, process},
+    harness::{Answer, Harness, app},
 };
 
 /// The live release runs, in one of the shapes that the attempts allow, and requests lead to it.
 pub(super) fn check(
-    bench: &Bench,
+    harness: &Harness,
     records: &Records,
     matched: &[Option<usize>],
     fates: &[Fate],
 ) -> Result<(), String> {
     let live = records.live.and_then(|version| records.version(version)).ok_or("nothing is live")?;
     let made: Vec<_> = matched.iter().map(|index| index.map(|index| &records.releases[index])).collect();
-    let running = bench.world.running(&app());
+    let running = harness.world.running(&app());
     let mut right = Err("no shape is possible".to_owned());
-    for shape in shapes(&bench.history, fates, &made) {
-        right = right.or_else(|_| is_shape(&shape, live, records, &running));
+    for shape in shapes(&harness.history, fates, &made) {
+        right = right.or_else(|_| is_shape(harness, &shape, live, records, &running));
     }
     right.map_err(|e| format!("{e}; this runs: {}", describe(&running)))?;
-    check_domains(bench, records)?;
-    check_routes(bench, records, live)
+    check_domains(harness, records)?;
+    check_routes(harness, records, live)
 }
 
 fn is_shape(
+    harness: &Harness,
     shape: &Shape,
     live: &Known,
     records: &Records,
     running: &[(Instance, Template)],
 ) -> Result<(), String> {
-    let types: BTreeMap<_, _> = live.content.kit.into_iter().flat_map(Kit::types).collect();
+    let types: BTreeMap<_, _> = live.content.build.into_iter().flat_map(TestBuild::types).collect();
     let mut left = running.len();
     for (name, command) in &types {
         let process = process(name);
@@ -53,7 +54,8 @@ fn is_shape(
             return Err(format!("{} of {wanted} {name} are there", own.len()));
         }
         for (instance, template) in &own {
-            is_right(instance, template, command, live)?;
+            let up = instance.is_ready() || harness.world.is_spoiled(&instance.template);
+            is_right((instance, up), template, command, live)?;
             if template.restarts != shape.restarts(name) {
                 return Err(format!("{} was not restarted", instance.name));
             }
@@ -63,23 +65,28 @@ fn is_shape(
     if left == 0 { Ok(()) } else { Err(format!("{left} instances are not of {}", live.release.version)) }
 }
 
-/// The instance is up and is of the live release: its build, its command, its config.
-fn is_right(instance: &Instance, template: &Template, command: &str, live: &Known) -> Result<(), String> {
+/// The instance is up, or failed after its release was live, and is of the live release: its build, its command, its config.
+fn is_right(
+    (instance, up): (&Instance, bool),
+    template: &Template,
+    command: &str,
+    live: &Known,
+) -> Result<(), String> {
     let value = template.env.get(config_key().as_str()).and_then(|text| text.parse().ok());
-    let kit = Kit::of(template.launch.artifact.digest());
-    let right = instance.is_ready()
+    let build = TestBuild::of(template.launch.artifact.digest());
+    let right = up
         && template.release == live.release.version
         && template.launch.command.as_shell() == Some(command)
-        && (Content { kit, value }) == live.content;
+        && (Content { build, value }) == live.content;
     if right { Ok(()) } else { Err(format!("{instance:?} is not of {live:?}")) }
 }
 
 /// Domains that were acknowledged are there, refused ones are not, and the router has them all.
-fn check_domains(bench: &Bench, records: &Records) -> Result<(), String> {
+fn check_domains(harness: &Harness, records: &Records) -> Result<(), String> {
     let mut must = BTreeSet::from([DomainName::new(app().as_str()).unwrap()]);
     let mut may = must.clone();
-    for attempted in &bench.history {
-        if let Deed::Domain(number) = attempted.deed {
+    for attempted in &harness.history {
+        if let Action::Domain(number) = attempted.action {
             match attempted.answer {
                 Answer::Acknowledged(_) => _ = must.insert(domain(number)),
                 Answer::Unknown => _ = may.insert(domain(number)),
@@ -91,18 +98,19 @@ fn check_domains(bench: &Bench, records: &Records) -> Result<(), String> {
     if !records.domains.is_superset(&must) || !records.domains.is_subset(&may) {
         return Err(format!("{:?} are the domains, {must:?} were acknowledged", records.domains));
     }
-    let routed: BTreeSet<_> = bench.world.routes(&app()).into_iter().flat_map(|r| r.domains).collect();
+    let routed: BTreeSet<_> = harness.world.routes(&app()).into_iter().flat_map(|r| r.domains).collect();
     if routed == records.domains { Ok(()) } else { Err(format!("only {routed:?} are routed")) }
 }
 
 /// Requests lead to `web` if some of it is wanted, else to `cmd`, by the routes of what is on record.
-fn check_routes(bench: &Bench, records: &Records, live: &Known) -> Result<(), String> {
-    let routes = bench.world.routes(&app()).ok_or("nothing is routed at rest")?;
+fn check_routes(harness: &Harness, records: &Records, live: &Known) -> Result<(), String> {
+    let routes = harness.world.routes(&app()).ok_or("nothing is routed at rest")?;
     if routes.fence < records.fence {
         return Err(format!("{:?} are the routes, {:?} is on record", routes.fence, records.fence));
     }
     let wanted = |name: &&str| {
-        let known = live.content.kit.is_some_and(|kit| kit.types().any(|(process, _)| process == *name));
+        let known =
+            live.content.build.is_some_and(|build| build.types().any(|(process, _)| process == *name));
         known && records.formation.scale(&process(name)) > 0
     };
     match ["web", "cmd"].iter().find(|name| wanted(name)) {
@@ -114,15 +122,15 @@ fn check_routes(bench: &Bench, records: &Records, live: &Known) -> Result<(), St
 }
 
 /// Who stays and who is replaced by the last attempt, if everything was at rest when it began.
-pub(super) fn check_identity(bench: &Bench, fate: Fate) -> Result<(), String> {
-    let Some(attempted) = bench.history.last() else { return Ok(()) };
+pub(super) fn check_identity(harness: &Harness, fate: Fate) -> Result<(), String> {
+    let Some(attempted) = harness.history.last() else { return Ok(()) };
     let names = |all: &[Instance]| all.iter().map(|i| i.name.clone()).collect::<BTreeSet<_>>();
-    let (before, after) = (names(&attempted.running), names(&bench.world.instances(&app())));
+    let (before, after) = (names(&attempted.running), names(&harness.world.instances(&app())));
     let same = before == after;
     let all_new = before.is_disjoint(&after);
-    let right = match (attempted.deed, fate) {
-        (Deed::Scale(..) | Deed::Domain(_), _) => before.is_subset(&after) || after.is_subset(&before),
-        (Deed::RestartOne, _) => {
+    let right = match (attempted.action, fate) {
+        (Action::Scale(..) | Action::Domain(_), _) => before.is_subset(&after) || after.is_subset(&before),
+        (Action::RestartOne, _) => {
             let replaced = oldest_web(&attempted.running).filter(|name| !after.contains(name));
             let acknowledged = matches!(attempted.answer, Answer::Acknowledged(_));
             let kept = before.intersection(&after).count();

@@ -4,8 +4,8 @@ use deis_core::ReleaseVersion;
 
 use super::records::{Content, Known, Records};
 use crate::{
-    bench::{Answer, Attempted},
-    deeds::Deed,
+    actions::Action,
+    harness::{Answer, Attempted},
 };
 
 /// Which release each attempt made, as an index into the releases.
@@ -19,9 +19,9 @@ pub(super) fn check(history: &[Attempted], records: &Records) -> Result<Vec<Opti
     let mut next = 1;
     let mut matched = Vec::new();
     for attempted in history {
-        let here = all.get(next).filter(|known| fits(attempted.deed, next, known, all));
+        let here = all.get(next).filter(|known| fits(attempted.action, next, known, all));
         let made = match &attempted.answer {
-            _ if !attempted.deed.makes_release() => None,
+            _ if !attempted.action.makes_release() => None,
             Answer::Refused(_) => None,
             Answer::Acknowledged(change) => {
                 if here.is_none() || here.map(|known| known.release.version) != change.release {
@@ -42,9 +42,9 @@ pub(super) fn check(history: &[Attempted], records: &Records) -> Result<Vec<Opti
     }
 }
 
-/// Whether the release at `index` is what `deed` makes of one of the releases that it could start from.
-fn fits(deed: Deed, index: usize, known: &Known, all: &[Known]) -> bool {
-    bases(index, all).any(|base| content(deed, base, all) == Some(known.content))
+/// Whether the release at `index` is what `action` makes of one of the releases that it could start from.
+fn fits(action: Action, index: usize, known: &Known, all: &[Known]) -> bool {
+    bases(index, all).any(|base| content(action, base, all) == Some(known.content))
 }
 
 /// What a new release can start from: the newest one that did not fail, or a newer one that failed only later.
@@ -57,11 +57,13 @@ fn bases(index: usize, all: &[Known]) -> impl Iterator<Item = &Known> {
     })
 }
 
-fn content(deed: Deed, base: &Known, all: &[Known]) -> Option<Content> {
-    match deed {
-        Deed::Deploy(kit) => Some(Content { kit: Some(kit), ..base.content }),
-        Deed::Config(value) => Some(Content { value: Some(value), ..base.content }),
-        Deed::Rollback(to) => all.iter().find(|k| k.release.version == ReleaseVersion(to)).map(|k| k.content),
+fn content(action: Action, base: &Known, all: &[Known]) -> Option<Content> {
+    match action {
+        Action::Deploy(build) => Some(Content { build: Some(build), ..base.content }),
+        Action::Config(value) => Some(Content { value: Some(value), ..base.content }),
+        Action::Rollback(to) => {
+            all.iter().find(|k| k.release.version == ReleaseVersion(to)).map(|k| k.content)
+        }
         _ => None,
     }
 }

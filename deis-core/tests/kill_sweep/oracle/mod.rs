@@ -16,8 +16,8 @@ use deis_core::{
 
 use self::{records::Records, shape::Fate};
 use super::{
-    bench::{Answer, Attempted, Bench, app},
-    deeds::Deed,
+    actions::Action,
+    harness::{Answer, Attempted, Harness, app},
 };
 
 /// What happened on the way.
@@ -29,53 +29,53 @@ pub(super) struct Way {
     pub(super) rested: bool,
 }
 
-/// Judges everything that was attempted on `bench`.
-pub(super) async fn judge(bench: &Bench, way: Way) -> Result<(), String> {
+/// Judges everything that was attempted on `harness`.
+pub(super) async fn judge(harness: &Harness, way: Way) -> Result<(), String> {
     let told = |wanted: fn(&Answer) -> bool| {
-        bench.history.iter().any(|a| a.deed == Deed::Destroy && wanted(&a.answer))
+        harness.history.iter().any(|a| a.action == Action::Destroy && wanted(&a.answer))
     };
-    let Some(records) = Records::read(bench).await? else {
+    let Some(records) = Records::read(harness).await? else {
         if told(|answer| !matches!(answer, Answer::Refused(_))) {
-            return gone::check(bench).await;
+            return gone::check(harness).await;
         }
         return Err("the app is gone, and nobody asked for that".to_owned());
     };
     if told(|answer| matches!(answer, Answer::Acknowledged(_))) {
         return Err("an acknowledged destruction did not happen".to_owned());
     }
-    let matched = ledger::check(&bench.history, &records)?;
-    outcomes::check(bench, &records, way.died)?;
-    let fates = fates(bench, &records, &matched)?;
-    effects::check(bench, &records, &matched, &fates)?;
+    let matched = ledger::check(&harness.history, &records)?;
+    outcomes::check(harness, &records, way.died)?;
+    let fates = fates(harness, &records, &matched)?;
+    effects::check(harness, &records, &matched, &fates)?;
     if let Some(fate) = fates.last().filter(|_| way.rested) {
-        effects::check_identity(bench, *fate)?;
+        effects::check_identity(harness, *fate)?;
     }
-    quiet(bench).await
+    quiet(harness).await
 }
 
 /// How each attempt ended, by what a caller who waits for it is told. That must be the truth.
-fn fates(bench: &Bench, records: &Records, matched: &[Option<usize>]) -> Result<Vec<Fate>, String> {
+fn fates(harness: &Harness, records: &Records, matched: &[Option<usize>]) -> Result<Vec<Fate>, String> {
     let fate = |(attempted, release): (&Attempted, &Option<usize>)| {
-        let told = bench.told(attempted)?;
+        let told = harness.told(attempted)?;
         match (release, told, &attempted.answer) {
             (Some(index), told, _) => outcomes::check_told(attempted, records, *index, told.as_ref()),
-            (None, _, Answer::Unknown) if !attempted.deed.makes_release() => Ok(Fate::Either),
+            (None, _, Answer::Unknown) if !attempted.action.makes_release() => Ok(Fate::Either),
             (None, Some(Settled::Failed(_)) | None, _) => Ok(Fate::Undone),
             (None, Some(_), _) => Ok(Fate::InForce),
         }
     };
-    bench.history.iter().zip(matched).map(fate).collect()
+    harness.history.iter().zip(matched).map(fate).collect()
 }
 
 /// At rest nothing is written.
-async fn quiet(bench: &Bench) -> Result<(), String> {
-    let platform = bench.platform(&Fuse::never());
-    let revision = async || bench.store.commit(Batch::default()).await.map_err(|e| e.to_string());
+async fn quiet(harness: &Harness) -> Result<(), String> {
+    let platform = harness.platform(&Fuse::never());
+    let revision = async || harness.store.commit(Batch::default()).await.map_err(|e| e.to_string());
     let before = revision().await?;
     for _ in 0..3 {
         tokio::time::advance(std::time::Duration::from_secs(20)).await;
         let progress = platform.pass(&app()).await.map_err(|e| e.to_string())?;
-        if progress != Progress::Resting || bench.world.tick() {
+        if progress != Progress::Resting || harness.world.tick() {
             return Err(format!("it rests and then does something: {progress:?}"));
         }
     }

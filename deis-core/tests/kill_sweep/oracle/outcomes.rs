@@ -9,12 +9,12 @@ use super::{
     shape::Fate,
 };
 use crate::{
-    bench::{Attempted, Bench},
-    deeds::Kit,
+    actions::TestBuild,
+    harness::{Attempted, Harness},
 };
 
 /// Live is the newest release that did not fail; each outcome has a reason.
-pub(super) fn check(bench: &Bench, records: &Records, died: bool) -> Result<(), String> {
+pub(super) fn check(harness: &Harness, records: &Records, died: bool) -> Result<(), String> {
     let all = &records.releases;
     let newest = all.iter().rfind(|known| !known.outcome.is_failed()).map(|known| known.release.version);
     if records.live != newest {
@@ -34,13 +34,14 @@ pub(super) fn check(bench: &Bench, records: &Records, died: bool) -> Result<(), 
                 }
             }
             Outcome::Failed { cause, .. } => {
-                if !failed_together(&all[index..], cause).any(|k| is_reason(bench, k, cause, records, died)) {
+                if !failed_together(&all[index..], cause).any(|k| is_reason(harness, k, cause, records, died))
+                {
                     return Err(format!("{version} failed without a reason: {cause:?}"));
                 }
             }
         }
     }
-    release_commands(bench, all)
+    release_commands(harness, all)
 }
 
 /// This release and those after it that failed for the same cause: one of them is to blame.
@@ -49,16 +50,20 @@ fn failed_together<'a>(all: &'a [Known], cause: &'a Cause) -> impl Iterator<Item
         .take_while(move |k| matches!(&k.outcome, Outcome::Failed { cause: other, .. } if other == cause))
 }
 
-fn is_reason(bench: &Bench, known: &Known, cause: &Cause, records: &Records, died: bool) -> bool {
+fn is_reason(harness: &Harness, known: &Known, cause: &Cause, records: &Records, died: bool) -> bool {
     match cause {
-        Cause::CrashLoop { .. } => known.content.kit == Some(Kit::Crashes),
+        Cause::CrashLoop { .. } => {
+            known.content.build == Some(TestBuild::Crashes) || harness.world.has_spoiled()
+        }
+        // Old instances that could still make room keep the evidence from counting until the time is up.
+        Cause::Unschedulable { .. } | Cause::Timeout { .. } => known.content.build == Some(TestBuild::NoRoom),
         Cause::ReleaseCommand { exit: Some(exit), .. } => {
-            let ran = bench.world.release_runs().contains(&known.release.attempt.0);
-            ran && known.content.kit == Some(Kit::ReleaseFails) && *exit == Exit::Code(1)
+            let ran = harness.world.release_runs().contains(&known.release.attempt.0);
+            ran && known.content.build == Some(TestBuild::ReleaseFails) && *exit == Exit::Code(1)
         }
         // Interrupted: only by a death, and only as long as nobody had seen it end well.
         Cause::ReleaseCommand { exit: None, .. } => {
-            let declared = known.content.kit.is_some_and(Kit::has_release_command);
+            let declared = known.content.build.is_some_and(TestBuild::has_release_command);
             died && declared && !records.rolled.contains(&known.release.version)
         }
         _ => false,
@@ -66,14 +71,14 @@ fn is_reason(bench: &Bench, known: &Known, cause: &Cause, records: &Records, die
 }
 
 /// A release command runs at most once, and before its release is live.
-fn release_commands(bench: &Bench, all: &[Known]) -> Result<(), String> {
+fn release_commands(harness: &Harness, all: &[Known]) -> Result<(), String> {
     let mut runs: BTreeMap<u64, usize> = BTreeMap::new();
-    for attempt in bench.world.release_runs() {
+    for attempt in harness.world.release_runs() {
         *runs.entry(attempt).or_default() += 1;
     }
     for known in all {
         let version = known.release.version;
-        let declared = known.content.kit.is_some_and(Kit::has_release_command);
+        let declared = known.content.build.is_some_and(TestBuild::has_release_command);
         let count = runs.remove(&known.release.attempt.0).unwrap_or(0);
         let must = declared && matches!(known.outcome, Outcome::Succeeded { .. });
         if count > usize::from(declared) || (must && count == 0) {
@@ -101,7 +106,7 @@ pub(super) fn check_told(
     };
     match told {
         Some(told) if *told != truth => {
-            Err(format!("{:?}: {told:?} was told, {truth:?} is true", attempted.deed))
+            Err(format!("{:?}: {told:?} was told, {truth:?} is true", attempted.action))
         }
         _ => Ok(fate),
     }

@@ -12,14 +12,14 @@ use deis_core::{
 };
 
 use crate::{
-    bench::{Bench, app},
-    deeds::{Kit, config_key},
+    actions::{TestBuild, config_key},
+    harness::{Harness, app},
 };
 
-/// What a release runs, as far as deeds can change it.
+/// What a release runs, as far as actions can change it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Content {
-    pub(super) kit: Option<Kit>,
+    pub(super) build: Option<TestBuild>,
     pub(super) value: Option<u32>,
 }
 
@@ -46,8 +46,8 @@ pub(super) struct Records {
 
 impl Records {
     /// Reads them; `None` if there is no app.
-    pub(super) async fn read(bench: &Bench) -> Result<Option<Self>, String> {
-        let store = &*bench.store;
+    pub(super) async fn read(harness: &Harness) -> Result<Option<Self>, String> {
+        let store = &*harness.store;
         let text = |e: deis_core::port::StoreError| e.to_string();
         let Some(state) = AppState::load(store, &app()).await.map_err(text)? else { return Ok(None) };
         if let Some(open) = state.unfinished() {
@@ -91,16 +91,16 @@ impl Records {
 }
 
 fn content(loaded: &LoadedRelease) -> Result<Content, String> {
-    let kit = match loaded.build.as_ref().map(|build| build.spec.artifact.digest()) {
-        Some(digest) => Some(kit(digest)?),
+    let build = match loaded.build.as_ref().map(|known| known.spec.artifact.digest()) {
+        Some(digest) => Some(build(digest)?),
         None => None,
     };
     let value = loaded.config.data.values.get(&config_key());
     let value =
         value.map(|text| text.expose().parse()).transpose().map_err(|_| "a config value is damaged")?;
-    Ok(Content { kit, value })
+    Ok(Content { build, value })
 }
 
-fn kit(digest: &Digest) -> Result<Kit, String> {
-    Kit::of(digest).ok_or_else(|| format!("nobody deployed {digest:?}"))
+fn build(digest: &Digest) -> Result<TestBuild, String> {
+    TestBuild::of(digest).ok_or_else(|| format!("nobody deployed {digest:?}"))
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::records::Known;
 use crate::{
-    bench::Attempted,
-    deeds::{Deed, Kit},
+    actions::{Action, TestBuild},
+    harness::Attempted,
 };
 
 /// Whether an attempt is in force in the end.
@@ -22,7 +22,7 @@ pub(super) enum Fate {
 /// Processes of an app: what is wanted and how often each type was restarted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shape {
-    kit: Option<Kit>,
+    build: Option<TestBuild>,
     scales: BTreeMap<&'static str, u32>,
     restarts: BTreeMap<&'static str, u64>,
 }
@@ -36,21 +36,21 @@ impl Shape {
         self.restarts.get(process).copied().unwrap_or(0)
     }
 
-    fn after(mut self, deed: Deed, release: Option<&Known>) -> Self {
-        match deed {
-            Deed::Scale(process, count) => {
+    fn after(mut self, action: Action, release: Option<&Known>) -> Self {
+        match action {
+            Action::Scale(process, count) => {
                 self.scales.insert(process, count);
             }
-            Deed::Restart => {
-                let types = self.kit.into_iter().flat_map(Kit::types);
+            Action::Restart => {
+                let types = self.build.into_iter().flat_map(TestBuild::types);
                 let running: Vec<_> = types.map(|t| t.0).filter(|t| self.scale(t) > 0).collect();
                 for process in running {
                     *self.restarts.entry(process).or_default() += 1;
                 }
             }
             _ => {
-                if let Some(kit) = release.and_then(|known| known.content.kit) {
-                    self.take(kit);
+                if let Some(build) = release.and_then(|known| known.content.build) {
+                    self.take(build);
                 }
             }
         }
@@ -58,13 +58,13 @@ impl Shape {
     }
 
     /// The first build with a web process starts one, unless somebody scaled a routed type before.
-    fn take(&mut self, kit: Kit) {
-        let has = |process: &str| kit.types().any(|(name, _)| name == process);
+    fn take(&mut self, build: TestBuild) {
+        let has = |process: &str| build.types().any(|(name, _)| name == process);
         let asked = self.scales.contains_key("web") || self.scales.contains_key("cmd");
         if has("web") && !asked {
             self.scales.insert("web", 1);
         }
-        self.kit = Some(kit);
+        self.build = Some(build);
     }
 }
 
@@ -72,7 +72,7 @@ impl Shape {
 pub(super) fn shapes(history: &[Attempted], fates: &[Fate], made: &[Option<&Known>]) -> Vec<Shape> {
     let mut all = vec![Shape::default()];
     for ((attempted, fate), release) in history.iter().zip(fates).zip(made) {
-        let then = |shape: &Shape| shape.clone().after(attempted.deed, *release);
+        let then = |shape: &Shape| shape.clone().after(attempted.action, *release);
         all = match fate {
             Fate::Undone => all,
             Fate::InForce => all.iter().map(then).collect(),

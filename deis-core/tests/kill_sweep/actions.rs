@@ -9,7 +9,7 @@ use deis_core::{
 
 /// A build: its processes do what their commands say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kit {
+pub(super) enum TestBuild {
     /// `web` and `worker`, both work.
     Good,
     /// The same from other bytes.
@@ -26,10 +26,14 @@ pub(super) enum Kit {
     Release,
     /// `web`, and a release command that ends with 1.
     ReleaseFails,
+    /// `web`, and a release command that works and takes longer than everything else.
+    ReleaseSlow,
+    /// No machine has room for `web`.
+    NoRoom,
 }
 
-impl Kit {
-    const ALL: [Self; 8] = [
+impl TestBuild {
+    const ALL: [Self; 10] = [
         Self::Good,
         Self::Better,
         Self::Crashes,
@@ -38,6 +42,8 @@ impl Kit {
         Self::OnlyCmd,
         Self::Release,
         Self::ReleaseFails,
+        Self::ReleaseSlow,
+        Self::NoRoom,
     ];
 
     /// Process types and commands.
@@ -50,6 +56,8 @@ impl Kit {
             Self::OnlyCmd => &[("cmd", "serve")],
             Self::Release => &[("web", "serve"), ("release", "release-works")],
             Self::ReleaseFails => &[("web", "serve"), ("release", "release-fails")],
+            Self::ReleaseSlow => &[("web", "serve"), ("release", "release-slow")],
+            Self::NoRoom => &[("web", "no-room"), ("worker", "serve")],
         }
     }
 
@@ -70,7 +78,7 @@ impl Kit {
 
     /// The one with this digest.
     pub(super) fn of(digest: &Digest) -> Option<Self> {
-        Self::ALL.into_iter().find(|kit| kit.digest() == *digest)
+        Self::ALL.into_iter().find(|build| build.digest() == *digest)
     }
 
     fn spec(self) -> BuildSpec {
@@ -81,9 +89,9 @@ impl Kit {
 
 /// One thing that somebody does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(super) enum Action {
     /// Deploys a build.
-    Deploy(Kit),
+    Deploy(TestBuild),
     /// Sets the config value `A` to a number.
     Config(u32),
     /// Scales a process type.
@@ -100,11 +108,11 @@ pub(super) enum Deed {
     Destroy,
 }
 
-impl Deed {
+impl Action {
     /// Does it. `running` is what runs now.
     pub(super) async fn carry_out(self, app: &AppHandle, running: &[Instance]) -> Result<Change, Error> {
         match self {
-            Self::Deploy(kit) => app.deploy(kit.spec()).await,
+            Self::Deploy(build) => app.deploy(build.spec()).await,
             Self::Config(value) => {
                 app.config_set(ConfigPatch::default().set(config_key(), value.to_string())).await
             }
@@ -126,17 +134,17 @@ impl Deed {
     }
 }
 
-/// The config value that [`Deed::Config`] sets.
+/// The config value that [`Action::Config`] sets.
 pub(super) fn config_key() -> EnvKey {
     EnvKey::new("A").unwrap()
 }
 
-/// The domain that [`Deed::Domain`] adds.
+/// The domain that [`Action::Domain`] adds.
 pub(super) fn domain(number: u32) -> DomainName {
     DomainName::new(format!("www{number}.example.com")).unwrap()
 }
 
-/// The instance that [`Deed::RestartOne`] restarts.
+/// The instance that [`Action::RestartOne`] restarts.
 pub(super) fn oldest_web(running: &[Instance]) -> Option<InstanceName> {
     running.iter().filter(|i| i.process == ProcessType::web()).map(|i| i.name.clone()).min()
 }

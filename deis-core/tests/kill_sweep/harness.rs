@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use deis_core::{
-    Actor, AppName, Bug, Change, Error, Instance, Platform, Progress, Settled, Timestamp, Username,
+    Actor, AppName, Change, Error, Instance, Platform, Progress, Settled, Timestamp, Username,
     conformance::{
         faults::{Faulty, Fuse},
         sim::{NoLogs, World, unpacker},
@@ -13,20 +13,31 @@ use deis_core::{
 };
 use futures_util::FutureExt as _;
 
-use super::deeds::Deed;
+use super::{actions::Action, bugs::Bug};
 
 /// The state that is left when a platform process dies.
-pub(super) struct Bench {
+pub(super) struct Harness {
     pub(super) store: Arc<MemoryStore>,
     pub(super) world: World,
     pub(super) history: Vec<Attempted>,
     bug: Bug,
 }
 
-/// A deed, and what whoever did it was told.
+/// What a platform process is put together from.
+pub(super) struct BackEnds {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) scheduler: Arc<dyn Scheduler>,
+    pub(super) router: Arc<dyn Router>,
+    pub(super) runner: Arc<dyn TaskRunner>,
+}
+
+/// Ticks without any change after which everything rests: more than a scheduler is seen late.
+const CALM: u32 = 4;
+
+/// An action, and what whoever did it was told.
 #[derive(Clone, Debug)]
 pub(super) struct Attempted {
-    pub(super) deed: Deed,
+    pub(super) action: Action,
     pub(super) answer: Answer,
     /// What ran when it was done.
     pub(super) running: Vec<Instance>,
@@ -53,24 +64,24 @@ pub(super) fn actor() -> Actor {
     Actor::User { name: Username::new("ann").unwrap(), superuser: true }
 }
 
-impl Bench {
+impl Harness {
     /// An app to which all of `before` was done, each driven to rest without any fault.
-    pub(super) async fn prepare(before: &[Deed], bug: Bug) -> Result<Self, String> {
+    pub(super) async fn prepare(before: &[Action], bug: Bug) -> Result<Self, String> {
         let store = Arc::new(MemoryStore::new());
-        let mut bench = Self { store, world: World::new(), history: Vec::new(), bug };
-        let platform = bench.platform(&Fuse::never());
+        let mut harness = Self { store, world: World::new(), history: Vec::new(), bug };
+        let platform = harness.platform(&Fuse::never());
         platform.session(actor()).create_app(app()).await.map_err(|e| e.to_string())?;
-        bench.drive(&platform, || Ok(())).await?;
-        for deed in before {
-            bench.attempt(&platform, *deed).await;
-            bench.drive(&platform, || Ok(())).await?;
-            let told = bench.history.last().map(|attempted| bench.told(attempted)).transpose()?.flatten();
-            match bench.history.last_mut() {
+        harness.drive(&platform, || Ok(())).await?;
+        for action in before {
+            harness.attempt(&platform, *action).await;
+            harness.drive(&platform, || Ok(())).await?;
+            let told = harness.history.last().map(|attempted| harness.told(attempted)).transpose()?.flatten();
+            match harness.history.last_mut() {
                 Some(attempted) if told == Some(Settled::Done) => attempted.told = told,
                 attempted => return Err(format!("the set-up fails: {attempted:?}: {told:?}")),
             }
         }
-        Ok(bench)
+        Ok(harness)
     }
 
     /// The same state once more.
@@ -83,28 +94,45 @@ impl Bench {
         }
     }
 
-    /// A platform process over this state.
+    /// A platform process over this state, which sees its scheduler at once.
     pub(super) fn platform(&self, fuse: &Fuse) -> Platform {
+        self.process(fuse, 0)
+    }
+
+    /// A platform process over this state, which sees its scheduler so many ticks late.
+    pub(super) fn process(&self, fuse: &Fuse, lag: usize) -> Platform {
         let world = Arc::new(self.world.clone());
+        let scheduler: Arc<dyn Scheduler> = Arc::new(self.world.lagging(lag));
+        let ends = BackEnds {
+            store: Arc::clone(&self.store) as _,
+            scheduler,
+            router: Arc::clone(&world) as _,
+            runner: world as _,
+        };
+        let ends = self.bug.plant(ends, &self.store, &self.world);
         Platform::builder()
-            .store(Arc::new(Faulty::new(Arc::clone(&self.store) as Arc<dyn Store>, fuse)))
-            .scheduler(Arc::new(Faulty::new(Arc::clone(&world) as Arc<dyn Scheduler>, fuse)))
-            .router(Arc::new(Faulty::new(Arc::clone(&world) as Arc<dyn Router>, fuse)))
-            .runner(Arc::new(Faulty::new(world as Arc<dyn TaskRunner>, fuse)))
+            .store(Arc::new(Faulty::new(ends.store, fuse)))
+            .scheduler(Arc::new(Faulty::new(ends.scheduler, fuse)))
+            .router(Arc::new(Faulty::new(ends.router, fuse)))
+            .runner(Arc::new(Faulty::new(ends.runner, fuse)))
             .logs(Arc::new(Faulty::new(Arc::new(NoLogs) as Arc<dyn LogStore>, fuse)))
             .unpacker(fuse.unpacker(&unpacker()))
             .clock(Arc::new(|| Timestamp(1_000_000)))
-            .bug(self.bug)
             .build()
             .unwrap()
     }
 
-    /// Does a deed and keeps what came of it, also if this future is dropped in the middle.
-    pub(super) async fn attempt(&mut self, platform: &Platform, deed: Deed) {
+    /// Does an action and keeps what came of it, also if this future is dropped in the middle.
+    pub(super) async fn attempt(&mut self, platform: &Platform, action: Action) {
         let running = self.world.instances(&app());
-        self.history.push(Attempted { deed, answer: Answer::Unknown, running: running.clone(), told: None });
+        self.history.push(Attempted {
+            action,
+            answer: Answer::Unknown,
+            running: running.clone(),
+            told: None,
+        });
         let done = match platform.session(actor()).app(&app()).await {
-            Ok(handle) => deed.carry_out(&handle, &running).await,
+            Ok(handle) => action.carry_out(&handle, &running).await,
             Err(error) => Err(error),
         };
         let answer = match done {
@@ -117,7 +145,7 @@ impl Bench {
         }
     }
 
-    /// What whoever waits for a deed is told at rest; `None` if nobody waits for it.
+    /// What whoever waits for an action is told at rest; `None` if nobody waits for it.
     pub(super) fn told(&self, attempted: &Attempted) -> Result<Option<Settled>, String> {
         let Answer::Acknowledged(change) = &attempted.answer else { return Ok(None) };
         if let Some(told) = &attempted.told {
@@ -136,7 +164,7 @@ impl Bench {
         mut watch: impl FnMut() -> Result<(), String>,
     ) -> Result<(), String> {
         let mut calm = 0;
-        for _ in 0..2000 {
+        for _ in 0..4000 {
             let progress = platform.pass(&app()).await.unwrap_or(Progress::Blind);
             watch()?;
             match progress {
@@ -147,7 +175,7 @@ impl Bench {
                     let moved = self.world.tick();
                     watch()?;
                     calm = if moved || progress != Progress::Resting { 0 } else { calm + 1 };
-                    if calm > 2 {
+                    if calm > CALM {
                         return Ok(());
                     }
                 }
@@ -157,16 +185,24 @@ impl Bench {
     }
 
     /// Drives so many steps on; `false` if it came to rest before that.
-    pub(super) async fn steps(&self, platform: &Platform, count: usize) -> Result<bool, String> {
+    pub(super) async fn steps(
+        &self,
+        platform: &Platform,
+        count: usize,
+        watch: impl Fn() -> Result<(), String>,
+    ) -> Result<bool, String> {
         let mut resting = 0;
         for _ in 0..count {
-            match platform.pass(&app()).await.map_err(|e| e.to_string())? {
+            let progress = platform.pass(&app()).await.map_err(|e| e.to_string())?;
+            watch()?;
+            match progress {
                 Progress::Stepped => {}
                 Progress::Gone => return Ok(false),
-                Progress::Resting if resting > 2 => return Ok(false),
+                Progress::Resting if resting > CALM => return Ok(false),
                 other => {
-                    resting += usize::from(other == Progress::Resting);
+                    resting += u32::from(other == Progress::Resting);
                     self.world.tick();
+                    watch()?;
                 }
             }
         }

@@ -1,0 +1,175 @@
+//! The sweep must be able to fail: faults are planted into the back ends, from outside, and the sweep finds each.
+//!
+//! Each stands for a mistake that somebody could make in the engine, or in a back end: the wrapped back end behaves as
+//! if that mistake had been made.
+
+mod router;
+mod runner;
+mod scheduler;
+mod store;
+
+use std::sync::Arc;
+
+use deis_core::{
+    AppRef, Rollout,
+    conformance::sim::World,
+    state::{keys, record::get},
+    store::MemoryStore,
+};
+use futures_util::FutureExt as _;
+
+use self::{router::PlantedRouter, runner::PlantedRunner, scheduler::PlantedScheduler, store::PlantedStore};
+use super::{
+    harness::BackEnds,
+    pairs, scenarios, schedules,
+    sweep::{Scenario, fault_free, sweep},
+};
+
+/// A planted fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Bug {
+    /// None.
+    #[default]
+    None,
+    /// The router acknowledges routes before it has them.
+    RouterAcknowledgesFirst,
+    /// The scheduler takes an older generation after a newer one.
+    SchedulerDropsFence,
+    /// The store writes over whatever is there.
+    StoreDropsFence,
+    /// The batch that ends a rollout makes the newest release live.
+    LiveIsNewest,
+    /// The record that a release command is started comes after the start.
+    StartedRecordedLate,
+    /// A change that overtakes an unfinished rollout leaves the counter of routes as it was.
+    RoutesNotRaised,
+    /// Going back applies the old workload before it publishes the old routes.
+    RevertAppliesFirst,
+    /// An older release command that still runs is not waited for.
+    OlderCommandIgnored,
+    /// A scheduler that forgot what is live is not told while a release is prepared.
+    ForgottenLiveIgnored,
+}
+
+impl Bug {
+    /// The back ends of a new platform process with the fault in them.
+    pub(super) fn plant(self, ends: BackEnds, memory: &Arc<MemoryStore>, world: &World) -> BackEnds {
+        if self == Self::None {
+            return ends;
+        }
+        let store = Arc::new(PlantedStore::new(self, Arc::clone(memory)));
+        let (memory, world) = (Arc::clone(memory), world.clone());
+        BackEnds {
+            scheduler: Arc::new(PlantedScheduler {
+                bug: self,
+                inner: ends.scheduler,
+                memory: Arc::clone(&memory),
+                world: world.clone(),
+            }),
+            router: Arc::new(PlantedRouter::new(self, ends.router, memory, world)),
+            runner: Arc::new(PlantedRunner { bug: self, inner: ends.runner, store: Arc::clone(&store) }),
+            store,
+        }
+    }
+}
+
+/// The newest rollout of an app, as it is on record.
+fn rollout(memory: &MemoryStore, app: &AppRef) -> Option<Rollout> {
+    let key = keys::rollout(&app.name);
+    let found = get::<Rollout>(memory, &key).now_or_never().expect("memory answers at once");
+    Some(found.ok()??.value)
+}
+
+/// All scenarios and pairs with these names.
+fn named(names: &[&str]) -> Vec<(&'static str, Scenario)> {
+    let all = scenarios::all().into_iter().chain(pairs::all());
+    let found: Vec<_> = all.filter(|(name, _)| names.contains(name)).collect();
+    assert_eq!(found.len(), names.len(), "not all of {names:?} are there");
+    found
+}
+
+/// Every scenario ends well with the fault in it as long as nothing else fails.
+async fn harmless_without_faults(bug: Bug, all: Vec<(&'static str, Scenario)>) {
+    for (name, scenario) in all {
+        for step in 0.. {
+            match fault_free(&scenario, step, bug).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => panic!("{bug:?} shows in {name} after step {step} without any fault: {error}"),
+            }
+        }
+    }
+}
+
+/// The first point of the sweep that shows the fault. Without it the same scenarios pass, which are tests of their own.
+async fn found(bug: Bug, all: Vec<(&'static str, Scenario)>) -> String {
+    for (name, scenario) in all {
+        if let Err(error) = sweep(&scenario, bug).await {
+            let found = format!("{name}: {error}");
+            println!("kill sweep: {bug:?} is found by {found}");
+            return found;
+        }
+    }
+    panic!("the sweep does not find {bug:?}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_that_are_acknowledged_first_are_found() {
+    let found = found(Bug::RouterAcknowledgesFirst, named(&["routable_type_retires"])).await;
+    assert!(found.contains("serve") || found.contains("before the routes are published"), "{found}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_command_started_before_its_record_is_found_by_a_death_between_them() {
+    let commands = named(&["release_command", "release_command_of_a_config", "failed_release_command"]);
+    harmless_without_faults(Bug::StartedRecordedLate, commands.clone()).await;
+    let found = found(Bug::StartedRecordedLate, commands).await;
+    assert!(found.contains("ran 2 times"), "{found}");
+}
+
+/// This one needs no fault: any release that fails shows it.
+#[tokio::test(start_paused = true)]
+async fn a_live_release_that_is_guessed_is_found_by_failures_only() {
+    let bug = Bug::LiveIsNewest;
+    harmless_without_faults(bug, named(&["redeploy", "config_change", "rollback", "scale_up"])).await;
+    let found = found(bug, named(&["failed_redeploy"])).await;
+    assert!(found.contains("live is"), "{found}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_that_an_overtaking_change_does_not_raise_are_found_by_who_is_not_served() {
+    let found = found(Bug::RoutesNotRaised, named(&["newly_routed_type_overtaken_by_its_end"])).await;
+    assert!(found.contains("serve"), "{found}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn going_back_in_the_wrong_order_is_found_by_who_is_not_served() {
+    let found = found(Bug::RevertAppliesFirst, named(&["routed_type_changes"])).await;
+    assert!(found.contains("Spoils") && found.contains("serve"), "{found}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_release_command_that_nobody_waits_for_is_found_beside_the_newer_one() {
+    let bug = Bug::OlderCommandIgnored;
+    let found = found(bug, named(&["release_command_overtaken_by_config"])).await;
+    assert!(found.contains("two release commands"), "{found}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scheduler_that_forgot_and_is_not_told_is_found_by_what_does_not_come_back() {
+    let bug = Bug::ForgottenLiveIgnored;
+    harmless_without_faults(bug, named(&["slow_release_command", "release_command"])).await;
+    let found = found(bug, named(&["slow_release_command"])).await;
+    assert!(found.contains("Reboots") || found.contains("Loses") || found.contains("Forgets"), "{found}");
+}
+
+/// What a dead process still had under way arrives late: fences are against that.
+#[tokio::test(start_paused = true)]
+async fn back_ends_without_fences_are_found_by_random_schedules() {
+    for (bug, processes) in [(Bug::SchedulerDropsFence, 1), (Bug::StoreDropsFence, 2)] {
+        harmless_without_faults(bug, named(&["redeploy", "deploy_overtaken_by_scale", "restart"])).await;
+        let error = schedules::play_all(processes, 20_000, bug).await;
+        let error = error.err().unwrap_or_else(|| panic!("no schedule finds {bug:?}"));
+        println!("kill sweep: {bug:?} is found by {error}");
+    }
+}
