@@ -225,6 +225,21 @@ impl ProcessType {
     }
 }
 
+impl AppName {
+    /// Whether it stands for something else wherever apps become namespaces or labels of hosts, whatever an operator
+    /// allows: the namespaces that each cluster has, and the encoded form of names in other scripts.
+    ///
+    /// ```
+    /// use deis_core::AppName;
+    /// assert!(AppName::new("kube-system")?.is_taken_elsewhere());
+    /// assert!(!AppName::new("kubernetes-docs")?.is_taken_elsewhere());
+    /// # Ok::<(), deis_core::InvalidName>(())
+    /// ```
+    pub fn is_taken_elsewhere(&self) -> bool {
+        self.0 == "default" || self.0.starts_with("kube-") || self.0.starts_with("xn--")
+    }
+}
+
 impl DomainName {
     /// Whether it is a single label, which means a name under the platform's own domain.
     pub fn is_short(&self) -> bool {

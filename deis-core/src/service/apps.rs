@@ -62,7 +62,7 @@ impl Session {
     /// # }
     /// ```
     pub async fn create_app(&self, name: AppName) -> Result<App> {
-        if self.platform.0.options.reserved_names.contains(name.as_str()) {
+        if name.is_taken_elsewhere() || self.platform.0.options.reserved_names.contains(name.as_str()) {
             return Err(Error::invalid("id", format!("{name} is a reserved name.")));
         }
         let _turn = self.platform.user_turn(self.actor.name()).await;

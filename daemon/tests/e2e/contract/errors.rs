@@ -68,7 +68,19 @@ fn what_says_too_much_or_twice_is_refused_and_changes_nothing() {
         ],
     );
     ann.posts("/v2/apps/web1/scale/", &[(r#"{"web":1,"web":100}"#, 400, "duplicate key")]);
-    ann.posts("/v2/apps/", &[(r#"{"id":"a","id":"b"}"#, 400, "duplicate key")]);
+    ann.posts(
+        "/v2/apps/",
+        &[
+            (r#"{"id":"a","id":"b"}"#, 400, "duplicate key"),
+            (r#"{"id":"default"}"#, 400, "reserved"),
+            (r#"{"id":"kube-anything"}"#, 400, "reserved"),
+            (r#"{"id":"xn--80ak6aa92e"}"#, 400, "reserved"),
+            (r#"{"id":"a\nb"}"#, 400, "App name"),
+            (r#"{"id":"app\u2028x"}"#, 400, "App name"),
+        ],
+    );
+    let long = "x".repeat(140_000);
+    ann.posts("/v2/apps/web1/run", &[(&json!({"command": long}).to_string(), 400, "131070")]);
     assert_eq!(ann.get("/v2/apps/web1/releases/").1["count"], 1);
     assert_eq!(ann.get(config).1["values"], json!({}));
     // The cluster's own labels are for administrators alone.
