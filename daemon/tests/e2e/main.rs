@@ -16,6 +16,7 @@ mod objects;
 mod push;
 mod quickstart;
 mod rig;
+mod secrets;
 mod ssh;
 mod stops;
 mod wanted_scales;
