@@ -4,9 +4,10 @@ use std::{path::Path, sync::Arc, time::SystemTime};
 
 use deis_core::{
     Actor, AppHandle, AppName, BuildSpec, Digest, Platform, ProcessType, Timestamp, Username, Workers,
-    local::{LocalOptions, LocalRunner, LocalScheduler, RouteTable},
+    local::{LocalOptions, LocalRunner, LocalScheduler},
     logs::FileLogs,
     port::{Wake, unpacked_at},
+    routing::RouteTable,
     store::MemoryStore,
 };
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use deis_core::{
     Actor, AppName, BuildSpec, Digest, Endpoints, Platform, ProcessType, Username,
-    local::{LocalOptions, LocalRunner, LocalScheduler, RouteTable, shim},
+    local::{LocalOptions, LocalRunner, LocalScheduler, shim},
     logs::RingLogs,
     port::{Wake, unpacked_at},
+    routing::RouteTable,
     store::SqliteStore,
 };
 use deis_examples::{Result, now};
@@ -41,12 +42,13 @@ async fn run() -> Result<()> {
     let workers = platform.start();
 
     let session = platform.session(Actor::System { name: Username::new("ann")? });
-    let app = session.app(&session.create_app(AppName::new("blog")?).await?.name).await?;
+    let created = session.create_app(AppName::new("blog")?).await?;
+    let app = session.app(&created.name).await?;
     let web = [(ProcessType::web(), "exec python3 -m http.server $PORT".to_owned())];
     let change = app.deploy(BuildSpec::slug(Digest::of(b"any"), web.into())).await?;
     println!("{:?}: {:?}", change.release, app.wait(&change).await?);
 
-    let lease = endpoints.lease(app.name(), &ProcessType::web(), &[]).ok_or("nothing is ready")?;
+    let lease = endpoints.lease(created.uid, &ProcessType::web(), &[]).ok_or("nothing is ready")?;
     let mut stream = tokio::net::TcpStream::connect(lease.address()).await?;
     stream.write_all(b"GET /index.html HTTP/1.0\r\n\r\n").await?;
     let mut answer = String::new();

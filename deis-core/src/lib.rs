@@ -8,9 +8,10 @@
 //! use std::sync::Arc;
 //! use deis_core::{
 //!     Actor, AppName, ConfigPatch, EnvKey, Intent, PageQuery, Platform, Timestamp, Username,
-//!     local::{LocalOptions, LocalRunner, LocalScheduler, RouteTable},
+//!     local::{LocalOptions, LocalRunner, LocalScheduler},
 //!     logs::RingLogs,
 //!     port::{ArtifactError, Unpacker},
+//!     routing::RouteTable,
 //!     store::MemoryStore,
 //! };
 //!
@@ -60,6 +61,7 @@
 //! | [`port`] | The traits of back ends |
 //! | [`state`] | Records over a store: keys, the ledger, events |
 //! | [`service`] | What callers ask for, and the reconciler that brings it about; re-exported here |
+//! | [`routing`] | The tables that schedulers and the engine write and a proxy reads |
 //! | [`store`], [`logs`], [`local`] | Back ends: memory and SQLite, logs, this machine |
 //! | `conformance` | What proves a back end right, yours too |
 //!
@@ -84,7 +86,6 @@ compile_error!(
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod endpoints;
 mod error;
 #[cfg(feature = "local")]
 #[allow(
@@ -97,12 +98,13 @@ pub mod logs;
 pub mod model;
 pub mod plan;
 pub mod port;
+pub mod routing;
 pub mod service;
 pub mod state;
 #[allow(clippy::disallowed_methods, reason = "an embedded database is opened before anything else runs")]
 pub mod store;
 
-pub use endpoints::{EndpointInfo, Endpoints, Lease};
 pub use error::{Error, Kind, Result};
 pub use model::*;
+pub use routing::{EndpointInfo, Endpoints, Lease};
 pub use service::*;

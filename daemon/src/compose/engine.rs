@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use deis_build::{Artifacts, Pipeline, PipelineOptions, git::Limits};
 use deis_core::{
-    Endpoints, Platform, PlatformOptions,
-    local::{LocalOptions, LocalRunner, LocalScheduler, RouteTable},
+    Platform, PlatformOptions,
+    local::{LocalOptions, LocalRunner, LocalScheduler},
     logs::FileLogs,
     port::{LogStore, Wake},
+    routing::{Endpoints, RouteTable},
     store::SqliteStore,
 };
 use object_store::local::LocalFileSystem;

@@ -9,7 +9,10 @@ use std::{
 };
 
 use axum::body::Body;
-use deis_core::{AppName, Lease, RouteMode, local::Route};
+use deis_core::{
+    AppUid, RouteMode,
+    routing::{Lease, Route},
+};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request,
     uri::PathAndQuery,
@@ -73,7 +76,7 @@ const TRIES: usize = 4;
 const INTERIM: usize = 16;
 
 /// What a request holds until its answer has ended.
-type Hold = (Lease, Place<AppName>);
+type Hold = (Lease, Place<AppUid>);
 
 pub(super) async fn to_app(
     shared: &Shared,
@@ -114,7 +117,7 @@ async fn send(
         Upgrade::Bad => return Err(Page::BadUpgrade),
     };
     let Some(process) = &route.process else { return Err(Page::NoInstance) };
-    let place = shared.in_flight.enter(route.app.clone()).ok_or(Page::Busy)?;
+    let place = shared.in_flight.enter(route.app.uid).ok_or(Page::Busy)?;
     let (mut parts, body) = request.into_parts();
     prepare(&mut parts, &body, upgrade.as_ref().map(|(_, protocols)| protocols));
     forward(&mut parts.headers, client, shared.port);
@@ -122,7 +125,7 @@ async fn send(
     let body = Replayable::new(Patient::new(body, shared.options.stall_timeout));
     let mut failed = Vec::new();
     loop {
-        let Some(lease) = shared.endpoints.lease(&route.app, process, &failed) else {
+        let Some(lease) = shared.endpoints.lease(route.app.uid, process, &failed) else {
             return Err(if failed.is_empty() { Page::NoInstance } else { Page::BadGateway });
         };
         let flooded = Arc::new(Notify::new());
@@ -145,7 +148,7 @@ async fn send(
             Ok(response) => return answered(shared, response, (lease, place), upgrade, stop),
             Err(error) => error,
         };
-        tracing::debug!(app = %route.app, instance = %lease.instance(), %error, "an instance gave no answer");
+        tracing::debug!(app = %route.app.name, instance = %lease.instance(), %error, "an instance gave no answer");
         match body.fault() {
             Some(Fault::Stalled) => return Err(Page::Stalled),
             Some(Fault::Broken) => return Err(Page::BadBody),

@@ -24,7 +24,10 @@ use std::{
 };
 
 use axum::{Router, body::Body};
-use deis_core::{AppName, Endpoints, local::RouteTable};
+use deis_core::{
+    AppUid,
+    routing::{Endpoints, RouteTable},
+};
 use futures_util::StreamExt as _;
 use http::{Method, Request, Response, StatusCode};
 use hyper::{
@@ -64,7 +67,7 @@ struct Shared {
     port: u16,
     complete: CancellationToken,
     connections: Caps<IpAddr>,
-    in_flight: Caps<AppName>,
+    in_flight: Caps<AppUid>,
     tunnels: TaskTracker,
 }
 

@@ -3,8 +3,10 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use deis_core::{
-    AppName, AppRef, AppRoutes, AppUid, DomainName, Endpoints, Generation, InstanceName, Lease, ProcessType,
-    RouteFence, RouteMode, TemplateId, local::RouteTable, port::Router as _,
+    AppName, AppRef, AppRoutes, AppUid, DomainName, Generation, InstanceName, ProcessType, RouteFence,
+    RouteMode, TemplateId,
+    port::Router as _,
+    routing::{Endpoints, Lease, RouteTable},
 };
 use deis_daemon::proxy::{Proxy, ProxyMetrics, ProxyOptions};
 use tokio::{
@@ -15,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) struct Front {
     pub(crate) address: SocketAddr,
+    pub(crate) app: AppUid,
     pub(crate) endpoints: Endpoints,
     pub(crate) metrics: Arc<ProxyMetrics>,
     pub(crate) stop: CancellationToken,
@@ -28,10 +31,10 @@ impl Front {
     }
 
     pub(crate) async fn with(instances: &[SocketAddr], tune: impl FnOnce(&mut ProxyOptions)) -> Self {
-        let app = AppName::new("blog").unwrap();
+        let app = AppUid(uuid::Uuid::new_v4());
         let routes = Arc::new(RouteTable::new(Some(DomainName::new("example.com").unwrap())));
         let published = AppRoutes {
-            app: AppRef { name: app.clone(), uid: AppUid(uuid::Uuid::new_v4()) },
+            app: AppRef { name: AppName::new("blog").unwrap(), uid: app },
             fence: RouteFence { routes: 1, generation: Generation(1) },
             process: Some(ProcessType::web()),
             domains: vec![DomainName::new("blog").unwrap()],
@@ -64,7 +67,7 @@ impl Front {
             let stop = stop.clone();
             async move { proxy.serve(listener, stop).await }
         });
-        let front = Self { address, endpoints, metrics, stop, ended };
+        let front = Self { address, app, endpoints, metrics, stop, ended };
         for address in instances {
             front.join(*address);
         }
@@ -73,13 +76,12 @@ impl Front {
 
     /// One more instance, as busy as the lease is held: whoever is idle comes first.
     pub(crate) fn join(&self, address: SocketAddr) -> Lease {
-        let app = AppName::new("blog").unwrap();
         let others: Vec<_> =
-            self.endpoints.of(&app, &ProcessType::web()).into_iter().map(|e| e.instance).collect();
+            self.endpoints.of(self.app, &ProcessType::web()).into_iter().map(|e| e.instance).collect();
         let index = others.len();
         let name = InstanceName::new(format!("blog-web-1-{index:05}")).unwrap();
-        self.endpoints.add(&app, &ProcessType::web(), &name, &TemplateId("t".into()), address);
-        self.endpoints.lease(&app, &ProcessType::web(), &others).unwrap()
+        self.endpoints.add(self.app, &ProcessType::web(), &name, &TemplateId("t".into()), address);
+        self.endpoints.lease(self.app, &ProcessType::web(), &others).unwrap()
     }
 
     pub(crate) async fn connect(&self) -> TcpStream {
@@ -106,8 +108,7 @@ impl Front {
 
     /// Requests in flight at all instances.
     pub(crate) fn leases(&self) -> usize {
-        let app = AppName::new("blog").unwrap();
-        self.endpoints.of(&app, &ProcessType::web()).iter().map(|e| e.in_flight).sum()
+        self.endpoints.of(self.app, &ProcessType::web()).iter().map(|e| e.in_flight).sum()
     }
 
     /// Waits until nothing is leased any more.

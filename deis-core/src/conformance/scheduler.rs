@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use super::wait::until;
 use crate::{
-    endpoints::Endpoints,
     model::{
         AppName, AppRef, AppUid, Artifact, Cause, Generation, Instance, InstanceName, InstanceState, Launch,
         Observation, ProcessGroup, ProcessType, ReleaseVersion, Template, TemplateId, Workload,
     },
     port::{Scheduler, SchedulerError},
+    routing::Endpoints,
 };
 
 /// A scheduler with nothing in it, and what its cases may run on it.
@@ -90,7 +90,7 @@ impl Subject {
     }
 
     fn in_rotation(&self, app: &AppRef) -> usize {
-        self.endpoints.of(&app.name, &ProcessType::web()).iter().filter(|e| !e.draining).count()
+        self.endpoints.of(app.uid, &ProcessType::web()).iter().filter(|e| !e.draining).count()
     }
 }
 
@@ -107,7 +107,7 @@ pub async fn instances_become_ready(s: Subject) {
     assert_eq!(s.observe(&app).await.generation, Generation(1));
     assert_eq!(s.scheduler.apps().await.expect("it can be asked"), std::slice::from_ref(&app));
     let worker = ProcessType::new("worker").expect("it is valid");
-    assert!(!s.endpoints.is_known(&app.name, &worker));
+    assert!(!s.endpoints.is_known(app.uid, &worker));
     assert!(names.iter().all(|name| name.as_str().starts_with("blog-w")));
 }
 
@@ -223,13 +223,13 @@ pub async fn leaving_waits_for_requests(s: Subject) {
     let app = app();
     s.apply(&app, 1, &[("web", 1, "a", &s.serves)]).await;
     s.settled(&app, "a", 1).await;
-    let lease = s.endpoints.lease(&app.name, &ProcessType::web(), &[]).expect("an instance is ready");
+    let lease = s.endpoints.lease(app.uid, &ProcessType::web(), &[]).expect("an instance is ready");
     s.apply(&app, 2, &[("web", 1, "b", &s.serves)]).await;
     s.found(&app, "the new instance", |i| i.template.0 == "b" && i.is_ready()).await;
     let old = s.found(&app, "the old instance on its way out", Instance::is_draining).await;
     assert_eq!(old.name, *lease.instance());
     assert!(lease.is_draining());
-    let next = s.endpoints.lease(&app.name, &ProcessType::web(), &[]).expect("the new instance is ready");
+    let next = s.endpoints.lease(app.uid, &ProcessType::web(), &[]).expect("the new instance is ready");
     assert_ne!(next.instance(), lease.instance());
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(s.observe(&app).await.instances.len(), 2, "it lives while the request is in flight");

@@ -102,6 +102,9 @@ impl<'a> Health<'a> {
             match self.is_ready(&by, template.as_ref()).await {
                 Ok(address) => {
                     streak.pass();
+                    // A proxy may have found it refusing connections since the last check.
+                    let Supervisor { table, app, name, .. } = self.supervisor;
+                    table.options.endpoints.passed(app.uid, name);
                     if !ready && streak.passes >= passes {
                         if is_taken(&self.running.state).await {
                             let reason = format!("port {} is taken by another process", self.port());
@@ -298,14 +301,14 @@ impl<'a> Health<'a> {
             slot.state = InstanceState::Ready;
             slot.proven = true;
             if routable {
-                table.options.endpoints.add(&app.name, process, name, &slot.id, address);
+                table.options.endpoints.add(app.uid, process, name, &slot.id, address);
             }
         });
     }
 
     async fn report_unready(&self, cause: Cause) {
         let Supervisor { table, app, name, .. } = self.supervisor;
-        table.options.endpoints.drain(&app.name, name);
+        table.options.endpoints.drain(app.uid, name);
         self.report(InstanceState::Unready, cause);
         self.remember(false).await;
     }

@@ -182,10 +182,10 @@ impl Supervisor {
     /// Drains, asks, and at last forces it to end.
     async fn stop(&self, running: &Running) {
         let options = &self.table.options;
-        options.endpoints.drain(&self.app.name, &self.name);
+        options.endpoints.drain(self.app.uid, &self.name);
         tokio::select! {
             () = running.process.ended() => return,
-            _ = timeout(options.timing.drain_limit, options.endpoints.idle(&self.app.name, &self.name)) => {}
+            _ = timeout(options.timing.drain_limit, options.endpoints.idle(self.app.uid, &self.name)) => {}
         }
         running.process.signal(Signal::TERM);
         let grace = Duration::from_secs(u64::from(running.state.identity.grace_seconds));
@@ -198,7 +198,7 @@ impl Supervisor {
     /// Puts away what an ended process leaves, and says how it ended.
     async fn clean_up(&self, running: &Running) -> Cause {
         let identity = &running.state.identity;
-        self.table.options.endpoints.remove(&self.app.name, &identity.process, &self.name);
+        self.table.options.endpoints.remove(self.app.uid, &identity.process, &self.name);
         let exit = self.end(Some(running.state.main)).await;
         let cause = self.cause(exit).await;
         self.table.ports.free(identity.port, Instant::now());
@@ -247,7 +247,7 @@ impl Supervisor {
 
     /// One that is about to be stopped for its own good takes no more requests.
     fn report_unhealthy(&self, cause: &Cause) {
-        self.table.options.endpoints.drain(&self.app.name, &self.name);
+        self.table.options.endpoints.drain(self.app.uid, &self.name);
         self.table.change(&self.app, &self.name, |slot| {
             slot.trouble = Some(cause.clone());
             if slot.state == InstanceState::Ready {

@@ -21,7 +21,6 @@ mod proc;
 mod process;
 pub(crate) mod readable;
 mod rolling;
-mod routes;
 mod runner;
 mod scheduler;
 pub mod shim;
@@ -30,6 +29,5 @@ mod table;
 mod task;
 
 pub use options::{LocalOptions, ShimProgram, Timing};
-pub use routes::{Route, RouteTable};
 pub use runner::LocalRunner;
 pub use scheduler::{LocalProcess, LocalScheduler};

@@ -3,9 +3,9 @@
 use std::{fmt, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
-    endpoints::Endpoints,
     plan::constants,
     port::{LogStore, Unpacker, Wake},
+    routing::Endpoints,
 };
 
 /// Settings of [`LocalScheduler`](super::LocalScheduler) and [`LocalRunner`](super::LocalRunner).

@@ -130,7 +130,7 @@ impl Table {
             slot.state = InstanceState::Ready;
         }
         if let (InstanceState::Ready, Some(address)) = (&slot.state, answers) {
-            let app = &identity.app.name;
+            let app = identity.app.uid;
             self.options.endpoints.add(app, &slot.process, &identity.instance, &slot.id, address);
         }
         let supervisor =
@@ -186,7 +186,7 @@ impl Table {
             for name in moves.leave {
                 if let Some(slot) = app.slots.get_mut(&name) {
                     slot.state = InstanceState::Draining;
-                    self.options.endpoints.drain(&app.name.name, &name);
+                    self.options.endpoints.drain(app.name.uid, &name);
                     slot.leave.send_replace(true);
                 }
             }

@@ -27,7 +27,7 @@ async fn instances_are_adopted_with_their_pids() {
     assert_eq!(second.observe(&machine.app).await.unwrap().generation, Generation(0));
     assert_eq!(second.processes(&machine.app), before);
     assert_eq!(second.apps().await.unwrap(), std::slice::from_ref(&machine.app));
-    let in_rotation = machine.endpoints.of(&machine.app.name, &ProcessType::web()).len();
+    let in_rotation = machine.endpoints.of(machine.app.uid, &ProcessType::web()).len();
     assert_eq!(in_rotation, 2, "both are in rotation at once, before anything was applied");
     machine.apply(&second, 2, web(serve())).await;
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;

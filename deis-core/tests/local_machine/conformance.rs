@@ -62,7 +62,7 @@ mod runner {
 mod router {
     use std::sync::Arc;
 
-    use deis_core::{conformance::router::Subject, local::RouteTable};
+    use deis_core::{conformance::router::Subject, routing::RouteTable};
 
     use crate::support::Machine;
 

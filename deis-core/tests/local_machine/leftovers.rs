@@ -92,7 +92,7 @@ async fn a_port_that_somebody_else_listens_on_is_given_up() {
     let ready = machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
     let reason = format!("port {} is taken by another process", address.port());
     assert_eq!(ready.trouble, Some(Cause::Unschedulable { reason }));
-    let lease = machine.endpoints.lease(&machine.app.name, &ProcessType::web(), &[]).unwrap();
+    let lease = machine.endpoints.lease(machine.app.uid, &ProcessType::web(), &[]).unwrap();
     assert_ne!(lease.address(), address, "its requests do not go to the stranger");
     drop(lease);
 
@@ -108,7 +108,7 @@ async fn a_port_that_somebody_else_listens_on_is_given_up() {
     let scheduler = machine.open().await;
     let seen = machine.instances(&scheduler).await;
     assert!(seen.iter().all(|i| i.state == InstanceState::Starting), "{seen:?}");
-    assert!(machine.endpoints.lease(&machine.app.name, &ProcessType::web(), &[]).is_none());
+    assert!(machine.endpoints.lease(machine.app.uid, &ProcessType::web(), &[]).is_none());
     kill("CONT", &shim);
     machine.remove(&scheduler).await;
 }

@@ -121,7 +121,7 @@ async fn listening_on_any_loopback_address_is_enough() {
         let six = r#"import os,socket,time; s=socket.socket(socket.AF_INET6); s.bind(("::1",int(os.environ["PORT"]))); s.listen(); time.sleep(600)"#;
         machine.apply(&scheduler, 1, web(python(six))).await;
         eventually("one that listens on ::1", || async {
-            let seen = machine.endpoints.of(&machine.app.name, &ProcessType::web());
+            let seen = machine.endpoints.of(machine.app.uid, &ProcessType::web());
             seen.iter().any(|e| e.address.is_ipv6() && !e.draining).then_some(())
         })
         .await;
@@ -275,7 +275,7 @@ async fn a_readiness_probe_decides() {
     .await;
     fs::remove_file(home.join("up")).unwrap();
     machine.found(&scheduler, "out of rotation", |i| i.state == InstanceState::Unready).await;
-    assert!(machine.endpoints.lease(&machine.app.name, &ProcessType::web(), &[]).is_none());
+    assert!(machine.endpoints.lease(machine.app.uid, &ProcessType::web(), &[]).is_none());
     machine.remove(&scheduler).await;
 }
 
@@ -316,7 +316,7 @@ async fn one_that_fails_its_liveness_probe_takes_no_requests_while_it_ends() {
     let unready = machine.found(&scheduler, "unready", |i| i.state == InstanceState::Unready).await;
     assert!(matches!(unready.trouble, Some(Cause::Probe { .. })), "{unready:?}");
     assert_eq!(scheduler.processes(&machine.app).len(), 1, "it still has its grace period");
-    assert!(machine.endpoints.lease(&machine.app.name, &ProcessType::web(), &[]).is_none());
+    assert!(machine.endpoints.lease(machine.app.uid, &ProcessType::web(), &[]).is_none());
     let process = scheduler.processes(&machine.app)[0].pid;
     kill("KILL", process);
     kill("KILL", shim_of(&folder));

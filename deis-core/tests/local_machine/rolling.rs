@@ -27,7 +27,7 @@ async fn requests_that_last_hold_up_no_rollout() {
     })
     .await;
     let leases: Vec<Lease> = (0..SCALE)
-        .map(|_| machine.endpoints.lease(&machine.app.name, &ProcessType::web(), &[]).unwrap())
+        .map(|_| machine.endpoints.lease(machine.app.uid, &ProcessType::web(), &[]).unwrap())
         .collect();
     assert!(old.iter().all(|i| leases.iter().any(|l| *l.instance() == i.name)), "one lease for each");
 
