@@ -19,6 +19,7 @@ mod down;
 mod dto;
 pub mod git;
 mod inherited;
+mod keyed_limit;
 mod metrics;
 pub mod proxy;
 pub mod push;

@@ -72,6 +72,12 @@ fn register(registry: &mut Registry, proxy: &ProxyMetrics) {
     let retries = Counter::<u64>::default();
     retries.inc_by(proxy.retries());
     registry.register("proxy_retries", "Requests sent once more since the start", retries);
+    let refusals = Family::<Labels, Counter>::default();
+    for (bound, count) in proxy.refusals() {
+        refusals.get_or_create(&vec![("bound".to_owned(), bound.name().to_owned())]).inc_by(count);
+    }
+    let help = "Connections and requests refused since the start, by the bound that was reached";
+    registry.register("proxy_refusals", help, refusals);
 }
 
 #[cfg(test)]
@@ -89,6 +95,7 @@ mod tests {
             "deis_proxy_answers_total{class=\"5xx\"} 0",
             "# TYPE deis_proxy_retries counter",
             "deis_proxy_retries_total 0",
+            "deis_proxy_refusals_total{bound=\"address_app_connections\"} 0",
         ] {
             assert!(text.contains(line), "{line:?} is missing in {text}");
         }

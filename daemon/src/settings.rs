@@ -11,7 +11,10 @@ use clap::ValueEnum as _;
 use deis_core::DomainName;
 use tracing_subscriber::EnvFilter;
 
-use crate::api::Registration;
+use crate::{
+    api::Registration,
+    proxy::{BadRange, TrustedProxies},
+};
 
 /// One setting: its name (`--http-listen`, `DEISD_HTTP_LISTEN`, `http_listen = …`), default and meaning.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +34,7 @@ macro_rules! known {
 }
 
 /// All settings.
-pub const KNOWN: [Known; 16] = known![
+pub const KNOWN: [Known; 18] = known![
     "data" = "", "folder for everything that is kept [default: $XDG_DATA_HOME/deis]";
     "http_listen" = "127.0.0.1:8000", "address of API, git and apps over HTTP";
     "ssh_listen" = "127.0.0.1:2222", "address of git over SSH; `off` for none";
@@ -46,7 +49,9 @@ pub const KNOWN: [Known; 16] = known![
         "variables of the daemon's own environment that builds see, with commas";
     "deploy_timeout" = "120", "longest rollout, in seconds";
     "push_limit" = "2048", "largest push, in MiB";
-    "address_connections" = "512", "most HTTP connections from one address; raise it behind another proxy";
+    "address_connections" = "512", "most HTTP connections from one address to apps";
+    "address_platform_connections" = "128", "most HTTP connections from one address to the API and git";
+    "trusted_proxies" = "", "addresses and ranges of proxies whose X-Forwarded-* and Forwarded are believed, with commas";
     "log" = "info", "what is logged: error, warn, info, debug, or a tracing filter";
     "log_format" = "text", "text or json";
 ];
@@ -186,8 +191,12 @@ pub struct Settings {
     pub deploy_timeout: Duration,
     /// Largest push, in bytes.
     pub push_limit: u64,
-    /// Most HTTP connections from one address.
+    /// Most HTTP connections from one address to apps.
     pub address_connections: usize,
+    /// Most HTTP connections from one address to the API and git.
+    pub address_platform_connections: usize,
+    /// Proxies before this one.
+    pub trusted_proxies: TrustedProxies,
     /// What is logged.
     pub log: String,
     /// Whether logs are JSON.
@@ -217,9 +226,10 @@ impl Settings {
             build_env: get.parse("build_env", |text| Ok(words(text)))?,
             deploy_timeout: get.parse("deploy_timeout", seconds)?,
             push_limit: get.parse("push_limit", |text| number(text).map(|n| n << 20))?,
-            address_connections: get.parse("address_connections", |text| {
-                number(text).map(|n| usize::try_from(n).unwrap_or(usize::MAX))
-            })?,
+            address_connections: get.parse("address_connections", count)?,
+            address_platform_connections: get.parse("address_platform_connections", count)?,
+            trusted_proxies: get
+                .parse("trusted_proxies", |text| text.parse().map_err(|error: BadRange| error.to_string()))?,
             log: get.parse("log", filter)?,
             log_json: get.parse("log_format", |text| match text {
                 "json" => Ok(true),
@@ -289,6 +299,10 @@ fn number(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "write a whole number above 0".to_owned())
 }
 
+fn count(text: &str) -> Result<usize, String> {
+    number(text).map(|n| usize::try_from(n).unwrap_or(usize::MAX))
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     number(text).map(Duration::from_secs)
 }
@@ -337,6 +351,8 @@ mod tests {
             ("metrics_listen", "10.0.0.7:9464", true),
             ("domain", "*.example.com", false),
             ("domain", "example.com", true),
+            ("trusted_proxies", "10.0.0.0/8, ::1", true),
+            ("trusted_proxies", "10.0.0.0/40", false),
         ] {
             let values = collect(&[(name, value.to_owned())].into(), |_| None, None).unwrap();
             assert_eq!(Settings::new(&values).is_ok(), is_good, "{name} = {value:?}");

@@ -14,6 +14,7 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header},
+    serve::ListenerExt as _,
 };
 use tokio::{
     fs::File,
@@ -25,12 +26,15 @@ use tokio_util::io::ReaderStream;
 /// Name that the executable is called by to be the file server.
 pub const NAME: &str = "deis-static";
 
-/// Serves the folder named by the first argument on `$PORT` until SIGTERM.
+/// Serves the folder named by the first argument on `$HOST` and `$PORT` until SIGTERM. Without a `HOST` only this machine
+/// reaches it.
 pub fn main(args: &[OsString]) -> ExitCode {
     let root = args.get(1).map_or_else(|| PathBuf::from("."), PathBuf::from);
     let port = std::env::var("PORT").ok().and_then(|p| p.parse().ok()).unwrap_or(5000);
+    let host = std::env::var("HOST").ok().and_then(|h| h.parse().ok());
+    let address = SocketAddr::new(host.unwrap_or(Ipv4Addr::LOCALHOST.into()), port);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.and_then(|runtime| runtime.block_on(serve(root, port))) {
+    match runtime.and_then(|runtime| runtime.block_on(serve(root, address))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{NAME}: {error}");
@@ -39,12 +43,16 @@ pub fn main(args: &[OsString]) -> ExitCode {
     }
 }
 
-async fn serve(root: PathBuf, port: u16) -> std::io::Result<()> {
+async fn serve(root: PathBuf, address: SocketAddr) -> std::io::Result<()> {
     let root = root.canonicalize()?;
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await?;
-    println!("serving {} on port {port}", root.display());
+    let listener = TcpListener::bind(address).await?;
+    println!("serving {} on {address}", root.display());
     let mut stop = signal(SignalKind::terminate())?;
     let app = Router::new().fallback(file).with_state(Arc::new(root));
+    // A head and a body that are written apart would wait for each other's acknowledgement, 40 ms each time.
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
     axum::serve(listener, app)
         .with_graceful_shutdown(async move {
             stop.recv().await;

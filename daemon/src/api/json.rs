@@ -1,12 +1,14 @@
 //! JSON as a request may hold it: no name twice, no more of anything than a request can mean.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// Most members of one object, and elements of one list.
 const MAX_ENTRIES: usize = 1000;
+/// Most values in all: each costs far more in memory than the two bytes that it may have as text.
+const MAX_VALUES: usize = 20_000;
 /// Most objects and lists inside each other.
 const MAX_DEPTH: usize = 64;
 /// Longest name of a member, in bytes.
@@ -20,35 +22,40 @@ const MAX_NAME: usize = 1024;
 /// silence.
 pub(super) fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
     let mut parser = serde_json::Deserializer::from_slice(text);
-    let value = Strict { depth: 0 }.deserialize(&mut parser)?;
+    let value = Strict { depth: 0, values: &Cell::new(0) }.deserialize(&mut parser)?;
     parser.end()?;
     Ok(value)
 }
 
 #[derive(Clone, Copy)]
-struct Strict {
+struct Strict<'a> {
     depth: usize,
+    values: &'a Cell<usize>,
 }
 
-impl Strict {
+impl Strict<'_> {
     fn inner<E: serde::de::Error>(self) -> Result<Self, E> {
         let depth = self.depth + 1;
         if depth > MAX_DEPTH {
             return Err(E::custom(format!("it is nested more than {MAX_DEPTH} deep")));
         }
-        Ok(Self { depth })
+        Ok(Self { depth, ..self })
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, parser: D) -> Result<Value, D::Error> {
+        self.values.set(self.values.get() + 1);
+        if self.values.get() > MAX_VALUES {
+            return Err(D::Error::custom(format!("it has more than {MAX_VALUES} values")));
+        }
         parser.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,12 +154,14 @@ mod tests {
         let list = format!("[{}1]", "1,".repeat(1000));
         let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
         assert!(parse(deep(64).as_bytes()).is_ok());
+        let many = format!("[{}[]]", format!("[{}1],", "1,".repeat(999)).repeat(20));
         let long = format!("{{\"{}\":1}}", "k".repeat(2000));
         for (text, reason) in [
             (r#"{"web":1,"web":100}"#, "duplicate key \"web\""),
             (r#"{"a":{"b":1,"\u0062":2}}"#, "duplicate key \"b\""),
             (&object(1001), "more than 1000 members"),
             (&list, "more than 1000 elements"),
+            (&many, "more than 20000 values"),
             (&deep(65), "nested more than 64 deep"),
             (&deep(100_000), "nested more than 64 deep"),
             (&long, "longer than 1024 bytes"),

@@ -3,6 +3,7 @@
 mod accounts;
 mod apps;
 mod auth;
+mod body;
 mod builds;
 mod config;
 mod domains;
@@ -26,7 +27,7 @@ mod url;
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Extension, Router,
     routing::{MethodRouter, delete, get, post},
 };
 use deis_core::Platform;
@@ -99,6 +100,8 @@ pub fn router(state: ApiState) -> Router {
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(axum::middleware::from_fn(headers::add))
+        .layer(Extension(body::BodyBudget::default()))
+        .layer(Extension(logs::Followers::default()))
         .with_state(state)
 }
 

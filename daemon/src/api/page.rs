@@ -1,13 +1,10 @@
 //! Lists in pages: `limit`, `offset`, and links to the pages beside this one.
 
-use axum::{
-    extract::FromRequestParts,
-    http::{HeaderMap, request::Parts},
-};
+use axum::{extract::FromRequestParts, http::request::Parts};
 use deis_core::PageQuery;
 
 use super::url::Query;
-use crate::dto::PageDto;
+use crate::{dto::PageDto, proxy::ClientInfo};
 
 /// The part of a list that a request asks for, and where it was asked.
 #[derive(Clone, Debug)]
@@ -25,15 +22,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Paging {
         let query = Query::from_request_parts(parts, state).await?;
         let number = |name: &str| query.get(name).and_then(|text| text.parse::<usize>().ok());
         let limit = number("limit").filter(|n| *n > 0).unwrap_or(USUAL);
-        let url = format!("{}{}", origin(&parts.headers), parts.uri.path());
+        let url = format!("{}{}", origin(parts), parts.uri.path());
         Ok(Self { query: PageQuery { offset: number("offset").unwrap_or(0), limit }, url })
     }
 }
 
-fn origin(headers: &HeaderMap) -> String {
-    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
-    let scheme = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
-    format!("{scheme}://{}", text("host").unwrap_or("localhost"))
+/// Scheme and host as the client asked for them: only a trusted proxy can say that these are others than our own.
+fn origin(parts: &Parts) -> String {
+    let client = parts.extensions.get::<ClientInfo>();
+    let scheme = client.map_or("http", |client| client.scheme.as_str());
+    let told = client.and_then(|client| client.host.as_deref());
+    let own = parts.headers.get("host").and_then(|host| host.to_str().ok());
+    format!("{scheme}://{}", told.or(own).unwrap_or("localhost"))
 }
 
 impl Paging {

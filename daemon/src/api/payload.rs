@@ -1,27 +1,26 @@
 //! What a request says in its body, with the leniency that existing clients rely on.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use axum::{
-    body::{Body, Bytes, HttpBody as _},
     extract::{FromRequest, Request},
     http::header,
 };
-use http_body_util::LengthLimitError;
 use serde_json::{Map, Value, value::RawValue};
 
-use super::error::{ApiError, Result};
+use super::{
+    body::WholeBody,
+    error::{ApiError, Result},
+};
 
-/// Largest body of an API request.
-const MOST: usize = 8 << 20;
-/// Longest wait for all of it.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Members of a form.
+const MAX_MEMBERS: usize = 1000;
 
 /// The members of a body: of a JSON object, or of a form. An empty body has none.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Payload {
     pub(super) members: Map<String, Value>,
-    json: Bytes,
+    json: WholeBody,
 }
 
 impl<S: Send + Sync> FromRequest<S> for Payload {
@@ -30,21 +29,22 @@ impl<S: Send + Sync> FromRequest<S> for Payload {
     async fn from_request(request: Request, _: &S) -> Result<Self> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
         let kind = kind.map(|k| k.split(';').next().unwrap_or(k).trim().to_ascii_lowercase());
-        let body = read(request.into_body(), PATIENCE).await?;
-        if body.iter().all(u8::is_ascii_whitespace) {
+        let (parts, body) = request.into_parts();
+        let body = WholeBody::read(body, &parts.extensions).await?;
+        if body.bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
         }
         match kind.as_deref() {
             None | Some("application/json") => Self::from_json(body),
-            Some("application/x-www-form-urlencoded") => Ok(Self::from_form(&body)),
+            Some("application/x-www-form-urlencoded") => Self::from_form(&body),
             Some(other) => Err(ApiError::MediaType(other.to_owned())),
         }
     }
 }
 
 impl Payload {
-    fn from_json(json: Bytes) -> Result<Self> {
-        match super::json::parse(&json) {
+    fn from_json(json: WholeBody) -> Result<Self> {
+        match super::json::parse(&json.bytes) {
             Ok(Value::Object(members)) => Ok(Self { members, json }),
             Ok(other) => {
                 let text = format!("Invalid data. Expected a dictionary, but got {}.", python_type(&other));
@@ -54,15 +54,18 @@ impl Payload {
         }
     }
 
-    fn from_form(form: &[u8]) -> Self {
-        let pairs = form_urlencoded::parse(form);
+    fn from_form(form: &WholeBody) -> Result<Self> {
+        if form_urlencoded::parse(&form.bytes).nth(MAX_MEMBERS).is_some() {
+            return Err(ApiError::Bad(format!("more than {MAX_MEMBERS} members in one form")));
+        }
+        let pairs = form_urlencoded::parse(&form.bytes);
         let members = pairs.map(|(key, value)| (key.into_owned(), Value::String(value.into_owned())));
-        Self { members: members.collect(), json: Bytes::new() }
+        Ok(Self { members: members.collect(), json: WholeBody::default() })
     }
 
     /// The members of a JSON body as they were written: numbers keep all their digits.
     pub(super) fn as_written(&self) -> BTreeMap<String, Box<RawValue>> {
-        serde_json::from_slice(&self.json).unwrap_or_default()
+        serde_json::from_slice(&self.json.bytes).unwrap_or_default()
     }
 
     /// A text that must be there.
@@ -145,25 +148,6 @@ impl From<Wrong> for ApiError {
     }
 }
 
-/// The whole body. One that says that it is too large is refused unread, and one that does not come in time is given
-/// up: each would hold a connection for nothing.
-async fn read(body: Body, patience: Duration) -> Result<Bytes> {
-    if body.size_hint().lower() > MOST as u64 {
-        return Err(ApiError::TooLarge);
-    }
-    match tokio::time::timeout(patience, axum::body::to_bytes(body, MOST)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error))
-            if std::error::Error::source(&error)
-                .is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) =>
-        {
-            Err(ApiError::TooLarge)
-        }
-        Ok(Err(_)) => Err(ApiError::Bad("the request broke off".to_owned())),
-        Err(_) => Err(ApiError::Slow),
-    }
-}
-
 fn python_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "NoneType",
@@ -178,27 +162,14 @@ fn python_type(value: &Value) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
-    use futures_util::{StreamExt as _, stream};
-
     use super::*;
 
-    #[tokio::test]
-    async fn bodies_have_limits_of_size_and_time() {
-        let large = || Body::from_stream(stream::repeat_with(|| Ok::<_, io::Error>(vec![b' '; 1 << 20])));
-        assert!(matches!(read(large(), PATIENCE).await, Err(ApiError::TooLarge)));
-        let announced = Body::from(vec![b' '; MOST + 1]);
-        assert!(matches!(read(announced, PATIENCE).await, Err(ApiError::TooLarge)));
-        let stalled = Body::from_stream(stream::iter([Ok::<_, io::Error>("{")]).chain(stream::pending()));
-        assert!(matches!(read(stalled, Duration::from_millis(1)).await, Err(ApiError::Slow)));
-        let broken = Body::from_stream(stream::iter([Ok("{"), Err(io::Error::other("gone"))]));
-        assert!(matches!(read(broken, PATIENCE).await, Err(ApiError::Bad(_))));
-        assert_eq!(read(Body::from("{}"), PATIENCE).await.unwrap(), "{}");
+    fn whole(text: &str) -> WholeBody {
+        WholeBody::of(text.to_owned())
     }
 
     fn payload(json: &str) -> Payload {
-        Payload::from_json(Bytes::copy_from_slice(json.as_bytes())).unwrap()
+        Payload::from_json(whole(json)).unwrap()
     }
 
     #[test]
@@ -224,7 +195,7 @@ mod tests {
 
     #[test]
     fn forms_are_as_good_as_json() {
-        let form = Payload::from_form(b"username=ann&password=a+b%21&username=bob");
+        let form = Payload::from_form(&whole("username=ann&password=a+b%21&username=bob")).unwrap();
         assert_eq!(form.required("username").unwrap(), "bob", "the last one wins");
         assert_eq!(form.required("password").unwrap(), "a b!");
     }

@@ -81,8 +81,10 @@ impl Daemon {
         let complete = CancellationToken::new();
         let proxy = Proxy::new(
             ProxyOptions {
-                most_connections: settings.address_connections,
-                ..ProxyOptions::new(settings.domain.as_str().to_ascii_lowercase())
+                trusted_proxies: settings.trusted_proxies.clone(),
+                max_address_connections: settings.address_connections,
+                max_address_platform_connections: settings.address_platform_connections,
+                ..proxy_options(settings)
             },
             listens.http.port(),
             engine.endpoints.clone(),
@@ -142,6 +144,17 @@ impl Daemon {
         self.workers.stop().await;
         self.data
     }
+}
+
+/// The proxy's usual limits, and no more connections than there are descriptors for: one to the client, one to the app.
+/// What is kept back is for the platform's own requests, the store, git and the processes of apps.
+fn proxy_options(settings: &Settings) -> ProxyOptions {
+    const KEPT_BACK: u64 = 2048;
+    let options = ProxyOptions::new(settings.domain.as_str().to_ascii_lowercase());
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let room = files.map_or(u64::MAX, |files| (files.saturating_sub(KEPT_BACK) / 2).max(64));
+    let max_connections = options.max_connections.min(usize::try_from(room).unwrap_or(usize::MAX));
+    ProxyOptions { max_connections, ..options }
 }
 
 /// A one-time token for the first registration, where others can reach the daemon and nobody has registered.

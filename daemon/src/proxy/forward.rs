@@ -1,11 +1,8 @@
 //! One request on its way to an app: lease, send, and on to another instance where that can neither lose nor double it.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use axum::body::Body;
@@ -21,53 +18,20 @@ use hyper::{
     body::{Body as _, Incoming},
     upgrade::OnUpgrade,
 };
-use hyper_util::{
-    client::legacy::{Client, Error, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper_util::client::legacy::Error;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    ProxyOptions, Shared,
-    body::{Fault, Held, Patient, Replayable},
+    Asking, Bound, Shared,
+    body::{AnswerGuard, Fault, GuardedBody, StallTimeoutBody, Upload, UploadBody},
     framing::is_plain_answer,
-    headers::{forward, strip_hop_by_hop},
+    headers::{strip_hop_by_hop, tell_client},
     pages::Page,
     tunnel::tunnel,
     upgrade::{self, Upgrade},
-    wire::{Connector, Trace},
+    upstream_stream::ConnectionTrace,
 };
-use crate::caps::Place;
-
-/// Connections to apps.
-///
-/// A kept connection may be closed by the app at the very moment at which a request is written. A request without
-/// effect is sent again then, if there was no word of an answer. One with an effect could be done twice, so it always
-/// gets a connection of its own.
-#[derive(Clone)]
-pub(super) struct Upstream {
-    kept: Client<Connector, Replayable>,
-    fresh: Client<Connector, Replayable>,
-}
-
-impl Upstream {
-    pub(super) fn new(options: &ProxyOptions) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(options.connect_timeout));
-        connector.set_nodelay(true);
-        let connector = Connector(connector);
-        let mut builder = Client::builder(TokioExecutor::new());
-        builder
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(options.idle_upstream)
-            .set_host(false)
-            .http1_max_buf_size(options.most_head);
-        let kept = builder.build(connector.clone());
-        let fresh = builder.pool_max_idle_per_host(0).build(connector);
-        Self { kept, fresh }
-    }
-}
+use crate::keyed_limit::KeyedPermit;
 
 /// Instances that one request may be tried on.
 const TRIES: usize = 4;
@@ -76,13 +40,20 @@ const TRIES: usize = 4;
 const INTERIM: usize = 16;
 
 /// What a request holds until its answer has ended.
-type Hold = (Lease, Place<AppUid>);
+///
+/// The fields are dropped in this order. The lease comes last, because the instance may be stopped as soon as it is
+/// given back: until then everything else that belongs to the request is over.
+struct Hold {
+    _answer: AnswerGuard,
+    _in_flight: KeyedPermit<AppUid>,
+    _lease: Lease,
+}
 
+/// Sends a request to an app, and gives back its answer, or a page that says why there is none.
 pub(super) async fn to_app(
     shared: &Shared,
     route: &Route,
-    client: SocketAddr,
-    stop: &CancellationToken,
+    asking: &Asking<'_>,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let page = match route.mode {
@@ -96,7 +67,7 @@ pub(super) async fn to_app(
     // Of all the header, what an error page wants to know.
     let mut accept = HeaderMap::new();
     accept.extend(request.headers().get(header::ACCEPT).cloned().map(|value| (header::ACCEPT, value)));
-    match send(shared, route, client, stop, request).await {
+    match send(shared, route, asking, request).await {
         Ok(response) => response,
         Err(page) => page.response(&accept),
     }
@@ -105,8 +76,7 @@ pub(super) async fn to_app(
 async fn send(
     shared: &Shared,
     route: &Route,
-    client: SocketAddr,
-    stop: &CancellationToken,
+    asking: &Asking<'_>,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Page> {
     let upgrade = match upgrade::asked(&request) {
@@ -117,45 +87,59 @@ async fn send(
         Upgrade::Bad => return Err(Page::BadUpgrade),
     };
     let Some(process) = &route.process else { return Err(Page::NoInstance) };
-    let place = shared.in_flight.enter(route.app.uid).ok_or(Page::Busy)?;
+    let in_flight = shared.in_flight.enter(route.app.uid).map_err(|_| {
+        shared.metrics.refused(Bound::AppInFlight);
+        Page::Full(Bound::AppInFlight)
+    })?;
     let (mut parts, body) = request.into_parts();
     prepare(&mut parts, &body, upgrade.as_ref().map(|(_, protocols)| protocols));
-    forward(&mut parts.headers, client, shared.port);
-    let harmless = is_harmless(&parts.method) && body.is_end_stream() && upgrade.is_none();
-    let body = Replayable::new(Patient::new(body, shared.options.stall_timeout));
+    tell_client(&mut parts.headers, &asking.client);
+    let may_be_repeated = is_safe(&parts.method) && body.is_end_stream() && upgrade.is_none();
+    let upload =
+        Upload::new(StallTimeoutBody::new(body, shared.options.stall_timeout, asking.unread.clone()));
     let mut failed = Vec::new();
     loop {
         let Some(lease) = shared.endpoints.lease(route.app.uid, process, &failed) else {
             return Err(if failed.is_empty() { Page::NoInstance } else { Page::BadGateway });
         };
         let flooded = Arc::new(Notify::new());
-        let attempt = || attempt(&parts, &lease, &body, &flooded);
+        let attempt = || attempt(&parts, &lease, &upload, &flooded);
         let answer = async {
-            if harmless {
-                match shared.upstream.kept.request(attempt()).await {
-                    Err(error) if Trace::is_silent_end_of_kept(&error) => shared.metrics.retried(),
+            let clients = shared.upstream.clients(&lease);
+            if may_be_repeated {
+                match clients.kept.request(attempt()).await {
+                    Err(error) if ConnectionTrace::is_silent_end_of_kept(&error) => shared.metrics.retried(),
                     other => return other,
                 }
             }
-            shared.upstream.fresh.request(attempt()).await
+            clients.fresh.request(attempt()).await
         };
         let answer = tokio::select! {
             answer = answer => answer,
-            () = body.rests(shared.options.answer_timeout) => return Err(Page::Timeout),
+            () = upload.idle_for(shared.options.answer_timeout) => return Err(Page::Timeout),
             () = flooded.notified() => return Err(Page::BadGateway),
         };
         let error = match answer {
-            Ok(response) => return answered(shared, response, (lease, place), upgrade, stop),
+            Ok(response) => {
+                let hold = Hold { _answer: upload.answered(), _in_flight: in_flight, _lease: lease };
+                return answered(shared, response, &upload, hold, upgrade, asking);
+            }
             Err(error) => error,
         };
         tracing::debug!(app = %route.app.name, instance = %lease.instance(), %error, "an instance gave no answer");
-        match body.fault() {
+        match upload.fault() {
             Some(Fault::Stalled) => return Err(Page::Stalled),
             Some(Fault::Broken) => return Err(Page::BadBody),
             None => {}
         }
         failed.push(lease.instance().clone());
-        if !is_unsent(&error, &body) || failed.len() >= TRIES {
+        if error.is_connect() {
+            // Others need not find out again. The scheduler's next check decides whether it comes back.
+            shared.endpoints.refused(&lease);
+        }
+        // The lease lives on to here: while an instance is tried, it is not stopped.
+        drop(lease);
+        if !is_unsent(&error, &upload) || failed.len() >= TRIES {
             return Err(Page::BadGateway);
         }
         shared.metrics.retried();
@@ -183,10 +167,10 @@ fn prepare(parts: &mut request::Parts, body: &Incoming, protocols: Option<&Heade
 fn attempt(
     parts: &request::Parts,
     lease: &Lease,
-    body: &Replayable,
+    upload: &Upload,
     flooded: &Arc<Notify>,
-) -> Request<Replayable> {
-    let mut attempt = Request::new(body.clone());
+) -> Request<UploadBody> {
+    let mut attempt = Request::new(upload.attempt());
     *attempt.method_mut() = parts.method.clone();
     *attempt.uri_mut() = target(lease, parts.uri.path_and_query());
     *attempt.version_mut() = Version::HTTP_11;
@@ -202,40 +186,46 @@ fn attempt(
 
 /// Whether a request certainly has not reached the instance. Anything else may have been done already – or have killed
 /// the instance, as it would the next.
-fn is_unsent(error: &Error, body: &Replayable) -> bool {
-    error.is_connect() && !body.is_touched()
+fn is_unsent(error: &Error, upload: &Upload) -> bool {
+    error.is_connect() && !upload.is_touched()
 }
 
-/// Methods that change nothing, so that sending them again is harmless.
-fn is_harmless(method: &Method) -> bool {
+/// Methods that change nothing (RFC 9110, 9.2.1), so that sending them again does no harm.
+fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 
+/// The instance's address and the request's path. The user part never leaves this process: the pool of connections goes
+/// by the authority, and a kept connection must not be used for another app that got the same address later.
 fn target(lease: &Lease, path: Option<&PathAndQuery>) -> Uri {
     let path = path.cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     Uri::builder()
         .scheme("http")
-        .authority(lease.address().to_string())
+        .authority(format!("{}@{}", lease.serial(), lease.address()))
         .path_and_query(path)
         .build()
-        .expect("an address and a path that came in a request are a valid URI")
+        .expect("a number, an address and a path that came in a request are a valid URI")
 }
 
 fn answered(
     shared: &Shared,
     mut response: Response<Incoming>,
+    upload: &Upload,
     hold: Hold,
     upgrade: Option<(OnUpgrade, HeaderValue)>,
-    stop: &CancellationToken,
+    asking: &Asking<'_>,
 ) -> Result<Response<Body>, Page> {
-    Trace::answered(response.extensions());
+    ConnectionTrace::answered(response.extensions());
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let (client, asked) = upgrade.ok_or(Page::BadGateway)?;
         let protocol = upgrade::agreed(response.headers(), &asked).ok_or(Page::BadGateway)?;
         let app = hyper::upgrade::on(&mut response);
         strip_hop_by_hop(response.headers_mut());
         upgrade::keep(response.headers_mut(), protocol);
-        shared.tunnels.spawn(tunnel(client, app, shared.options.idle_tunnel, stop.clone(), hold));
+        // The client's connection counts as long as its tunnel, though it is no HTTP connection any more.
+        let until_end = (Arc::clone(&asking.permit), asking.client_permit.clone(), hold);
+        let stop = asking.stop.clone();
+        shared.tunnels.spawn(tunnel(client, app, shared.options.idle_tunnel, stop, until_end));
         return Ok(response.map(|_| Body::empty()));
     }
     if !is_plain_answer(response.headers()) {
@@ -244,5 +234,11 @@ fn answered(
     strip_hop_by_hop(response.headers_mut());
     let (mut parts, body) = response.into_parts();
     parts.version = Version::HTTP_11;
-    Ok(Response::from_parts(parts, Body::new(Held::new(body, hold))))
+    if !upload.is_ended() {
+        // The answer came before the end of the request. The client may stop sending now, so what comes next on its
+        // connection is not known to be a request; and if the app stops reading, somebody must go on.
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        tokio::spawn(upload.clone().drain_once_released(shared.options.linger));
+    }
+    Ok(Response::from_parts(parts, Body::new(GuardedBody::new(body, hold))))
 }

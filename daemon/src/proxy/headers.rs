@@ -1,8 +1,8 @@
 //! Headers on the way to an app and back.
 
-use std::net::SocketAddr;
-
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+
+use super::ClientInfo;
 
 /// Headers that belong to one connection and never to the next. What a `Connection` header names beyond these goes
 /// on: otherwise a client could make headers disappear that something before the app has set.
@@ -42,19 +42,16 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Tells the app who asks. The client's own claims are replaced: only this connection's address is known to be true.
-pub(super) fn forward(headers: &mut HeaderMap, client: SocketAddr, port: u16) {
-    let text =
-        |value: String| HeaderValue::from_str(&value).expect("addresses and numbers are valid header values");
+/// Says who asks. What the request itself claims of that is replaced by what is known.
+pub(super) fn tell_client(headers: &mut HeaderMap, client: &ClientInfo) {
     let claimed: Vec<HeaderName> = headers.keys().filter(|name| is_claim(headers, name)).cloned().collect();
     for name in claimed {
         headers.remove(name);
     }
-    headers.insert("x-forwarded-for", text(client.ip().to_canonical().to_string()));
-    headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
-    headers.insert("x-forwarded-port", text(port.to_string()));
+    headers.extend(client.headers());
     if !headers.contains_key(REQUEST_ID) {
-        headers.insert(REQUEST_ID, text(uuid::Uuid::new_v4().to_string()));
+        let id = uuid::Uuid::new_v4().to_string();
+        headers.insert(REQUEST_ID, HeaderValue::try_from(id).expect("a UUID is a valid header value"));
     }
 }
 
@@ -78,6 +75,7 @@ fn is_identifier(headers: &HeaderMap, name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::{Scheme, TrustedProxies};
 
     fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
         headers
@@ -115,7 +113,9 @@ mod tests {
             ("x-correlation-id", "not good"),
             ("proxy", "http://6.6.6.6"),
         ]);
-        forward(&mut headers, "[::ffff:10.0.0.7]:99".parse().unwrap(), 8000);
+        let (peer, nobody) = ("::ffff:10.0.0.7".parse().unwrap(), TrustedProxies::default());
+        let client = ClientInfo::of(&headers, peer, Scheme::Http, 8000, &nobody);
+        tell_client(&mut headers, &client);
         let told = map(&[
             ("x-forwarded-for", "10.0.0.7"),
             ("x-forwarded-proto", "http"),

@@ -28,7 +28,7 @@ pub(super) fn is_platform(host: &str, domain: &str) -> bool {
 }
 
 /// A name or an address with an optional port. Names may have underscores, which browsers send.
-fn parse(text: &str) -> Option<String> {
+pub(super) fn parse(text: &str) -> Option<String> {
     let split = if text.starts_with('[') { text.find(']').map(|end| end + 1) } else { text.find(':') };
     let (name, port) = text.split_at(split.unwrap_or(text.len()));
     let digits = if port.is_empty() { port } else { port.strip_prefix(':')? };

@@ -4,12 +4,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::StatusCode;
 
+use super::Bound;
+
 /// Counters of the proxy.
 #[derive(Debug, Default)]
 pub struct ProxyMetrics {
     classes: [AtomicU64; 5],
     retries: AtomicU64,
     in_flight: AtomicU64,
+    refused: [AtomicU64; Bound::ALL.len()],
 }
 
 impl ProxyMetrics {
@@ -26,6 +29,17 @@ impl ProxyMetrics {
     /// Requests that wait for the head of their answer.
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// How often each bound was reached, and somebody refused or made to give way.
+    pub fn refusals(&self) -> impl Iterator<Item = (Bound, u64)> {
+        Bound::ALL.into_iter().zip(self.refused.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+
+    pub(super) fn refused(&self, bound: Bound) {
+        for (_, count) in Bound::ALL.iter().zip(&self.refused).filter(|(known, _)| **known == bound) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Counts a request for as long as the answer lives, also when nobody waits for it any more.

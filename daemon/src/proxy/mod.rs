@@ -4,18 +4,23 @@
 //! half-closes would keep an instance busy for everybody who hangs up.
 
 mod body;
+mod client_stream;
+mod connection;
 mod forward;
+mod forwarded;
 mod framing;
 mod headers;
 mod host;
-mod intake;
+mod last_activity;
+mod limits;
 mod metrics;
-mod moved;
 mod options;
 mod pages;
+mod platform;
 mod tunnel;
 mod upgrade;
-mod wire;
+mod upstream;
+mod upstream_stream;
 
 use std::{
     convert::Infallible,
@@ -28,7 +33,6 @@ use deis_core::{
     AppUid,
     routing::{Endpoints, RouteTable},
 };
-use futures_util::StreamExt as _;
 use http::{Method, Request, Response, StatusCode};
 use hyper::{
     body::{Body as _, Incoming},
@@ -36,29 +40,36 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower_service::Service as _;
 
+pub use forwarded::{BadRange, ClientInfo, Scheme, TrustedProxies};
+pub use limits::Bound;
 pub use metrics::ProxyMetrics;
 pub use options::ProxyOptions;
 
 use crate::{
     acceptor::Acceptor,
-    caps::{Caps, Place},
+    keyed_limit::{KeyedLimit, KeyedPermit},
 };
-use body::{Held, Patient};
-use forward::Upstream;
+use body::GuardedBody;
+use client_stream::ClientStream;
+use connection::{RequestGuard, UnreadBody};
 use host::{host_of, is_platform};
-use intake::{Intake, Turn};
+use limits::{ConnectionLimits, ConnectionPermit, Purpose};
 use pages::Page;
+use upstream::Upstream;
 
 /// The proxy. Clones share one.
 #[derive(Clone)]
 pub struct Proxy(Arc<Shared>);
 
 struct Shared {
-    options: ProxyOptions,
+    options: Arc<ProxyOptions>,
+    http: http1::Builder,
     endpoints: Endpoints,
     routes: Arc<RouteTable>,
     platform: Router,
@@ -66,14 +77,20 @@ struct Shared {
     metrics: Arc<ProxyMetrics>,
     port: u16,
     complete: CancellationToken,
-    connections: Caps<IpAddr>,
-    in_flight: Caps<AppUid>,
+    connections: ConnectionLimits,
+    in_flight: KeyedLimit<AppUid>,
     tunnels: TaskTracker,
 }
 
-/// Who sent a request, for the platform's handlers.
-#[derive(Clone, Copy, Debug)]
-pub struct ClientAddress(pub SocketAddr);
+/// What is known of a request besides itself.
+struct Asking<'a> {
+    client: ClientInfo,
+    permit: Arc<ConnectionPermit>,
+    /// What the request holds of its client's share, where its connection is a trusted proxy's.
+    client_permit: Option<Arc<KeyedPermit<IpAddr>>>,
+    unread: UnreadBody,
+    stop: &'a CancellationToken,
+}
 
 impl Proxy {
     /// A proxy on `port` (as apps are told): the platform's own hosts go to `platform`, all others by `routes` to
@@ -88,12 +105,17 @@ impl Proxy {
         metrics: Arc<ProxyMetrics>,
         complete: CancellationToken,
     ) -> Self {
+        let mut http = http1::Builder::new();
+        // The head's time limit is the connection's own: the builder's would also end idle connections.
+        http.timer(TokioTimer::new()).header_read_timeout(None);
+        http.max_buf_size(options.max_head).max_headers(options.max_request_fields);
         Self(Arc::new(Shared {
+            http,
             upstream: Upstream::new(&options),
-            connections: Caps::new(options.most_connections),
-            in_flight: Caps::new(options.most_in_flight),
+            connections: ConnectionLimits::new(&options),
+            in_flight: KeyedLimit::new(options.max_in_flight),
             tunnels: TaskTracker::new(),
-            options,
+            options: Arc::new(options),
             endpoints,
             routes,
             platform,
@@ -107,16 +129,18 @@ impl Proxy {
     /// what has no end of its own: upgraded connections, and answers of the platform that follow something.
     pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
         let connections = TaskTracker::new();
-        let mut http = http1::Builder::new();
-        // The head's time limit is the connection's own: the builder's would also end idle connections.
-        http.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(self.0.options.most_head);
         let mut acceptor = Acceptor::new(listener);
         while let Some((stream, client)) = acceptor.next(&stop).await {
-            match self.0.connections.enter(client.ip().to_canonical()) {
-                Some(place) => {
-                    connections.spawn(self.connection(&http, stream, client, stop.clone(), place));
+            let is_trusted = self.0.options.trusted_proxies.contains(client.ip());
+            match self.0.connections.accept(client.ip(), is_trusted) {
+                Ok(permit) => {
+                    let _ = stream.set_nodelay(true);
+                    connections.spawn(self.connection(stream, client, Scheme::Http, permit, stop.clone()));
                 }
-                None => turn_away(&stream),
+                Err(bound) => {
+                    self.0.metrics.refused(bound);
+                    turn_away(&stream, bound);
+                }
             }
         }
         drop(acceptor);
@@ -126,23 +150,35 @@ impl Proxy {
         let _ = tokio::time::timeout(self.0.options.stop_limit, ended).await;
     }
 
-    fn connection(
+    /// Serves one connection of a client, whatever carries it.
+    fn connection<S>(
         &self,
-        http: &http1::Builder,
-        stream: TcpStream,
+        stream: S,
         client: SocketAddr,
+        scheme: Scheme,
+        permit: ConnectionPermit,
         stop: CancellationToken,
-        place: Place<IpAddr>,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let _ = stream.set_nodelay(true);
+    ) -> impl Future<Output = ()> + Send + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
         let shared = Arc::clone(&self.0);
-        let (stream, clock) = Intake::new(stream, &shared.options);
-        let token = stop.clone();
-        let service = service_fn(move |request| {
-            let (shared, turn, stop) = (Arc::clone(&shared), clock.begin(), token.clone());
+        let permit = Arc::new(permit);
+        let (stream, state) = ClientStream::new(stream, &shared.options);
+        let (token, held) = (stop.clone(), Arc::clone(&permit));
+        let http = shared.http.clone();
+        let metrics = Arc::clone(&shared.metrics);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let guard = state.begin(!request.body().is_end_stream());
+            let (shared, stop, permit) = (Arc::clone(&shared), token.clone(), Arc::clone(&held));
             async move {
-                let response = answer(&shared, client, &turn, &stop, request).await;
-                Ok::<_, Infallible>(hold_turn(response, turn))
+                let peer = client.ip();
+                let known = &shared.options.trusted_proxies;
+                let client = ClientInfo::of(request.headers(), peer, scheme, shared.port, known);
+                let unread = guard.unread();
+                let asking = Asking { client, permit, client_permit: None, unread, stop: &stop };
+                let response = answer(&shared, &guard, asking, request).await;
+                Ok::<_, Infallible>(hold_guard(response, guard))
             }
         });
         let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
@@ -150,6 +186,10 @@ impl Proxy {
             tokio::pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
+                () = permit.evicted() => {
+                    metrics.refused(Bound::AddressPending);
+                    return;
+                }
                 () = stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
@@ -158,75 +198,83 @@ impl Proxy {
             if let Err(error) = ended {
                 tracing::trace!(%error, "a connection ended early");
             }
-            drop(place);
         }
     }
 }
 
-/// The next request's turn comes when this answer has ended, or never.
-fn hold_turn(response: Response<Body>, turn: Turn) -> Response<Body> {
+/// The connection is ready for the next request when this answer has ended, or never.
+fn hold_guard(response: Response<Body>, guard: RequestGuard) -> Response<Body> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        turn.upgrade();
+        guard.upgrade();
         return response;
     }
-    response.map(|body| Body::new(Held::new(body, turn)))
+    response.map(|body| Body::new(GuardedBody::new(body, guard)))
 }
 
 /// Says no, if that can be said without waiting for a client that has too many connections already.
-fn turn_away(stream: &TcpStream) {
+fn turn_away(stream: &TcpStream, bound: Bound) {
+    let text = bound.text();
     let _ = stream.try_write(
-        b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: 5\r\n\r\n",
+        format!(
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\
+             Connection: close\r\nRetry-After: 5\r\n\r\n{text}\n",
+            text.len() + 1
+        )
+        .as_bytes(),
     );
 }
 
 async fn answer(
     shared: &Shared,
-    client: SocketAddr,
-    turn: &Turn,
-    stop: &CancellationToken,
+    guard: &RequestGuard,
+    mut asking: Asking<'_>,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    if !framing::is_plain_request(request.headers(), turn.has_length) {
+    if !framing::is_plain_request(request.headers(), guard.has_length) {
         return Page::Ambiguous.response(request.headers());
     }
     let Some(host) = host_of(&request) else { return Page::BadHost.response(request.headers()) };
-    if headers::size(&request) > shared.options.most_head {
+    if headers::size(&request) > shared.options.max_head {
         return Page::LargeHead.response(request.headers());
     }
     if request.method() == Method::CONNECT {
         return Page::NoTunnel.response(request.headers());
     }
-    if is_platform(&host, &shared.options.domain) {
-        return to_platform(shared, client, stop, request).await;
+    let is_platform = is_platform(&host, &shared.options.domain);
+    let purpose = if is_platform { Purpose::Platform } else { Purpose::Apps };
+    match asking.permit.admit(purpose, asking.client.address) {
+        Ok(permit) => asking.client_permit = permit.map(Arc::new),
+        Err(bound) => {
+            shared.metrics.refused(bound);
+            return match purpose {
+                Purpose::Platform => platform::refuse(bound),
+                Purpose::Apps => Page::Full(bound).response(request.headers()),
+            };
+        }
     }
+    let response = match purpose {
+        Purpose::Platform => platform::answer(shared, &asking, request).await,
+        Purpose::Apps => to_app(shared, &host, &asking, request).await,
+    };
+    match asking.client_permit {
+        Some(permit) => response.map(|body| Body::new(GuardedBody::new(body, permit))),
+        None => response,
+    }
+}
+
+async fn to_app(
+    shared: &Shared,
+    host: &str,
+    asking: &Asking<'_>,
+    request: Request<Incoming>,
+) -> Response<Body> {
     shared.complete.cancelled().await;
-    let Some(route) = shared.routes.lookup(&host) else {
+    let Some(route) = shared.routes.lookup(host) else {
         return Page::UnknownHost.response(request.headers());
     };
     let in_flight = shared.metrics.begin();
-    let response = forward::to_app(shared, &route, client, stop, request).await;
+    let response = forward::to_app(shared, &route, asking, request).await;
     drop(in_flight);
     shared.metrics.answered(response.status());
-    response
-}
-
-async fn to_platform(
-    shared: &Shared,
-    client: SocketAddr,
-    stop: &CancellationToken,
-    request: Request<Incoming>,
-) -> Response<Body> {
-    let is_get = request.method() == Method::GET;
-    let mut request = request.map(|body| Body::new(Patient::new(body, shared.options.stall_timeout)));
-    request.extensions_mut().insert(ClientAddress(client));
-    let response = match shared.platform.clone().call(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    };
-    // Whoever only reads can ask again, and whoever follows something would be followed for ever.
-    if is_get && response.body().size_hint().exact().is_none() {
-        let stop = stop.clone().cancelled_owned();
-        return response.map(|body| Body::from_stream(body.into_data_stream().take_until(stop)));
-    }
     response
 }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-use super::body::full;
+use super::{Bound, body::full};
 
 /// Why there is no answer of an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub(super) enum Page {
     UnknownHost,
     /// The app has nothing that could answer.
     NoInstance,
-    /// The app has as many requests in flight as it may.
-    Busy,
+    /// There is no room for one more.
+    Full(Bound),
     /// The app is in maintenance.
     Maintenance,
     /// The client stopped sending its request.
@@ -56,7 +56,7 @@ impl Page {
             Self::LargeHead => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "Headers too large",
-                "The request's headers are larger than this server takes.",
+                "The request's headers are larger than this server takes, or more.",
             ),
             Self::NoTunnel => {
                 (StatusCode::METHOD_NOT_ALLOWED, "No tunnels", "This server leads to its own apps only.")
@@ -71,11 +71,7 @@ impl Page {
                 "This app is not running",
                 "It is starting, or scaled to zero, or nothing was deployed yet. Its owner sees more with `deis ps`.",
             ),
-            Self::Busy => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "This app is busy",
-                "It has as many requests in flight as it may. Please try again in a little while.",
-            ),
+            Self::Full(bound) => (StatusCode::SERVICE_UNAVAILABLE, "Too busy", bound.text()),
             Self::Maintenance => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Down for maintenance",
@@ -121,7 +117,8 @@ impl Page {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         // What follows on the connection may be the rest of this request.
-        if matches!(self, Self::Stalled | Self::Ambiguous | Self::BadBody | Self::BadUpgrade) {
+        let ends = [Self::Stalled, Self::Ambiguous, Self::BadBody, Self::BadUpgrade];
+        if ends.contains(&self) || matches!(self, Self::Full(_)) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
-use super::moved::Moved;
+use super::last_activity::LastActivity;
 
 /// Carries an upgraded connection and keeps `held` as long.
 pub(super) async fn tunnel<T: Send>(
@@ -24,13 +24,13 @@ pub(super) async fn tunnel<T: Send>(
 ) {
     let carried = async {
         let (Ok(client), Ok(app)) = tokio::join!(client, app) else { return };
-        let moved = Moved::new();
-        let mut client = Watched { stream: TokioIo::new(client), moved: moved.clone() };
+        let activity = LastActivity::new();
+        let mut client = Watched { stream: TokioIo::new(client), activity: activity.clone() };
         let mut app = TokioIo::new(app);
         tokio::select! {
             // An error is the end of the connection, of which both sides know.
             _ = tokio::io::copy_bidirectional(&mut client, &mut app) => {}
-            () = moved.rests(idle) => {}
+            () = activity.idle_for(idle) => {}
         }
     };
     tokio::select! {
@@ -43,7 +43,7 @@ pub(super) async fn tunnel<T: Send>(
 /// The client's side; all that passes is read from it or written to it.
 struct Watched {
     stream: TokioIo<Upgraded>,
-    moved: Moved,
+    activity: LastActivity,
 }
 
 impl AsyncRead for Watched {
@@ -53,7 +53,7 @@ impl AsyncRead for Watched {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.moved.now();
+        self.activity.touch();
         Poll::Ready(Ok(()))
     }
 }
@@ -61,7 +61,7 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
-        self.moved.now();
+        self.activity.touch();
         Poll::Ready(Ok(written))
     }
 

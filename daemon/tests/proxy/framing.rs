@@ -2,14 +2,14 @@
 
 use crate::{
     app::{app, header, mirror, read_head},
-    front::Front,
+    test_proxy::TestProxy,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[tokio::test]
 async fn an_app_sees_who_asks_and_what_for() {
-    let front = Front::to(&[mirror().await]).await;
-    let answer = front
+    let proxy = TestProxy::to(&[mirror().await]).await;
+    let answer = proxy
         .raw(
             "GET /a%20b?q=%2F HTTP/1.1\r\nHost: Blog.Example.com:80\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n\
              X-Forwarded-Proto: https\r\nX_Forwarded_Host: 6.6.6.6\r\nTrue-Client-IP: 6.6.6.6\r\nX-Request-Id: bad id\r\n\
@@ -35,7 +35,7 @@ async fn an_app_sees_who_asks_and_what_for() {
 
 #[tokio::test]
 async fn malformed_requests_end_here() {
-    let front = Front::to(&[mirror().await]).await;
+    let proxy = TestProxy::to(&[mirror().await]).await;
     let many = "X-Some: 1\r\n".repeat(200);
     let long = format!("X: {}\r\n", "x".repeat(100_000));
     for (what, head, status) in [
@@ -63,18 +63,18 @@ async fn malformed_requests_end_here() {
         ("many headers", &format!("GET / HTTP/1.1\r\nHost: blog.example.com\r\n{many}\r\n"), 431),
         ("a long header", &format!("GET / HTTP/1.1\r\nHost: blog.example.com\r\n{long}\r\n"), 431),
     ] {
-        let answer = front.raw(head).await;
+        let answer = proxy.raw(head).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {answer}");
     }
-    assert_eq!(front.leases(), 0);
-    assert!(front.request("GET", "").await.starts_with("HTTP/1.1 200"));
+    assert_eq!(proxy.leases(), 0);
+    assert!(proxy.request("GET", "").await.starts_with("HTTP/1.1 200"));
 }
 
 const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: blog.example.com\r\nTransfer-Encoding: chunked\r\n";
 
 #[tokio::test]
 async fn a_body_with_two_ends_is_refused() {
-    let front = Front::to(&[mirror().await]).await;
+    let proxy = TestProxy::to(&[mirror().await]).await;
     let post = "POST / HTTP/1.1\r\nHost: blog.example.com\r\n";
     for framing in [
         "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
@@ -86,7 +86,7 @@ async fn a_body_with_two_ends_is_refused() {
         "Transfer-Encoding: \u{b}chunked\r\n",
         "Transfer-Encoding : chunked\r\n",
     ] {
-        let mut stream = front.connect().await;
+        let mut stream = proxy.connect().await;
         // Also on a connection that was used before.
         stream.write_all(b"GET / HTTP/1.1\r\nHost: blog.example.com\r\n\r\n").await.unwrap();
         let first = read_head(&mut stream).await.unwrap();
@@ -98,21 +98,21 @@ async fn a_body_with_two_ends_is_refused() {
         let ended = tokio::time::timeout(std::time::Duration::from_secs(5), stream.read_to_end(&mut body));
         ended.await.expect("the connection ends").unwrap();
     }
-    front.is_idle().await;
+    proxy.is_idle().await;
 }
 
 #[tokio::test]
 async fn a_body_that_breaks_off_is_the_clients_fault() {
-    let front = Front::to(&[mirror().await]).await;
+    let proxy = TestProxy::to(&[mirror().await]).await;
     for chunk in
         ["zz\r\nhello\r\n", "+1\r\na\r\n", "0x1\r\na\r\n", "11111111111111111\r\na\r\n", "1\r\nabc\r\n"]
     {
-        let answer = front.raw(&format!("{CHUNKED}\r\n{chunk}0\r\n\r\n")).await;
+        let answer = proxy.raw(&format!("{CHUNKED}\r\n{chunk}0\r\n\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{chunk:?}: {answer}");
         assert!(answer.contains("connection: close"), "{chunk:?}: {answer}");
     }
-    assert_eq!(front.metrics.answers()[4], 0);
-    front.is_idle().await;
+    assert_eq!(proxy.metrics.answers()[4], 0);
+    proxy.is_idle().await;
 }
 
 /// Reads a chunked message as it is on the wire, to its end.
@@ -132,26 +132,26 @@ async fn chunked() -> std::net::SocketAddr {
 
 #[tokio::test]
 async fn trailers_end_here() {
-    let front = Front::to(&[chunked().await]).await;
+    let proxy = TestProxy::to(&[chunked().await]).await;
     let trailer = "Trailer: X-Forwarded-For\r\n\r\n5\r\nhello\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n";
-    let answer = front.raw(&format!("{CHUNKED}Connection: close\r\n{trailer}")).await;
+    let answer = proxy.raw(&format!("{CHUNKED}Connection: close\r\n{trailer}")).await;
     assert!(answer.contains("5\r\nhello\r\n0\r\n\r\n"), "{answer}");
     assert!(!answer.contains("6.6.6.6") && !answer.contains("trailer:"), "{answer}");
 }
 
 #[tokio::test]
 async fn a_body_reaches_the_app_whatever_the_method() {
-    let front = Front::to(&[chunked().await]).await;
+    let proxy = TestProxy::to(&[chunked().await]).await;
     for method in ["GET", "DELETE", "POST"] {
         let request = CHUNKED.replace("POST", method);
-        let answer = front.raw(&format!("{request}Connection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n")).await;
+        let answer = proxy.raw(&format!("{request}Connection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n")).await;
         assert!(answer.contains("5\r\nhello\r\n0\r\n\r\n"), "{method}: {answer}");
     }
 }
 
 #[tokio::test]
 async fn a_large_head_of_an_answer_is_refused() {
-    let front = Front::to(&[app(|_, mut stream| async move {
+    let proxy = TestProxy::to(&[app(|_, mut stream| async move {
         read_head(&mut stream).await.unwrap();
         let long = "x".repeat(350_000);
         let _ = stream
@@ -160,31 +160,60 @@ async fn a_large_head_of_an_answer_is_refused() {
     })
     .await])
     .await;
-    assert!(front.request("GET", "").await.starts_with("HTTP/1.1 502"));
-    front.is_idle().await;
+    assert!(proxy.request("GET", "").await.starts_with("HTTP/1.1 502"));
+    proxy.is_idle().await;
+}
+
+#[tokio::test]
+async fn as_many_header_fields_as_were_chosen_pass() {
+    let proxy = TestProxy::to(&[app(|_, mut stream| async move {
+        let head = read_head(&mut stream).await.unwrap();
+        let count: usize = header(&head, "x-count").unwrap().parse().unwrap();
+        let many = "X-Some: 1\r\n".repeat(count - 1);
+        let _ =
+            stream.write_all(format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 0\r\n\r\n").as_bytes()).await;
+    })
+    .await])
+    .await;
+    for (count, status) in [(100, 200), (101, 200), (512, 200), (513, 502)] {
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: blog.example.com\r\nConnection: close\r\nX-Count: {count}\r\n\r\n"
+        );
+        let answer = proxy.raw(&request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{count}: {answer}");
+    }
+    for (more, status) in [(97, 200), (98, 431)] {
+        // Host and X-Count are the other two, and Connection the third.
+        let many = "X-Some: 1\r\n".repeat(more);
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: blog.example.com\r\nConnection: close\r\nX-Count: 1\r\n{many}\r\n"
+        );
+        let answer = proxy.raw(&request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{more}: {answer}");
+    }
 }
 
 #[tokio::test]
 async fn interim_answers_without_end_are_no_answer() {
-    let front = Front::to(&[app(|_, mut stream| async move {
+    let proxy = TestProxy::to(&[app(|_, mut stream| async move {
         read_head(&mut stream).await.unwrap();
         while stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n").await.is_ok() {}
     })
     .await])
     .await;
-    assert!(front.request("GET", "").await.starts_with("HTTP/1.1 502"));
-    front.is_idle().await;
+    assert!(proxy.request("GET", "").await.starts_with("HTTP/1.1 502"));
+    proxy.is_idle().await;
 }
 
 #[tokio::test]
 async fn the_platform_answers_on_its_own_names() {
-    let front = Front::to(&[mirror().await]).await;
+    let proxy = TestProxy::to(&[mirror().await]).await;
     for host in ["127.0.0.1", "deis.example.com", "example.com", "localhost"] {
-        let answer = front.raw(&format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await;
+        let answer = proxy.raw(&format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await;
         assert!(answer.contains("the platform"), "{host}: {answer}");
     }
     // An absolute target says whose the request is, whatever the header says.
-    let answer = front
+    let answer = proxy
         .raw("GET http://blog.example.com/x HTTP/1.1\r\nHost: deis.example.com\r\nConnection: close\r\n\r\n")
         .await;
     assert!(answer.contains("get /x http/1.1") && answer.contains("host: blog.example.com"), "{answer}");

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall end")]
 
 mod app;
+mod early_answers;
+mod forwarded;
 mod framing;
-mod front;
-mod patience;
+mod limits;
 mod retries;
 mod streams;
+mod test_proxy;

@@ -6,14 +6,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     app::{app, read_head},
-    front::Front,
+    test_proxy::TestProxy,
 };
 
 const SIZE: u64 = 256 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_upload_and_a_large_answer_pass_through() {
-    let front = Front::to(&[app(|_, mut stream| async move {
+    let proxy = TestProxy::to(&[app(|_, mut stream| async move {
         read_head(&mut stream).await.unwrap();
         let got = tokio::io::copy(&mut (&mut stream).take(SIZE), &mut tokio::io::sink()).await.unwrap();
         stream
@@ -24,7 +24,7 @@ async fn a_large_upload_and_a_large_answer_pass_through() {
     })
     .await])
     .await;
-    let mut stream = front.connect().await;
+    let mut stream = proxy.connect().await;
     let head = format!("PUT / HTTP/1.1\r\nHost: blog.example.com\r\nContent-Length: {SIZE}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     tokio::io::copy(&mut tokio::io::repeat(b'x').take(SIZE), &mut stream).await.unwrap();
@@ -35,7 +35,7 @@ async fn a_large_upload_and_a_large_answer_pass_through() {
 
 #[tokio::test]
 async fn events_arrive_as_they_are_sent() {
-    let front = Front::to(&[app(|_, mut stream| async move {
+    let proxy = TestProxy::to(&[app(|_, mut stream| async move {
         read_head(&mut stream).await.unwrap();
         stream
             .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
@@ -46,21 +46,21 @@ async fn events_arrive_as_they_are_sent() {
     })
     .await])
     .await;
-    let mut stream = front.connect().await;
+    let mut stream = proxy.connect().await;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: blog.example.com\r\n\r\n").await.unwrap();
     read_head(&mut stream).await.unwrap();
     let mut chunk = [0; 8];
     stream.read_exact(&mut chunk).await.unwrap();
     assert_eq!(&chunk, b"5\r\nfirst");
-    assert_eq!(front.leases(), 1);
+    assert_eq!(proxy.leases(), 1);
     // Whoever hangs up gives the lease back.
     drop(stream);
-    front.is_idle().await;
+    proxy.is_idle().await;
 }
 
 #[tokio::test]
 async fn an_upgraded_connection_is_a_pipe() {
-    let front = Front::to(&[app(|_, mut stream| async move {
+    let proxy = TestProxy::to(&[app(|_, mut stream| async move {
         let head = read_head(&mut stream).await.unwrap();
         assert!(head.contains("upgrade: gossip") && head.contains("connection: upgrade"), "{head}");
         let answer =
@@ -71,7 +71,7 @@ async fn an_upgraded_connection_is_a_pipe() {
     })
     .await])
     .await;
-    let mut stream = front.connect().await;
+    let mut stream = proxy.connect().await;
     let head = "GET / HTTP/1.1\r\nHost: blog.example.com\r\nConnection: Upgrade\r\nUpgrade: gossip\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     assert!(read_head(&mut stream).await.unwrap().starts_with("http/1.1 101"));
@@ -81,15 +81,15 @@ async fn an_upgraded_connection_is_a_pipe() {
     let mut back = [0; 8];
     stream.read_exact(&mut back).await.unwrap();
     assert_eq!((&hello, &back), (b"hello", b"and back"));
-    assert_eq!(front.leases(), 1);
+    assert_eq!(proxy.leases(), 1);
     drop(stream);
-    front.is_idle().await;
+    proxy.is_idle().await;
 }
 
 #[tokio::test]
 async fn nothing_passes_before_an_app_agrees_to_an_upgrade() {
     // The app refuses; what the client sent ahead must not reach it as a request of its own.
-    let front = Front::to(&[app(|_, mut stream| async move {
+    let proxy = TestProxy::to(&[app(|_, mut stream| async move {
         read_head(&mut stream).await.unwrap();
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno").await.unwrap();
         let smuggled = tokio::time::timeout(Duration::from_millis(300), read_head(&mut stream)).await;
@@ -97,19 +97,19 @@ async fn nothing_passes_before_an_app_agrees_to_an_upgrade() {
     })
     .await])
     .await;
-    let answer = front
+    let answer = proxy
         .raw(
             "GET / HTTP/1.1\r\nHost: blog.example.com\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n\
              GET /smuggled HTTP/1.1\r\nHost: none.example.com\r\n\r\n",
         )
         .await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    front.is_idle().await;
+    proxy.is_idle().await;
 }
 
 /// Asks for these protocols; returns the connection and the head of the answer.
-async fn ask(front: &Front, method: &str, headers: &str) -> (tokio::net::TcpStream, String) {
-    let mut stream = front.connect().await;
+async fn ask(proxy: &TestProxy, method: &str, headers: &str) -> (tokio::net::TcpStream, String) {
+    let mut stream = proxy.connect().await;
     let head = format!("{method} / HTTP/1.1\r\nHost: blog.example.com\r\n{headers}\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     let answer = read_head(&mut stream).await.unwrap();
@@ -119,7 +119,7 @@ async fn ask(front: &Front, method: &str, headers: &str) -> (tokio::net::TcpStre
 #[tokio::test]
 async fn no_connection_becomes_another_version_of_http() {
     // The app agrees to whatever it is offered, and to h2c in any case.
-    let front = Front::to(&[app(|_, mut stream| async move {
+    let proxy = TestProxy::to(&[app(|_, mut stream| async move {
         let head = read_head(&mut stream).await.unwrap();
         assert!(!head.contains("h2c") && !head.contains("http2-settings"), "{head}");
         let offered = crate::app::header(&head, "upgrade").unwrap_or("h2c");
@@ -131,21 +131,21 @@ async fn no_connection_becomes_another_version_of_http() {
     for (protocols, status) in [("h2c", 502), ("H2C", 502), ("H2c, h2C", 502), ("websocket, h2c", 101)] {
         let headers =
             format!("Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AA\r\nUpgrade: {protocols}\r\n");
-        let (_, answer) = ask(&front, "GET", &headers).await;
+        let (_, answer) = ask(&proxy, "GET", &headers).await;
         assert!(answer.starts_with(&format!("http/1.1 {status} ")), "{protocols}: {answer}");
     }
-    front.is_idle().await;
+    proxy.is_idle().await;
 }
 
 #[tokio::test]
 async fn only_a_plain_get_is_upgraded() {
-    let front = Front::to(&[crate::app::mirror().await]).await;
+    let proxy = TestProxy::to(&[crate::app::mirror().await]).await;
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
     for (method, more) in [("POST", ""), ("GET", "Content-Length: 1\r\n"), ("HEAD", "")] {
-        let (_, answer) = ask(&front, method, &format!("{upgrade}{more}")).await;
+        let (_, answer) = ask(&proxy, method, &format!("{upgrade}{more}")).await;
         assert!(answer.starts_with("http/1.1 400 "), "{method} {more}: {answer}");
     }
-    assert_eq!(front.leases(), 0);
+    assert_eq!(proxy.leases(), 0);
 }
 
 /// An app that upgrades and then says nothing.
@@ -161,39 +161,39 @@ async fn silent() -> std::net::SocketAddr {
 
 #[tokio::test]
 async fn a_silent_tunnel_is_closed() {
-    let front = Front::with(&[silent().await], |o| o.idle_tunnel = Duration::from_millis(300)).await;
-    let (mut stream, _) = ask(&front, "GET", "Connection: Upgrade\r\nUpgrade: gossip\r\n").await;
-    assert_eq!(front.leases(), 1);
+    let proxy = TestProxy::with(&[silent().await], |o| o.idle_tunnel = Duration::from_millis(300)).await;
+    let (mut stream, _) = ask(&proxy, "GET", "Connection: Upgrade\r\nUpgrade: gossip\r\n").await;
+    assert_eq!(proxy.leases(), 1);
     let end = tokio::time::timeout(Duration::from_secs(20), stream.read_u8()).await;
     assert!(end.expect("the tunnel ends").is_err());
-    front.is_idle().await;
+    proxy.is_idle().await;
 }
 
 #[tokio::test]
 async fn a_tunnel_outlives_the_limits_of_requests() {
     let limit = Duration::from_millis(100);
-    let front = Front::with(&[silent().await], |o| {
+    let proxy = TestProxy::with(&[silent().await], |o| {
         (o.head_timeout, o.idle_timeout, o.answer_timeout) = (limit, limit, limit);
     })
     .await;
-    let (mut stream, answer) = ask(&front, "GET", "Connection: Upgrade\r\nUpgrade: gossip\r\n").await;
+    let (mut stream, answer) = ask(&proxy, "GET", "Connection: Upgrade\r\nUpgrade: gossip\r\n").await;
     assert!(answer.starts_with("http/1.1 101"), "{answer}");
     let end = tokio::time::timeout(5 * limit, stream.read_u8()).await;
     assert!(end.is_err(), "{end:?}");
-    assert_eq!(front.leases(), 1);
+    assert_eq!(proxy.leases(), 1);
 }
 
 #[tokio::test]
 async fn tunnels_and_followers_end_with_the_proxy() {
-    let front = Front::with(&[silent().await], |o| o.stop_limit = Duration::from_secs(3600)).await;
-    let (mut tunnel, _) = ask(&front, "GET", "Connection: Upgrade\r\nUpgrade: gossip\r\n").await;
-    let mut follower = front.connect().await;
+    let proxy = TestProxy::with(&[silent().await], |o| o.stop_limit = Duration::from_secs(3600)).await;
+    let (mut tunnel, _) = ask(&proxy, "GET", "Connection: Upgrade\r\nUpgrade: gossip\r\n").await;
+    let mut follower = proxy.connect().await;
     follower.write_all(b"GET /follow HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     read_head(&mut follower).await.unwrap();
-    front.stop.cancel();
+    proxy.stop.cancel();
     assert!(tunnel.read_u8().await.is_err());
     let mut rest = String::new();
     follower.read_to_string(&mut rest).await.unwrap();
     assert!(rest.contains("hello") && rest.ends_with("0\r\n\r\n"), "it ends well: {rest:?}");
-    tokio::time::timeout(Duration::from_secs(20), front.ended).await.expect("the proxy ends").unwrap();
+    tokio::time::timeout(Duration::from_secs(20), proxy.ended).await.expect("the proxy ends").unwrap();
 }

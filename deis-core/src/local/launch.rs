@@ -99,7 +99,7 @@ pub(super) fn start_of(command: &Command) -> Start {
     }
 }
 
-/// The environment of an instance: the template's, its port, and what every process needs.
+/// The environment of an instance: the template's, its address and port, and what every process needs.
 pub(super) fn environment(
     options: &LocalOptions,
     template: &Template,
@@ -108,6 +108,9 @@ pub(super) fn environment(
 ) -> Environment {
     let mut env = template.env.clone();
     env.insert("PORT".to_owned(), port.to_string());
+    // Requests come from this machine's proxy. An app that listens on this address is not reachable past it; one whose
+    // config says another HOST means that.
+    env.entry("HOST".to_owned()).or_insert_with(|| "127.0.0.1".to_owned());
     env.insert("HOME".to_owned(), home.display().to_string());
     env.entry("PATH".to_owned()).or_insert_with(|| options.path.clone());
     env

@@ -157,7 +157,9 @@ impl Cause {
                 "run `deis logs` for its whole output and fix the start of the process".to_owned()
             }
             Self::NotListening { .. } => {
-                "make the process listen on 0.0.0.0 and on the port in the PORT variable".to_owned()
+                "make the process listen on 127.0.0.1, or the address in the HOST variable, and on the port in the PORT \
+                 variable"
+                    .to_owned()
             }
             Self::Probe { .. } => {
                 "check the path and port of the health check, and how long the start takes".to_owned()

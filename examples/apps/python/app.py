@@ -40,7 +40,7 @@ class Server(ThreadingHTTPServer):
 
 def main():
     port = int(os.environ.get("PORT", "5000"))
-    server = Server(("0.0.0.0", port), Hello)
+    server = Server((os.environ.get("HOST", "127.0.0.1"), port), Hello)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     print(f"listening on port {port}", flush=True)
     server.serve_forever(poll_interval=0.05)

@@ -9,22 +9,23 @@ use tokio::time::Instant;
 
 /// When bytes last passed. Clones share it.
 #[derive(Clone)]
-pub(super) struct Moved(Arc<Mutex<Instant>>);
+pub(super) struct LastActivity(Arc<Mutex<Instant>>);
 
-impl Moved {
-    /// They pass now, so that there is a beginning.
+impl LastActivity {
+    /// Counts from now, so that silence from the beginning on is noticed too.
     pub(super) fn new() -> Self {
         Self(Arc::new(Mutex::new(Instant::now())))
     }
 
-    /// They pass now.
-    pub(super) fn now(&self) {
+    /// Notes that bytes pass now.
+    pub(super) fn touch(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// Waits until nothing has passed for this long.
-    pub(super) async fn rests(&self, limit: Duration) {
+    pub(super) async fn idle_for(&self, limit: Duration) {
         loop {
+            // The lock is given back before the wait: whoever carries bytes takes it for each read.
             let due = *self.0.lock().unwrap_or_else(PoisonError::into_inner) + limit;
             if due <= Instant::now() {
                 return;

@@ -6,16 +6,20 @@ use deis_core::{
     AppName, AppRef, AppRoutes, AppUid, DomainName, Generation, InstanceName, ProcessType, RouteFence,
     RouteMode, TemplateId,
     port::Router as _,
-    routing::{Endpoints, Lease, RouteTable},
+    routing::{EndpointInfo, Endpoints, Lease, RouteTable},
 };
-use deis_daemon::proxy::{Proxy, ProxyMetrics, ProxyOptions};
+use deis_daemon::proxy::{ClientInfo, Proxy, ProxyMetrics, ProxyOptions};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
 use tokio_util::sync::CancellationToken;
 
-pub(crate) struct Front {
+async fn who(axum::Extension(client): axum::Extension<ClientInfo>) -> String {
+    format!("{} over {}", client.address, client.scheme.as_str())
+}
+
+pub(crate) struct TestProxy {
     pub(crate) address: SocketAddr,
     pub(crate) app: AppUid,
     pub(crate) endpoints: Endpoints,
@@ -24,7 +28,7 @@ pub(crate) struct Front {
     pub(crate) ended: tokio::task::JoinHandle<()>,
 }
 
-impl Front {
+impl TestProxy {
     /// With instances at these addresses.
     pub(crate) async fn to(instances: &[SocketAddr]) -> Self {
         Self::with(instances, |_| ()).await
@@ -43,7 +47,6 @@ impl Front {
         routes.publish(&published).await.unwrap();
         let endpoints = Endpoints::default();
         let mut options = ProxyOptions::new("example.com");
-        options.connect_timeout = Duration::from_secs(5);
         tune(&mut options);
         let metrics = Arc::new(ProxyMetrics::default());
         let endless = || async {
@@ -55,6 +58,8 @@ impl Front {
         let platform = axum::Router::new()
             .route("/follow", axum::routing::get(endless))
             .route("/take", axum::routing::post(all))
+            .route("/refuse", axum::routing::post(|| async { http::StatusCode::PAYLOAD_TOO_LARGE }))
+            .route("/who", axum::routing::get(who))
             .fallback(|| async { "the platform" });
         let complete = CancellationToken::new();
         complete.cancel();
@@ -67,11 +72,11 @@ impl Front {
             let stop = stop.clone();
             async move { proxy.serve(listener, stop).await }
         });
-        let front = Self { address, app, endpoints, metrics, stop, ended };
+        let proxy = Self { address, app, endpoints, metrics, stop, ended };
         for address in instances {
-            front.join(*address);
+            proxy.join(*address);
         }
-        front
+        proxy
     }
 
     /// One more instance, as busy as the lease is held: whoever is idle comes first.
@@ -104,6 +109,11 @@ impl Front {
             body.len()
         ))
         .await
+    }
+
+    /// What the table has about the app's instances.
+    pub(crate) fn instances(&self) -> Vec<EndpointInfo> {
+        self.endpoints.of(self.app, &ProcessType::web())
     }
 
     /// Requests in flight at all instances.
