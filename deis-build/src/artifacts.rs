@@ -20,7 +20,10 @@ use tokio::{
     sync::Mutex as AsyncMutex,
 };
 
-use crate::slug;
+use crate::{
+    folders::remove_tree,
+    slug::{self, SlugLimits},
+};
 
 /// Slugs of a platform. Clones share one.
 ///
@@ -79,7 +82,7 @@ impl Artifacts {
             let path = entry?.path();
             let partial = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(PARTIAL));
             if partial {
-                remove(&path)?;
+                remove_tree(&path)?;
             }
         }
         Ok(Self(Arc::new(Inner { store, unpacked, folders: Mutex::default(), damaged: Mutex::default() })))
@@ -195,7 +198,7 @@ impl Artifacts {
         let unpacked = tokio::task::spawn_blocking(move || {
             let root = scratch.path().join("root");
             fs::create_dir(&root)?;
-            slug::unpack(&file, &root)?;
+            slug::unpack(&file, &root, &SlugLimits::default())?;
             fs::rename(&root, &path)
         });
         match unpacked.await {
@@ -223,7 +226,7 @@ impl Artifacts {
             let user = slot.lock().await;
             if user.strong_count() == 0 && !keep.contains(&digest) {
                 let path = entry.path();
-                tokio::task::spawn_blocking(move || remove(&path)).await.map_err(std::io::Error::other)??;
+                tokio::task::spawn_blocking(move || remove_tree(&path)).await.map_err(std::io::Error::other)??;
                 removed += 1;
             }
         }
@@ -233,9 +236,6 @@ impl Artifacts {
 
 const PARTIAL: &str = ".partial-";
 
-fn remove(path: &Path) -> std::io::Result<()> {
-    if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
-}
 
 fn slug_path(digest: &Digest) -> ObjectPath {
     ObjectPath::from(format!("slugs/{}.tar.zst", digest.hex()))
@@ -256,7 +256,7 @@ mod tests {
         fs::create_dir(&source).unwrap();
         fs::write(source.join("index.html"), "hello").unwrap();
         let file = folder.path().join("slug");
-        let packed = slug::pack(&source, &file).unwrap();
+        let packed = slug::pack(&source, &file, &SlugLimits::default()).unwrap();
         let store = Arc::new(object_store::memory::InMemory::new());
         let artifacts = Artifacts::new(Arc::clone(&store) as _, folder.path().join("unpacked")).unwrap();
         artifacts.put(&packed.digest, &file).await.unwrap();

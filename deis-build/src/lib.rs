@@ -23,6 +23,8 @@ mod artifacts;
 #[allow(clippy::disallowed_methods, reason = "a build is a process of its own")]
 mod buildpack;
 mod error;
+#[allow(clippy::disallowed_methods, reason = "folders of builds are handled on threads that may block")]
+mod folders;
 #[allow(clippy::disallowed_methods, reason = "git is synchronous; callers run it on threads that may block")]
 pub mod git;
 #[allow(

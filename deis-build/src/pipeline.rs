@@ -29,6 +29,7 @@ use crate::{
     error::BuildError,
     git::{Budget, Oid, Repository, without_password},
     key::{STACK, build_key},
+    slug::EPOCH,
 };
 
 /// Where a build's lines go, for the person who waits.
@@ -249,6 +250,9 @@ impl Pipeline {
             ("SOURCE_VERSION", request.commit.build()),
             ("REQUEST_ID", &id),
             ("LANG", "C.UTF-8"),
+            // Tools that would write times of day, and Python, whose compiled files would name times that a slug
+            // does not keep, do without where this is set.
+            ("SOURCE_DATE_EPOCH", &EPOCH.to_string()),
         ];
         env.extend(own.map(|(k, v)| (k.to_owned(), v.to_owned())));
         env.insert("TMPDIR".to_owned(), Job::scratch(work).to_string_lossy().into_owned());

@@ -17,11 +17,11 @@ use deis_core::{ProcessType, parse_procfile};
 use super::{
     control,
     job::{Job, Outcome},
-    leftovers, pack,
+    export, leftovers, pack,
     release::{self, Released},
     script::{self, Env, say},
 };
-use crate::slug;
+use crate::slug::{self, SlugLimits};
 
 /// Name that the program is called by (`argv[0]`) to be a build.
 pub const NAME: &str = "deis-builder";
@@ -29,7 +29,7 @@ pub const NAME: &str = "deis-builder";
 /// Is a build if the program is called so. Call it first in `main`.
 pub fn run_if_asked(args: &[OsString]) -> Option<ExitCode> {
     let called = Path::new(args.first()?).file_name()?;
-    (called == NAME).then(main)
+    (called == NAME).then(|| if args.get(1).is_some_and(|a| a == export::PRINT) { export::print() } else { main() })
 }
 
 fn main() -> ExitCode {
@@ -68,6 +68,8 @@ fn outcome_of(build: impl FnOnce() -> std::io::Result<Outcome>) -> Outcome {
 
 fn build(job: &Job) -> std::io::Result<Outcome> {
     leftovers::adopt()?;
+    // What a build leaves must not depend on how the platform was started.
+    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     fs::create_dir(Job::scratch(&job.work))?;
     let root = Job::root(&job.work);
     let env_dir = write_env(job)?;
@@ -99,7 +101,9 @@ fn build(job: &Job) -> std::io::Result<Outcome> {
             return Ok(Outcome::Failed { step: step.to_owned(), exit: status.code() });
         }
         if step == "compile" {
-            read_export(&pack, &mut env);
+            if let Err(outcome) = export::source(&pack, &root, &mut env)? {
+                return Ok(outcome);
+            }
             match run_release(&pack, &root, &env)? {
                 Ok(found) => released = found,
                 Err(outcome) => return Ok(outcome),
@@ -110,7 +114,8 @@ fn build(job: &Job) -> std::io::Result<Outcome> {
         Ok(found) => found,
         Err(reason) => return Ok(Outcome::Refused { reason }),
     };
-    let packed = slug::pack(&root, &Job::slug(&job.work))?;
+    let packed = slug::pack(&root, &Job::slug(&job.work), &SlugLimits::default())?;
+    packed.notices.iter().for_each(|text| say(&format!(" !     {text}")));
     say(&format!("-----> Compiled slug size is {}", size(packed.bytes)));
     Ok(Outcome::Built { digest: packed.digest, processes, has_procfile })
 }
@@ -200,23 +205,6 @@ fn write_home(job: &Job) -> std::io::Result<PathBuf> {
     write("id_rsa", &key)?;
     write("config", b"Host *\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n")?;
     Ok(home)
-}
-
-/// What a buildpack leaves in `export` for those after it: plain `export KEY="value"` lines.
-fn read_export(pack: &Path, env: &mut Env) {
-    let Ok(Some(text)) = control::read(pack, "export") else { return };
-    for line in text.lines() {
-        let Some((key, value)) = line.trim().strip_prefix("export ").and_then(|l| l.split_once('=')) else {
-            continue;
-        };
-        let value = value.trim_matches(['"', '\'']);
-        // `$PATH` and the like stand for what was there before.
-        let old = env.get(key).cloned().unwrap_or_default();
-        env.insert(
-            key.to_owned(),
-            value.replace(&format!("${key}"), &old).replace(&format!("${{{key}}}"), &old),
-        );
-    }
 }
 
 fn size(bytes: u64) -> String {

@@ -3,6 +3,7 @@
 pub(crate) mod control;
 pub mod driver;
 pub(crate) mod embedded;
+mod export;
 pub(crate) mod job;
 mod leftovers;
 mod pack;

@@ -6,10 +6,11 @@ use std::{
     io::{self, Write as _},
     os::unix::{
         ffi::OsStrExt as _,
-        fs::{OpenOptionsExt as _, symlink},
+        fs::{OpenOptionsExt as _, PermissionsExt as _, symlink},
     },
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use gix::{
@@ -17,6 +18,8 @@ use gix::{
     hash::ObjectId,
     objs::tree::{EntryKind, EntryRef},
 };
+
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use super::{
     attributes::{self, Attributes},
@@ -112,6 +115,7 @@ pub(super) fn export_tree(
         cancel,
         left: *budget,
         budget,
+        now: now()?,
         attributes: Attributes::default(),
         done: Exported::default(),
     };
@@ -127,6 +131,9 @@ struct Export<'a> {
     cancel: &'a AtomicBool,
     budget: &'a Budget,
     left: Budget,
+    /// The time of all entries: which of them was written first is no property of the source, and a build keeps the
+    /// order of times.
+    now: Timestamps,
     attributes: Attributes,
     done: Exported,
 }
@@ -174,6 +181,9 @@ impl Export<'_> {
                 fs::create_dir(&place).map_err(|e| written(&path, e))?;
                 path.push(b'/');
                 self.tree(entry.oid.to_owned(), &place, path.as_bstr(), depth + 1)?;
+                // Not what the umask of this process leaves of it.
+                fs::set_permissions(&place, fs::Permissions::from_mode(0o755))?;
+                self.stamp(&place)?;
             }
             kind @ (EntryKind::Blob | EntryKind::BlobExecutable) => {
                 let data = self.blob(entry, &path)?;
@@ -186,6 +196,8 @@ impl Export<'_> {
                     .open(&place)
                     .map_err(|e| written(&path, e))?;
                 file.write_all(&data)?;
+                file.set_permissions(fs::Permissions::from_mode(mode))?;
+                self.stamp(&place)?;
                 self.done.files += 1;
             }
             EntryKind::Link => {
@@ -196,11 +208,16 @@ impl Export<'_> {
                     return Err(refused(&path, &reason));
                 }
                 symlink(OsStr::from_bytes(&target), &place).map_err(|e| written(&path, e))?;
+                self.stamp(&place)?;
                 self.done.files += 1;
             }
             EntryKind::Commit => self.done.submodules.push(shown(&path)),
         }
         Ok(())
+    }
+
+    fn stamp(&self, place: &Path) -> Result<()> {
+        utimensat(CWD, place, &self.now, AtFlags::SYMLINK_NOFOLLOW).map_err(|e| GitError::Io(e.into()))
     }
 
     /// The contents of a file, if the budget allows for them.
@@ -211,6 +228,13 @@ impl Export<'_> {
             .ok_or_else(|| refused(path, &format!("the source is larger than {most} MiB")))?;
         Ok(self.repo.find_object(entry.oid).map_err(GitError::repository)?.detach().data)
     }
+}
+
+fn now() -> Result<Timestamps> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
+    let seconds = i64::try_from(since.as_secs()).map_err(io::Error::other)?;
+    let time = Timespec { tv_sec: seconds, tv_nsec: since.subsec_nanos().into() };
+    Ok(Timestamps { last_access: time, last_modification: time })
 }
 
 fn refused(path: &[u8], reason: &str) -> GitError {
