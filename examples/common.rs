@@ -4,9 +4,9 @@ use std::{path::Path, sync::Arc, time::SystemTime};
 
 use deis_core::{
     Actor, AppHandle, AppName, BuildSpec, Digest, Platform, ProcessType, Timestamp, Username, Workers,
-    local::{LocalOptions, LocalRunner, LocalScheduler},
+    local::{LocalOptions, LocalRunner, LocalScheduler, preparer, unpacked_at},
     logs::FileLogs,
-    port::{Wake, unpacked_at},
+    port::Wake,
     routing::RouteTable,
     store::MemoryStore,
 };
@@ -26,7 +26,7 @@ pub async fn platform(folder: &Path) -> Result<(Platform, Workers)> {
         .runner(Arc::new(LocalRunner::open(options).await?))
         .router(Arc::new(RouteTable::new(None)))
         .logs(Arc::new(FileLogs::new(folder.join("run"))))
-        .unpacker(unpacked_at(&files))
+        .preparer(preparer(unpacked_at(&files)))
         .wake(wake)
         .clock(Arc::new(now))
         .build()?;

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use deis_core::{
     AppRef, Artifact, Digest, Endpoints, InstanceName, Observation, Workload,
     conformance::scheduler::{self as suite, Subject},
-    local::{LocalOptions, LocalScheduler, shim},
-    port::{Scheduler, SchedulerError, unpacked_at},
+    local::{LocalOptions, LocalScheduler, shim, unpacked_at},
+    port::{Scheduler, SchedulerError},
 };
 use deis_examples::Result;
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use deis_core::{
     Actor, AppName, BuildSpec, Digest, Endpoints, Platform, ProcessType, Username,
-    local::{LocalOptions, LocalRunner, LocalScheduler, shim},
+    local::{LocalOptions, LocalRunner, LocalScheduler, preparer, shim, unpacked_at},
     logs::RingLogs,
-    port::{Wake, unpacked_at},
+    port::Wake,
     routing::RouteTable,
     store::SqliteStore,
 };
@@ -35,7 +35,7 @@ async fn run() -> Result<()> {
         .runner(Arc::new(LocalRunner::open(options).await?))
         .router(Arc::new(RouteTable::new(None)))
         .logs(Arc::new(RingLogs::new(1000)))
-        .unpacker(unpacked_at(&files))
+        .preparer(preparer(unpacked_at(&files)))
         .wake(wake)
         .clock(Arc::new(now))
         .build()?;

@@ -6,7 +6,7 @@ use deis_core::{AppRef, local::LocalScheduler, port::Scheduler as _};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    compose::{StartError, local_options, open, open_artifacts},
+    compose::{StartError, local_options, open, open_artifacts, open_slugs},
     datadir::{DataDir, DataDirError},
     settings::Settings,
 };
@@ -48,9 +48,8 @@ async fn wait_for(path: &std::path::Path, pid: u32) -> Result<DataDir, StartErro
 /// Stops all instances of a data folder, as a drained stop would. What shall run stays on record, what was printed
 /// stays in the logs.
 pub(crate) async fn stop_apps(data: &DataDir) -> Result<Vec<AppRef>, StartError> {
-    let artifacts = open_artifacts(data)?;
-    let scheduler =
-        LocalScheduler::open(local_options(data, &artifacts)).await.map_err(open("the processes"))?;
+    let slugs = open_slugs(data, &open_artifacts(data)?)?;
+    let scheduler = LocalScheduler::open(local_options(data, &slugs)).await.map_err(open("the processes"))?;
     let apps = scheduler.apps().await.map_err(open("the processes"))?;
     scheduler.stop_all().await;
     Ok(apps)

@@ -12,7 +12,9 @@ use std::{
 /// # Errors
 /// What the file system says of an entry that stays.
 pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
-    let remove = || if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    let remove = || {
+        if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+    };
     match remove() {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

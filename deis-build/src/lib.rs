@@ -2,14 +2,14 @@
 //!
 //! * [`git`]: the server side of git, without HTTP or SSH. It starts at [`git::Repository`].
 //! * [`Pipeline`]: from a commit to a [`deis_core::BuildSpec`], by buildpacks, as a task.
-//! * [`Artifacts`]: slugs in an object store, and the function that unpacks them for a scheduler.
+//! * [`Artifacts`]: slugs in an object store; `SlugFolders`: the same unpacked, for the back ends of one machine.
 //! * [`driver`]: what a program calls first in `main` to be a build when it is asked to.
 //!
 //! # Features
 //!
 //! | Feature | Default | What it adds |
 //! | --- | --- | --- |
-//! | `local` | yes | the program `deis-builder`: builder and process shim, for embedders whose executable cannot be run again |
+//! | `local` | yes | `SlugFolders`, and the program `deis-builder`: builder and process shim, for embedders whose executable cannot be run again |
 //!
 //! # When not to use it
 //!
@@ -18,7 +18,6 @@
 //! * To build for people who do not trust each other on one host: a build runs with the rights of the program that
 //!   starts it. Its processes end with it and its files have one folder, but it is no sandbox.
 
-#[allow(clippy::disallowed_methods, reason = "slugs are unpacked on threads that may block")]
 mod artifacts;
 #[allow(clippy::disallowed_methods, reason = "a build is a process of its own")]
 mod buildpack;
@@ -39,8 +38,13 @@ mod pipeline;
     reason = "packing and unpacking block; callers run them on threads that may"
 )]
 mod slug;
+#[cfg(feature = "local")]
+#[allow(clippy::disallowed_methods, reason = "slugs are unpacked on threads that may block")]
+mod slug_folders;
 
 pub use artifacts::{Artifacts, StoreFailed};
 pub use buildpack::driver;
 pub use error::BuildError;
 pub use pipeline::{BuildRequest, LineSender, Pipeline, PipelineOptions};
+#[cfg(feature = "local")]
+pub use slug_folders::SlugFolders;

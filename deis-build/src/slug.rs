@@ -7,13 +7,15 @@
 
 mod ignored;
 mod pack;
-#[cfg(test)]
+#[cfg(all(test, feature = "local"))]
 mod tests;
+#[cfg(feature = "local")]
 mod unpack;
 
 use std::io;
 
 pub(crate) use pack::pack;
+#[cfg(feature = "local")]
 pub(crate) use unpack::unpack;
 
 /// How much a slug may hold. Checked while it is packed and again while it is unpacked: the one is for the person who
@@ -37,9 +39,6 @@ impl Default for SlugLimits {
 /// 2000-01-01T00:00:00Z. The entries with the n-th distinct time of a build have this time and n seconds in its slug:
 /// their order is kept, which tools compare, and no time of day is.
 pub(crate) const EPOCH: u64 = 946_684_800;
-
-/// Largest window that a decoder must have: 2^27 bytes.
-const WINDOW_LOG: u32 = 27;
 
 /// An archive that cannot be packed or must not be unpacked, for people.
 fn refused(reason: impl Into<String>) -> io::Error {

@@ -8,9 +8,9 @@
 //! use std::sync::Arc;
 //! use deis_core::{
 //!     Actor, AppName, ConfigPatch, EnvKey, Intent, PageQuery, Platform, Timestamp, Username,
-//!     local::{LocalOptions, LocalRunner, LocalScheduler},
+//!     local::{LocalOptions, LocalRunner, LocalScheduler, Unpacker, preparer},
 //!     logs::RingLogs,
-//!     port::{ArtifactError, Unpacker},
+//!     port::ArtifactError,
 //!     routing::RouteTable,
 //!     store::MemoryStore,
 //! };
@@ -28,7 +28,7 @@
 //!     .runner(Arc::new(LocalRunner::open(options).await?))
 //!     .router(Arc::new(RouteTable::new(None)))
 //!     .logs(Arc::new(RingLogs::new(1000)))
-//!     .unpacker(unpacker)
+//!     .preparer(preparer(unpacker))
 //!     .clock(Arc::new(|| Timestamp(1_700_000_000_000)))
 //!     .build()?;
 //! let workers = platform.start();

@@ -117,7 +117,7 @@ impl Daemon {
         if let Some(listener) = listeners.metrics {
             tasks.spawn(metrics::serve(listener, engine.platform.clone(), counts, stop.clone()));
         }
-        tasks.spawn(keep_house(engine.platform.clone(), engine.artifacts, pushes, stop.clone()));
+        tasks.spawn(keep_house(engine.platform.clone(), engine.slugs, pushes, stop.clone()));
         Ok(Self { platform: engine.platform, info, bootstrap: text, listens, data, workers, stop, tasks })
     }
 

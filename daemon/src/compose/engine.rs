@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use deis_build::{Artifacts, Pipeline, PipelineOptions, git::Limits};
+use deis_build::{Artifacts, Pipeline, PipelineOptions, SlugFolders, git::Limits};
 use deis_core::{
     Platform, PlatformOptions,
     local::{LocalOptions, LocalRunner, LocalScheduler},
@@ -28,17 +28,19 @@ pub(super) struct Engine {
     runner: Arc<LocalRunner>,
     pub(super) routes: Arc<RouteTable>,
     pub(super) endpoints: Endpoints,
-    pub(super) artifacts: Artifacts,
+    artifacts: Artifacts,
+    pub(super) slugs: SlugFolders,
 }
 
 impl Engine {
     pub(super) async fn open(settings: &Settings, data: &DataDir) -> Result<Self, StartError> {
         let store = SqliteStore::open(data.join("deis.db")).map_err(open("the database"))?;
         let artifacts = open_artifacts(data)?;
+        let slugs = open_slugs(data, &artifacts)?;
         remove_staged(&data.join("objects")).map_err(open("the object store"))?;
         let (wake, endpoints) = (Wake::default(), Endpoints::default());
         let logs: Arc<dyn LogStore> = Arc::new(FileLogs::new(data.join("run")));
-        let options = local_options(data, &artifacts)
+        let options = local_options(data, &slugs)
             .with_endpoints(endpoints.clone())
             .with_wake(wake.clone())
             .with_logs(Arc::clone(&logs));
@@ -52,7 +54,7 @@ impl Engine {
             .router(Arc::clone(&routes) as _)
             .runner(Arc::clone(&runner) as _)
             .logs(logs)
-            .unpacker(artifacts.unpacker())
+            .preparer(slugs.preparer())
             .clock(Arc::new(crate::clock::now))
             .wake(wake)
             .options(
@@ -62,7 +64,7 @@ impl Engine {
             )
             .build()
             .map_err(open("the engine"))?;
-        Ok(Self { platform, runner, routes, endpoints, artifacts })
+        Ok(Self { platform, runner, routes, endpoints, artifacts, slugs })
     }
 
     pub(super) fn pushes(
@@ -90,8 +92,12 @@ pub(crate) fn open_artifacts(data: &DataDir) -> Result<Artifacts, StartError> {
     let objects = data.join("objects");
     std::fs::create_dir_all(&objects).map_err(open("the object store"))?;
     let store = LocalFileSystem::new_with_prefix(objects).map_err(open("the object store"))?;
-    let store = Arc::new(store.with_automatic_cleanup(true).with_fsync(true));
-    Artifacts::new(store, data.join("unpacked")).map_err(open("the unpacked slugs"))
+    Ok(Artifacts::new(Arc::new(store.with_automatic_cleanup(true).with_fsync(true))))
+}
+
+/// The same, unpacked.
+pub(crate) fn open_slugs(data: &DataDir, artifacts: &Artifacts) -> Result<SlugFolders, StartError> {
+    SlugFolders::open(artifacts.clone(), data.join("unpacked")).map_err(open("the unpacked slugs"))
 }
 
 /// Removes what a killed daemon was writing into the object store: its files are staged as `name#1` beside their place.
@@ -114,8 +120,8 @@ fn remove_staged(folder: &Path) -> std::io::Result<()> {
 }
 
 /// How the processes of a data folder run.
-pub(crate) fn local_options(data: &DataDir, artifacts: &Artifacts) -> LocalOptions {
-    let options = LocalOptions::new(data.join("run"), artifacts.unpacker()).with_path(search_path(data));
+pub(crate) fn local_options(data: &DataDir, slugs: &SlugFolders) -> LocalOptions {
+    let options = LocalOptions::new(data.join("run"), slugs.unpacker()).with_path(search_path(data));
     match inherited::open_files() {
         Some(soft_limit) => options.with_open_files(soft_limit),
         None => options,

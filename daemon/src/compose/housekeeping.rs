@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deis_build::Artifacts;
+use deis_build::SlugFolders;
 use deis_core::Platform;
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +14,7 @@ const PERIOD: Duration = Duration::from_secs(300);
 /// Removes what nobody needs any more, now and then, until it is told to stop: repositories and caches of destroyed apps, unpacked slugs that no instance uses.
 pub(super) async fn keep_house(
     platform: Platform,
-    artifacts: Artifacts,
+    slugs: SlugFolders,
     pushes: Pushes,
     stop: CancellationToken,
 ) {
@@ -24,16 +24,16 @@ pub(super) async fn keep_house(
             _ = tick.tick() => {}
             () = stop.cancelled() => return,
         }
-        if let Err(error) = tidy(&platform, &artifacts, &pushes).await {
+        if let Err(error) = tidy(&platform, &slugs, &pushes).await {
             tracing::warn!(error = %crate::telemetry::chain(&*error), "housekeeping failed; the next one tries again");
         }
     }
 }
 
-async fn tidy(platform: &Platform, artifacts: &Artifacts, pushes: &Pushes) -> Result<(), BoxError> {
+async fn tidy(platform: &Platform, slugs: &SlugFolders, pushes: &Pushes) -> Result<(), BoxError> {
     // What the ledger never heard of stays: the database may be a restored backup, and repositories are not.
     let destroyed = platform.destroyed_among(&pushes.kept().await?).await?;
     pushes.forget(destroyed).await?;
-    artifacts.prune(&[]).await?;
+    slugs.prune(&[]).await?;
     Ok(())
 }

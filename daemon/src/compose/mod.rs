@@ -7,7 +7,7 @@ mod housekeeping;
 mod listeners;
 
 pub use daemon::Daemon;
-pub(crate) use engine::{local_options, open_artifacts};
+pub(crate) use engine::{local_options, open_artifacts, open_slugs};
 
 /// What whoever lets others deploy must know.
 pub(crate) const NO_ISOLATION: &str =

@@ -15,9 +15,9 @@ use std::{
 use deis_core::{ProcessType, parse_procfile};
 
 use super::{
-    control,
+    control, export,
     job::{Job, Outcome},
-    export, leftovers, pack,
+    leftovers, pack,
     release::{self, Released},
     script::{self, Env, say},
 };
@@ -29,7 +29,8 @@ pub const NAME: &str = "deis-builder";
 /// Is a build if the program is called so. Call it first in `main`.
 pub fn run_if_asked(args: &[OsString]) -> Option<ExitCode> {
     let called = Path::new(args.first()?).file_name()?;
-    (called == NAME).then(|| if args.get(1).is_some_and(|a| a == export::PRINT) { export::print() } else { main() })
+    (called == NAME)
+        .then(|| if args.get(1).is_some_and(|a| a == export::PRINT) { export::print() } else { main() })
 }
 
 fn main() -> ExitCode {

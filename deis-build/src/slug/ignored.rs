@@ -28,7 +28,8 @@ impl Ignored {
                 self.mistakes.push(format!("{}, line {}: {error}", below.join(NAME).display(), number + 1));
             }
         }
-        let level = builder.build().map_err(|e| super::refused(format!("{}: {e}", below.join(NAME).display())))?;
+        let level =
+            builder.build().map_err(|e| super::refused(format!("{}: {e}", below.join(NAME).display())))?;
         self.levels.push(level);
         Ok(())
     }
@@ -41,7 +42,8 @@ impl Ignored {
     /// Whether an entry of the folder that was entered last is left out. Of several patterns the innermost, and there
     /// the last, decides; what is in a folder that is left out cannot be brought back.
     pub(super) fn has(&self, path: &Path, is_dir: bool) -> bool {
-        let decided = self.levels.iter().rev().map(|level| level.matched(path, is_dir)).find(|m| !m.is_none());
+        let decided =
+            self.levels.iter().rev().map(|level| level.matched(path, is_dir)).find(|m| !m.is_none());
         decided.is_some_and(|found| found.is_ignore())
     }
 }

@@ -36,7 +36,14 @@ const MAX_NOTICES: usize = 20;
 /// # Errors
 /// What cannot be read, with its path, and which of the limits is reached.
 pub(crate) fn pack(root: &Path, file: &Path, limits: &SlugLimits) -> io::Result<Packed> {
-    let mut list = Listing { root, limits, ignored: Ignored::default(), entries: Vec::new(), bytes: 0, notices: Vec::new() };
+    let mut list = Listing {
+        root,
+        limits,
+        ignored: Ignored::default(),
+        entries: Vec::new(),
+        bytes: 0,
+        notices: Vec::new(),
+    };
     list.folder(Path::new(""))?;
     let Listing { entries, mut notices, ignored, .. } = list;
     notices.extend(ignored.mistakes);

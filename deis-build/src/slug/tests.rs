@@ -50,14 +50,17 @@ fn random_tree(random: &mut Random) -> BTreeMap<PathBuf, (Made, u64)> {
                 folders.push(path.clone());
                 Made::Folder { mode: [0o755, 0o700, 0o555, 0o775][random.below(4)] }
             }
-            3 => Made::Link { target: PathBuf::from(["nowhere", "../a0", "/etc/passwd", "."][random.below(4)]) },
+            3 => Made::Link {
+                target: PathBuf::from(["nowhere", "../a0", "/etc/passwd", "."][random.below(4)]),
+            },
             4 if !files.is_empty() => {
                 let of: &PathBuf = &files[random.below(files.len())];
                 Made::HardLink { of: of.clone() }
             }
             _ => {
                 files.push(path.clone());
-                let content = (0..random.below(3000)).map(|_| u8::try_from(random.below(256)).unwrap()).collect();
+                let content =
+                    (0..random.below(3000)).map(|_| u8::try_from(random.below(256)).unwrap()).collect();
                 Made::File { mode: [0o600, 0o644, 0o755, 0o444, 0o640, 0o777][random.below(6)], content }
             }
         };
@@ -119,7 +122,8 @@ fn listing(root: &Path) -> BTreeMap<PathBuf, String> {
     }
     let times: BTreeSet<_> = found.values().map(|(_, meta)| (meta.mtime(), meta.mtime_nsec())).collect();
     let rank = |meta: &fs::Metadata| times.iter().position(|t| *t == (meta.mtime(), meta.mtime_nsec()));
-    let first = |meta: &fs::Metadata| found.values().find(|(_, m)| m.ino() == meta.ino()).map(|(p, _)| p.clone());
+    let first =
+        |meta: &fs::Metadata| found.values().find(|(_, m)| m.ino() == meta.ino()).map(|(p, _)| p.clone());
     let text = |(path, meta): &(PathBuf, fs::Metadata)| {
         let content = match () {
             () if meta.is_symlink() => fs::read_link(path).unwrap().display().to_string(),

@@ -9,7 +9,10 @@ use std::{
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
-use super::{SlugLimits, WINDOW_LOG, refused};
+use super::{SlugLimits, refused};
+
+/// Largest window that a decoder makes: 2^27 bytes.
+const WINDOW_LOG: u32 = 27;
 
 /// Unpacks `file` into the empty folder `root`. Nothing is written outside it, nor through a link, and whatever
 /// [`pack`](super::pack) would not have written fails the whole archive.
@@ -106,7 +109,11 @@ fn finish(mut rest: Bounded<zstd::Decoder<'static, BufReader<File>>>) -> io::Res
             _ => {}
         }
     }
-    if rest.inner.finish().fill_buf()?.is_empty() { Ok(()) } else { Err(unsafe_slug("something follows its end")) }
+    if rest.inner.finish().fill_buf()?.is_empty() {
+        Ok(())
+    } else {
+        Err(unsafe_slug("something follows its end"))
+    }
 }
 
 /// Sets the time of last change, of a link itself and not of what it leads to.

@@ -52,7 +52,9 @@ async fn scripts_get_their_folders_and_only_the_declared_environment() {
     let names = built.read("names");
     let foreign: Vec<&str> = names.lines().filter(|n| n.starts_with("CARGO") || *n == "SECRET").collect();
     assert!(foreign.is_empty(), "{foreign:?}");
-    for name in ["APP_DIR", "HOME", "LANG", "PATH", "REQUEST_ID", "SOURCE_VERSION", "STACK"] {
+    for name in
+        ["APP_DIR", "HOME", "LANG", "PATH", "REQUEST_ID", "SOURCE_DATE_EPOCH", "SOURCE_VERSION", "STACK"]
+    {
         assert!(names.lines().any(|n| n == name), "{name} is missing in {names}");
     }
     // The cache is kept from build to build.
@@ -159,4 +161,60 @@ async fn the_cache_of_an_app_that_is_gone_can_be_removed() {
     shop.pipeline.forget(shop.app.uid).unwrap();
     shop.pipeline.forget(shop.app.uid).unwrap();
     assert!(shop.pipeline.cached().unwrap().is_empty());
+}
+
+/// Type, mode, number of names, link target and path of all that is in a folder.
+const LIST: &str = "find . -mindepth 1 -printf '%y %m %n %l %p\\n' | sort";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_build_left_is_what_its_slug_holds() {
+    let shop = Workshop::new().await;
+    let make = "cd \"$1\"; umask 0; mkdir -p empty deep/er; echo s > secret; chmod 600 secret; echo r > deep/run
+        chmod 750 deep/run; ln -s ../secret deep/er/link; ln -s nowhere dangling; ln secret twin; chmod 555 empty
+        echo w > wide; touch -d '2001-02-03' old; touch -h -d '2002-02-03' dangling; echo new > new";
+    let list = format!("{LIST} | sed 's/^/LIST /'; sleep 0.02; touch last");
+    shop.pack("mine", &[YES, ("compile", &format!("{make}; {list}"))]);
+    let files = [("Procfile", "web: x\n"), ("bin/tool", "#!/bin/sh\n"), ("src/a", "1")];
+    let built = shop.build(&files).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
+    let left: Vec<&str> = built.said.lines().filter_map(|l| l.trim().strip_prefix("LIST ")).collect();
+    let _ = fs::remove_file(built.slug.join("last"));
+    let found =
+        std::process::Command::new("sh").args(["-c", LIST]).current_dir(&built.slug).output().unwrap();
+    let found = String::from_utf8(found.stdout).unwrap();
+    assert_eq!(left, found.lines().collect::<Vec<_>>());
+    assert!(left.contains(&"f 600 2  ./secret") && left.contains(&"d 555 2  ./empty"), "{left:?}");
+    assert!(left.contains(&"f 755 1  ./bin/tool") && left.contains(&"f 644 1  ./src/a"), "{left:?}");
+    let time = |name: &str| fs::symlink_metadata(built.slug.join(name)).unwrap().modified().unwrap();
+    assert!(
+        time("old") < time("dangling") && time("dangling") < time("src/a") && time("src/a") < time("new")
+    );
+    assert_eq!(time("src/a"), time("Procfile"), "no file of the source is newer than another");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_reads_what_a_buildpack_exports() {
+    let shop = Workshop::new().await;
+    let export = r#"dir="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+export PATH="$dir/tools:$PATH"   # a comment
+for n in 1 2; do export "NUMBER_$n=$n"; done
+export TEXT='two
+lines' QUOTED="it's \"so\""
+plain=stays
+unset STACK
+echo noise; echo loud >&2
+[ -n "" ] && export NEVER=x"#;
+    let compile = format!("cat > \"$(dirname \"$0\")/../export\" <<'END'\n{export}\nEND");
+    shop.pack("mine", &[YES, ("compile", &compile)]);
+    let look =
+        "#!/bin/sh\necho \"$NUMBER_1$NUMBER_2|$TEXT|$QUOTED|$plain|$STACK|$NEVER|$APP_DIR|$PATH\" > seen\n";
+    let files = [("Procfile", "web: x\n"), ("bin/post-compile", look)];
+    let built = shop.build(&files).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
+    let seen = built.read("seen");
+    assert!(seen.starts_with("12|two\nlines|it's \"so\"||||/"), "{seen}");
+    assert!(seen.trim().rsplit('|').next().unwrap().split(':').next().unwrap().ends_with("/tools"), "{seen}");
+    assert!(built.said.contains("       loud"), "{}", built.said);
+    let failing = "echo 'exit 4' > \"$(dirname \"$0\")/../export\"";
+    shop.pack("mine", &[YES, ("compile", failing)]);
+    let (error, _) = shop.build(&files).await.err().expect("it fails");
+    assert_eq!(error.to_string(), "export failed with exit code 4");
 }

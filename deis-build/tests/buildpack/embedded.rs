@@ -29,13 +29,23 @@ async fn python_installs_beside_the_source() {
     );
     write(&package, "backend.py", BACKEND);
     let requirements = format!("# ours\ngreeting @ file://{}\n", package.display());
-    let files =
-        [("requirements.txt", requirements.as_str()), ("app.py", ""), ("Procfile", "web: python3 app.py\n")];
+    let files = [
+        ("requirements.txt", requirements.as_str()),
+        ("app.py", "import greeting, own.part\n"),
+        ("own/part.py", ""),
+        ("broken.py", "this is no Python\n"),
+        ("Procfile", "web: python3 app.py\n"),
+    ];
     let built = shop.build(&files).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
     assert!(built.said.contains("Installing dependencies from requirements.txt"), "{}", built.said);
     assert_eq!(run(&built, "python3 -c 'import greeting; print(greeting.TEXT)'"), "hello\n");
     // Compiled once, and the same whenever it is.
     assert_eq!(run(&built, "ls .deis/python/__pycache__ | grep -c greeting"), "1\n");
+    // No start compiles anything again, neither what was installed nor the app's own modules.
+    let compiled = run(&built, "python3 -v app.py 2>&1 | grep \"# wrote .*$PWD\" || true");
+    assert_eq!(compiled, "");
+    let loaded = run(&built, "python3 -v app.py 2>&1 | grep -c \"code object from '$PWD.*pyc'\"");
+    assert_eq!(loaded.trim(), "2", "greeting and own.part come from what was compiled");
     let mut other = Workshop::new().await;
     other.config.insert("ANOTHER".to_owned(), "build".to_owned());
     let again = other.build(&files).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();

@@ -9,7 +9,9 @@ use std::{
     sync::Arc,
 };
 
-use deis_build::{Artifacts, BuildError, BuildRequest, Pipeline, PipelineOptions, git::Repository};
+use deis_build::{
+    Artifacts, BuildError, BuildRequest, Pipeline, PipelineOptions, SlugFolders, git::Repository,
+};
 use deis_core::{
     AppName, AppRef, AppUid, BuildSpec, ProcessType,
     local::{LocalOptions, LocalRunner, ShimProgram},
@@ -20,7 +22,7 @@ pub(crate) struct Workshop {
     folder: tempfile::TempDir,
     pub(crate) app: AppRef,
     pub(crate) pipeline: Pipeline,
-    artifacts: Artifacts,
+    slugs: SlugFolders,
     pub(crate) config: BTreeMap<String, String>,
 }
 
@@ -44,9 +46,10 @@ impl Workshop {
             fs::create_dir(path(name)).unwrap();
         }
         let store = Arc::new(LocalFileSystem::new_with_prefix(path("slugs")).unwrap());
-        let artifacts = Artifacts::new(store, path("unpacked")).unwrap();
+        let artifacts = Artifacts::new(store);
+        let slugs = SlugFolders::open(artifacts.clone(), path("unpacked")).unwrap();
         let program = PathBuf::from(env!("CARGO_BIN_EXE_deis-builder"));
-        let local = LocalOptions::new(path("run"), artifacts.unpacker())
+        let local = LocalOptions::new(path("run"), slugs.unpacker())
             .with_shim(ShimProgram::Path(program.clone()))
             .with_path(std::env::var("PATH").unwrap());
         let runner = Arc::new(LocalRunner::open(local).await.unwrap());
@@ -57,9 +60,9 @@ impl Workshop {
             .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
             .collect();
         tune(&mut options);
-        let pipeline = Pipeline::new(options, runner, artifacts.clone()).unwrap();
+        let pipeline = Pipeline::new(options, runner, artifacts).unwrap();
         let app = AppRef { name: AppName::new("app").unwrap(), uid: AppUid(uuid::Uuid::new_v4()) };
-        let workshop = Self { folder, app, pipeline, artifacts, config: BTreeMap::new() };
+        let workshop = Self { folder, app, pipeline, slugs, config: BTreeMap::new() };
         workshop.git(&["init", "--quiet", "--initial-branch=main"]);
         workshop
     }
@@ -124,7 +127,7 @@ impl Workshop {
         let (built, said) = tokio::join!(work, listen);
         match built {
             Ok(spec) => {
-                let folder = (self.artifacts.unpacker())(spec.artifact.clone()).await.unwrap();
+                let folder = (self.slugs.unpacker())(spec.artifact.clone()).await.unwrap();
                 Ok(Built { spec, said, slug: folder.path })
             }
             Err(error) => Err((error, said)),

@@ -19,9 +19,9 @@ use crate::{
         Task, TaskKind, TaskName, TaskObservation, Workload,
     },
     port::{
-        ArtifactError, Batch, BoxError, LogError, LogStore, LogStream, OutputSender, Read, Reading, Revision,
-        Router, RouterError, Scheduler, SchedulerError, StopScope, Store, StoreError, TaskError, TaskRunner,
-        Unpacker,
+        ArtifactError, Batch, BoxError, LogError, LogStore, LogStream, OutputSender, Preparer, Read, Reading,
+        Revision, Router, RouterError, Scheduler, SchedulerError, StopScope, Store, StoreError, TaskError,
+        TaskRunner,
     },
 };
 
@@ -244,12 +244,12 @@ impl Fuse {
         std::future::pending().await
     }
 
-    /// The unpacking function with this fuse in it.
-    pub fn unpacker(&self, inner: &Unpacker) -> Unpacker {
+    /// The preparing function with this fuse in it.
+    pub fn preparer(&self, inner: &Preparer) -> Preparer {
         let (fuse, inner) = (self.clone(), Arc::clone(inner));
-        Arc::new(move |artifact| {
+        Arc::new(move |app, artifact| {
             let (fuse, inner) = (fuse.clone(), Arc::clone(&inner));
-            Box::pin(async move { fuse.call(inner(artifact), ArtifactError::Unavailable).await })
+            Box::pin(async move { fuse.call(inner(app, artifact), ArtifactError::Unavailable).await })
         })
     }
 }

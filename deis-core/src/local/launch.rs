@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    artifact::ArtifactFolder,
     copy::{copy_tree, remove_tree},
     folder,
     options::LocalOptions,
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     model::{Artifact, Cause, Command, Environment, Template},
-    port::{ArtifactError, ArtifactFolder, BoxError},
+    port::{ArtifactError, BoxError},
 };
 
 /// Why an instance could not be started.

@@ -6,6 +6,7 @@
 
 mod accept;
 mod adopt;
+mod artifact;
 mod check;
 mod copy;
 mod endings;
@@ -28,6 +29,7 @@ mod slot;
 mod table;
 mod task;
 
+pub use artifact::{ArtifactFolder, Unpacker, preparer, unpacked_at};
 pub use options::{LocalOptions, ShimProgram, Timing};
 pub use runner::LocalRunner;
 pub use scheduler::{LocalProcess, LocalScheduler};

@@ -2,9 +2,10 @@
 
 use std::{fmt, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
+use super::artifact::Unpacker;
 use crate::{
     plan::constants,
-    port::{LogStore, Unpacker, Wake},
+    port::{LogStore, Wake},
     routing::Endpoints,
 };
 

@@ -10,7 +10,7 @@ mod scheduler;
 mod store;
 mod wake;
 
-pub use artifact::{ArtifactError, ArtifactFolder, Unpacker, unpacked_at};
+pub use artifact::{ArtifactError, Prepared, Preparer, always_prepared};
 pub use logs::{IDS_KEPT, LogError, LogStore, LogStream};
 pub use router::{Router, RouterError};
 pub use runner::{OutputLine, OutputSender, StopScope, TaskError, TaskRunner, output_channel};

@@ -6,7 +6,7 @@ use super::{
     options::PlatformOptions,
     platform::{Clock, Platform},
 };
-use crate::port::{LogStore, Router, Scheduler, Store, TaskRunner, Unpacker, Wake};
+use crate::port::{LogStore, Preparer, Router, Scheduler, Store, TaskRunner, Wake};
 
 /// Takes the back ends, gives a [`Platform`].
 #[derive(Default)]
@@ -16,7 +16,7 @@ pub struct PlatformBuilder {
     router: Option<Arc<dyn Router>>,
     runner: Option<Arc<dyn TaskRunner>>,
     logs: Option<Arc<dyn LogStore>>,
-    unpacker: Option<Unpacker>,
+    preparer: Option<Preparer>,
     clock: Option<Clock>,
     wake: Wake,
     options: PlatformOptions,
@@ -70,10 +70,10 @@ impl PlatformBuilder {
         self
     }
 
-    /// How artifacts become folders.
+    /// Who makes sure that the scheduler can get an artifact.
     #[must_use]
-    pub fn unpacker(mut self, unpacker: Unpacker) -> Self {
-        self.unpacker = Some(unpacker);
+    pub fn preparer(mut self, preparer: Preparer) -> Self {
+        self.preparer = Some(preparer);
         self
     }
 
@@ -106,7 +106,7 @@ impl PlatformBuilder {
             router: self.router.ok_or(BuildError("router"))?,
             runner: self.runner.ok_or(BuildError("task runner"))?,
             logs: self.logs.ok_or(BuildError("log store"))?,
-            unpacker: self.unpacker.ok_or(BuildError("function that unpacks artifacts"))?,
+            preparer: self.preparer.ok_or(BuildError("function that prepares artifacts"))?,
             clock: self.clock.ok_or(BuildError("clock"))?,
             wake: self.wake,
             options: self.options,

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::Result,
     model::{AppName, Push, Timestamp},
-    port::{LogStore, Router, Scan, Scheduler, Store, StoreExt as _, TaskRunner, Unpacker, Wake},
+    port::{LogStore, Preparer, Router, Scan, Scheduler, Store, StoreExt as _, TaskRunner, Wake},
     state::{keys, record},
 };
 
@@ -36,7 +36,7 @@ pub(super) struct Parts {
     pub(super) router: Arc<dyn Router>,
     pub(super) runner: Arc<dyn TaskRunner>,
     pub(super) logs: Arc<dyn LogStore>,
-    pub(super) unpacker: Unpacker,
+    pub(super) preparer: Preparer,
     pub(super) clock: Clock,
     pub(super) wake: Wake,
     pub(super) options: PlatformOptions,

@@ -13,10 +13,10 @@ use deis_core::{
     Actor, AppHandle, AppName, AppRef, Attempt, BuildSpec, Change, ConfigPatch, Digest, EnvKey, Generation,
     InstanceName, NewUser, Observation, Phase, Platform, PlatformBuilder, ProcessType, Progress,
     ReleaseVersion, Secret, Task, TaskKind, TaskName, TaskObservation, Timestamp, UserId, Username, Workload,
-    conformance::sim::{NoLogs, World, unpacker},
+    conformance::sim::{NoLogs, World},
     port::{
         Batch, OutputLine, OutputSender, Read, Reading, Revision, Scheduler, SchedulerError, StopScope,
-        Store, StoreError, TaskError, TaskRunner,
+        Store, StoreError, TaskError, TaskRunner, always_prepared,
     },
     state::apps::AppState,
     store::MemoryStore,
@@ -84,7 +84,7 @@ impl Bench {
             .router(Arc::clone(&world) as _)
             .runner(world)
             .logs(Arc::new(NoLogs))
-            .unpacker(unpacker())
+            .preparer(always_prepared())
             .clock(Arc::new(|| Timestamp(1_000_000)))
     }
 

@@ -6,9 +6,9 @@ use deis_core::{
     Actor, AppName, Change, Error, Instance, Platform, Progress, Settled, Timestamp, Username,
     conformance::{
         faults::{Faulty, Fuse},
-        sim::{NoLogs, World, unpacker},
+        sim::{NoLogs, World},
     },
-    port::{LogStore, Router, Scheduler, Store, TaskRunner},
+    port::{LogStore, Router, Scheduler, Store, TaskRunner, always_prepared},
     store::MemoryStore,
 };
 use futures_util::FutureExt as _;
@@ -116,7 +116,7 @@ impl Harness {
             .router(Arc::new(Faulty::new(ends.router, fuse)))
             .runner(Arc::new(Faulty::new(ends.runner, fuse)))
             .logs(Arc::new(Faulty::new(Arc::new(NoLogs) as Arc<dyn LogStore>, fuse)))
-            .unpacker(fuse.unpacker(&unpacker()))
+            .preparer(fuse.preparer(&always_prepared()))
             .clock(Arc::new(|| Timestamp(1_000_000)))
             .build()
             .unwrap()

@@ -13,9 +13,9 @@ use std::{
 use deis_core::{
     AppName, AppRef, AppUid, Artifact, Digest, Endpoints, Environment, Generation, HttpCheck, Instance,
     Launch, Probe, ProcessGroup, ProcessType, ReleaseVersion, Template, TemplateId, Workload,
-    local::{LocalOptions, LocalScheduler, ShimProgram, Timing},
+    local::{ArtifactFolder, LocalOptions, LocalScheduler, ShimProgram, Timing, Unpacker},
     logs::FileLogs,
-    port::{ArtifactError, ArtifactFolder, LogStore as _, Scheduler, Unpacker, Wake},
+    port::{ArtifactError, LogStore as _, Scheduler, Wake},
 };
 
 /// Answers every request with its pid, and with 200 unless `STATUS` says otherwise; `kill -TERM` ends it.

@@ -7,8 +7,8 @@ use std::sync::{
 
 use deis_core::{
     Cause, Instance, InstanceState,
-    local::LocalScheduler,
-    port::{ArtifactError, ArtifactFolder, Scheduler, Unpacker},
+    local::{ArtifactFolder, LocalScheduler, Unpacker},
+    port::{ArtifactError, Scheduler},
 };
 
 use crate::support::{Machine, serve, shim, timing, web, workload};

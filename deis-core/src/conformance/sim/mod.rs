@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 use crate::{
     error::Error,
     model::{AppName, AppRef, LogLine, LogQuery, Timestamp},
-    port::{LogError, LogStore, LogStream, Unpacker, unpacked_at},
+    port::{LogError, LogStore, LogStream, always_prepared},
     service::{Platform, Progress},
     store::MemoryStore,
 };
@@ -34,7 +34,7 @@ pub fn platform(world: &World) -> Platform {
         .router(Arc::clone(&world) as _)
         .runner(world)
         .logs(Arc::new(NoLogs))
-        .unpacker(unpacker())
+        .preparer(always_prepared())
         .clock(Arc::new(|| Timestamp(1_000_000)))
         .build()
         .expect("nothing is missing")
@@ -67,9 +67,4 @@ impl LogStore for NoLogs {
     async fn forget(&self, _: &AppRef) -> Result<(), LogError> {
         Ok(())
     }
-}
-
-/// A function that finds every artifact at the root of the file system.
-pub fn unpacker() -> Unpacker {
-    unpacked_at("/")
 }

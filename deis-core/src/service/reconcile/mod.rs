@@ -15,7 +15,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     model::{Digest, Generation},
     plan::rollout::Budget,
-    port::ArtifactFolder,
+    port::Prepared,
 };
 
 pub use orphans::Orphans;
@@ -47,7 +47,7 @@ pub(in crate::service) struct Volatile {
     /// What the clock counts for.
     budget: Budget,
     /// Artifact that is known to be ready, held so that it stays.
-    artifact: Option<(Digest, ArtifactFolder)>,
+    artifact: Option<(Digest, Prepared)>,
     /// Why the artifact will never be ready.
     artifact_failed: Option<String>,
     /// Generation that the scheduler refuses, until it is asked again.

@@ -182,6 +182,9 @@ impl Platform {
 impl Volatile {
     /// Begins anew when another rollout, or another phase with a clock of its own, has begun.
     fn follow(&mut self, rollout: &Rollout) {
+        if rollout.phase.is_terminal() {
+            self.artifact = None;
+        }
         if self.generation != rollout.generation {
             let progress = std::mem::take(&mut self.progress);
             *self = Self { progress, generation: rollout.generation, ..Self::default() };
@@ -213,8 +216,8 @@ impl Volatile {
         u64::try_from(self.clock.spent.as_millis()).unwrap_or(u64::MAX)
     }
 
-    pub(super) fn artifact_ready(&mut self, digest: Digest, folder: crate::port::ArtifactFolder) {
-        self.artifact = Some((digest, folder));
+    pub(super) fn artifact_ready(&mut self, digest: Digest, lease: crate::port::Prepared) {
+        self.artifact = Some((digest, lease));
         self.artifact_failed = None;
     }
 

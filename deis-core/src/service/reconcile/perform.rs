@@ -164,11 +164,12 @@ impl Platform {
         let release = load_release(self.store(), loaded.state.name(), loaded.rollout.value.target).await?;
         let Some(build) = release.and_then(|r| r.build) else { return Ok(Progress::Waiting) };
         let artifact = build.spec.artifact;
-        let unpacked = tokio::time::timeout(PREPARE_LIMIT, (self.0.unpacker)(artifact.clone())).await;
-        let result = unpacked.unwrap_or_else(|late| Err(ArtifactError::Unavailable(Box::new(late))));
+        let prepare = (self.0.preparer)(loaded.state.reference(), artifact.clone());
+        let prepared = tokio::time::timeout(PREPARE_LIMIT, prepare).await;
+        let result = prepared.unwrap_or_else(|late| Err(ArtifactError::Unavailable(Box::new(late))));
         self.remember(loaded.state.name(), |volatile| match result {
-            Ok(folder) => {
-                volatile.artifact_ready(artifact.digest().clone(), folder);
+            Ok(lease) => {
+                volatile.artifact_ready(artifact.digest().clone(), lease);
                 Ok(Progress::Stepped)
             }
             Err(ArtifactError::Definitive { reason }) => {
