@@ -3,7 +3,7 @@
 use std::{
     fs::{self, Permissions},
     io,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -32,4 +32,30 @@ fn make_writable(path: &Path) {
             make_writable(&entry.path());
         }
     }
+}
+
+/// What a tree takes up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Bytes on disk, which for a file with holes are fewer than it seems to have.
+    pub(crate) bytes: u64,
+    /// Files, folders and links.
+    pub(crate) entries: u64,
+}
+
+/// Adds up a tree, without following links. What cannot be looked at counts for nothing.
+pub(crate) fn usage(root: &Path) -> Usage {
+    let mut used = Usage::default();
+    let mut waiting = vec![root.to_path_buf()];
+    while let Some(folder) = waiting.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
+            used.entries += 1;
+            used.bytes += meta.blocks() * 512;
+            if meta.is_dir() {
+                waiting.push(entry.path());
+            }
+        }
+    }
+    used
 }

@@ -21,6 +21,10 @@
 mod artifacts;
 #[allow(clippy::disallowed_methods, reason = "a build is a process of its own")]
 mod buildpack;
+#[allow(clippy::disallowed_methods, reason = "folders of builds are handled on threads that may block")]
+mod caches;
+#[allow(clippy::disallowed_methods, reason = "folders of builds are handled on threads that may block")]
+mod depot;
 mod error;
 #[allow(clippy::disallowed_methods, reason = "folders of builds are handled on threads that may block")]
 mod folders;
@@ -44,6 +48,7 @@ mod slug_folders;
 
 pub use artifacts::{Artifacts, StoreFailed};
 pub use buildpack::driver;
+pub use depot::DEPOT;
 pub use error::BuildError;
 pub use pipeline::{BuildRequest, LineSender, Pipeline, PipelineOptions};
 #[cfg(feature = "local")]

@@ -69,7 +69,10 @@ impl SlugFolders {
 
     /// The folder of an artifact, unpacked and verified.
     async fn folder(&self, artifact: &Artifact) -> Result<ArtifactFolder, ArtifactError> {
-        let digest = artifact.digest();
+        let Artifact::Slug { digest } = artifact else {
+            let reason = "the processes of this machine are made from slugs, not from images".to_owned();
+            return Err(ArtifactError::Definitive { reason });
+        };
         let entry = self.users_of(digest);
         let mut users = entry.lock().await;
         let path = self.0.folder.join(digest.hex());

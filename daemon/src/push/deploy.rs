@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use deis_build::{BuildError, BuildRequest, git::Oid};
 use deis_core::{
-    BuildSource, BuildSpec, Change, Error, GitSource, PushOutcome, RefUpdate, ReleaseVersion, Settled,
+    Attempt, BuildSource, BuildSpec, Change, Error, GitSource, PushOutcome, RefUpdate, ReleaseVersion,
+    Settled,
 };
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
@@ -48,6 +49,8 @@ impl PushSession {
             config.data.values.into_iter().map(|(k, value)| (k.to_string(), value.into_exposed())).collect();
         let request = BuildRequest {
             app: app.app().reference(),
+            // Rises with each build, so that a later one ends what is left of an earlier one.
+            attempt: Attempt(u64::try_from(crate::clock::now().0).unwrap_or_default()),
             repository: self.repository.clone(),
             commit: commit.clone(),
             config,

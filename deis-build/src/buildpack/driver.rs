@@ -1,12 +1,13 @@
 //! The process that a build is: detect, compile, release and pack, with everything user-controlled inside it.
 //!
-//! It is this very program run again by the task runner; what to do comes on standard input, what came of it goes into
-//! a file, so that its output is the build's output and nothing else.
+//! It is this very program run again by the task runner. What to do comes on standard input, the files and what came of
+//! it are exchanged through a depot, so that its output is the build's output and nothing else.
 
 use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs,
+    io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -15,13 +16,15 @@ use std::{
 use deis_core::{ProcessType, parse_procfile};
 
 use super::{
-    control, export,
-    job::{Job, Outcome},
-    leftovers, pack,
+    control_files, export,
+    job::{Built, Job, Outcome},
+    orphans,
     release::{self, Released},
     script::{self, Env, say},
+    selection,
+    watch::Watch,
 };
-use crate::slug::{self, SlugLimits};
+use crate::{depot::Depot, slug};
 
 /// Name that the program is called by (`argv[0]`) to be a build.
 pub const NAME: &str = "deis-builder";
@@ -34,17 +37,26 @@ pub fn run_if_asked(args: &[OsString]) -> Option<ExitCode> {
 }
 
 fn main() -> ExitCode {
-    let job: Job = match serde_json::from_reader(std::io::stdin().lock()) {
+    let job: Job = match serde_json::from_reader(io::stdin().lock()) {
         Ok(job) => job,
         Err(error) => {
             say(&format!(" !     this program builds only what deisd gives it ({error})"));
             return ExitCode::from(2);
         }
     };
-    let outcome = outcome_of(|| build(&job));
-    let built = matches!(outcome, Outcome::Built { .. });
+    let depot = match Depot::of_this_builder() {
+        Ok(depot) => depot,
+        Err(error) => {
+            say(&format!(" !     {error}"));
+            return ExitCode::from(2);
+        }
+    };
+    let outcome = outcome_of(|| build(&job, &depot));
+    let built = matches!(outcome, Outcome::Built(_));
     let text = serde_json::to_vec(&outcome).unwrap_or_default();
-    if let Err(error) = fs::write(Job::result(&job.work), text) {
+    // Created: whatever a script put there is not followed.
+    let written = fs::File::create_new(depot.result()).and_then(|mut file| file.write_all(&text));
+    if let Err(error) = written {
         say(&format!(" !     the result cannot be written: {error}"));
         return ExitCode::from(2);
     }
@@ -53,7 +65,7 @@ fn main() -> ExitCode {
 
 /// A build that cannot go on, or that panics in some library, is refused with a reason: the person who pushed cannot
 /// use an exit code.
-fn outcome_of(build: impl FnOnce() -> std::io::Result<Outcome>) -> Outcome {
+fn outcome_of(build: impl FnOnce() -> io::Result<Outcome>) -> Outcome {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(build));
     match caught {
         Ok(Ok(outcome)) => outcome,
@@ -67,29 +79,50 @@ fn outcome_of(build: impl FnOnce() -> std::io::Result<Outcome>) -> Outcome {
     }
 }
 
-fn build(job: &Job) -> std::io::Result<Outcome> {
-    leftovers::adopt()?;
+/// The folders of a build that are nobody else's: what is in them goes with it.
+struct Scratch {
+    /// Folder of all of them: the one that this process was started in.
+    folder: PathBuf,
+    /// One file per config value.
+    config: PathBuf,
+    /// `HOME` of the scripts.
+    home: PathBuf,
+    /// `TMPDIR` of the scripts.
+    temporary: PathBuf,
+}
+
+impl Scratch {
+    fn make(job: &Job) -> io::Result<Self> {
+        let folder = std::env::current_dir()?;
+        let temporary = folder.join("tmp");
+        fs::create_dir(&temporary)?;
+        Ok(Self { config: write_config(job, &folder)?, home: write_home(job, &folder)?, temporary, folder })
+    }
+}
+
+fn build(job: &Job, depot: &Depot) -> io::Result<Outcome> {
+    orphans::adopt()?;
     // What a build leaves must not depend on how the platform was started.
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
-    fs::create_dir(Job::scratch(&job.work))?;
-    let root = Job::root(&job.work);
-    let env_dir = write_env(job)?;
-    let home = write_home(job)?;
-    let mut env: Env = job.env.clone();
-    env.extend(
-        [("HOME", &home), ("APP_DIR", &root)].map(|(k, v)| (k.to_owned(), v.to_string_lossy().into_owned())),
-    );
+    let (root, scratch) = (depot.source(), Scratch::make(job)?);
+    let declared = job.env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
+    let mut env: Env = declared.collect();
+    let own = [("HOME", &scratch.home), ("APP_DIR", &root), ("TMPDIR", &scratch.temporary)];
+    env.extend(own.map(|(k, v)| (k.to_owned(), v.to_string_lossy().into_owned())));
+    let watch = Watch::start(vec![root.clone(), depot.cache(), scratch.folder.clone()], job.limits);
+    let stopped = || watch.reason().map(|reason| Outcome::Refused { reason });
 
-    let (pack, name) = match pack::choose(job, &root, &env)? {
+    let (buildpack, name) = match selection::choose(job, depot, &scratch.folder, &env)? {
         Ok(found) => found,
-        Err(outcome) => return Ok(outcome),
+        Err(outcome) => return Ok(stopped().unwrap_or(outcome)),
     };
     say(&format!("-----> {name} app detected"));
     let own = |step: &str| root.join("bin").join(step);
-    let args = [root.as_path(), job.cache.as_path(), env_dir.as_path()];
+    let cache = depot.cache();
+    let args = [root.as_path(), cache.as_path(), scratch.config.as_path()];
     let steps: [(&str, PathBuf, &[&Path]); 3] = [
         ("bin/pre-compile", own("pre-compile"), &[]),
-        ("compile", pack.join("bin/compile"), &args),
+        ("compile", buildpack.join("bin/compile"), &args),
         ("bin/post-compile", own("post-compile"), &[]),
     ];
     let mut released = Released::default();
@@ -97,34 +130,42 @@ fn build(job: &Job) -> std::io::Result<Outcome> {
         if step != "compile" && !script::is_executable(&program) {
             continue;
         }
-        let status = script::stream(&program, args, &root, &env)?;
+        let status = script::stream(&program, args, &root, &env, &watch)?;
+        if let Some(outcome) = stopped() {
+            return Ok(outcome);
+        }
         if !status.success() {
             return Ok(Outcome::Failed { step: step.to_owned(), exit: status.code() });
         }
         if step == "compile" {
-            if let Err(outcome) = export::source(&pack, &root, &mut env)? {
-                return Ok(outcome);
+            if let Err(outcome) = export::source(&buildpack, &root, &mut env)? {
+                return Ok(stopped().unwrap_or(outcome));
             }
-            match run_release(&pack, &root, &env)? {
+            match run_release(&buildpack, &root, &env)? {
                 Ok(found) => released = found,
-                Err(outcome) => return Ok(outcome),
+                Err(outcome) => return Ok(stopped().unwrap_or(outcome)),
             }
         }
+    }
+    // Scripts that were faster than the next look.
+    watch.look(&[root.clone(), cache, scratch.folder], &job.limits);
+    if let Some(outcome) = stopped() {
+        return Ok(outcome);
     }
     let (processes, has_procfile) = match discover(&root, &name, released.processes)? {
         Ok(found) => found,
         Err(reason) => return Ok(Outcome::Refused { reason }),
     };
-    let packed = slug::pack(&root, &Job::slug(&job.work), &SlugLimits::default())?;
+    let packed = slug::pack(&root, &depot.slug(), &job.limits.slug)?;
     packed.notices.iter().for_each(|text| say(&format!(" !     {text}")));
     say(&format!("-----> Compiled slug size is {}", size(packed.bytes)));
-    Ok(Outcome::Built { digest: packed.digest, processes, has_procfile })
+    Ok(Outcome::Built(Built { digest: packed.digest, processes, has_procfile }))
 }
 
 type Processes = BTreeMap<ProcessType, String>;
 
-fn run_release(pack: &Path, root: &Path, env: &Env) -> std::io::Result<Result<Released, Outcome>> {
-    let program = pack.join("bin/release");
+fn run_release(buildpack: &Path, root: &Path, env: &Env) -> io::Result<Result<Released, Outcome>> {
+    let program = buildpack.join("bin/release");
     if !script::is_executable(&program) {
         return Ok(Ok(Released::default()));
     }
@@ -134,26 +175,22 @@ fn run_release(pack: &Path, root: &Path, env: &Env) -> std::io::Result<Result<Re
         let exit = ended.status.and_then(|s| s.code());
         return Ok(Err(Outcome::Failed { step: "release".to_owned(), exit }));
     }
-    control::write(root, ".release", &ended.out)?;
+    control_files::write(root, ".release", &ended.out)?;
     let released = match release::read(&ended.out) {
         Ok(released) => released,
         Err(reason) => return Ok(Err(Outcome::Refused { reason })),
     };
     if let Some(text) = released.profile() {
-        control::write(root, ".profile.d/config_vars.sh", &text)?;
+        control_files::write(root, ".profile.d/config_vars.sh", &text)?;
     }
     Ok(Ok(released))
 }
 
 /// Procfile over the buildpack's defaults, and whether there is one.
-fn discover(
-    root: &Path,
-    name: &str,
-    defaults: Processes,
-) -> std::io::Result<Result<(Processes, bool), String>> {
+fn discover(root: &Path, name: &str, defaults: Processes) -> io::Result<Result<(Processes, bool), String>> {
     say("-----> Discovering process types");
     let list = |types: &Processes| types.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let procfile = control::read(root, "Procfile")?;
+    let procfile = control_files::read(root, "Procfile")?;
     let has_procfile = procfile.is_some();
     let mut processes = defaults;
     if !processes.is_empty() {
@@ -176,20 +213,20 @@ fn discover(
 }
 
 /// One file per config value, as the third argument of `bin/compile` wants them.
-fn write_env(job: &Job) -> std::io::Result<PathBuf> {
-    let folder = job.work.join("env");
+fn write_config(job: &Job, scratch: &Path) -> io::Result<PathBuf> {
+    let folder = scratch.join("env");
     fs::create_dir(&folder)?;
     for (key, value) in &job.config {
         let mut file =
             fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(key))?;
-        std::io::Write::write_all(&mut file, value.as_bytes())?;
+        file.write_all(value.as_bytes())?;
     }
     Ok(folder)
 }
 
 /// A home of the build's own, with the app's `SSH_KEY` for private dependencies.
-fn write_home(job: &Job) -> std::io::Result<PathBuf> {
-    let home = job.work.join("home");
+fn write_home(job: &Job, scratch: &Path) -> io::Result<PathBuf> {
+    let home = scratch.join("home");
     fs::create_dir(&home)?;
     let Some(encoded) = job.config.get("SSH_KEY") else { return Ok(home) };
     let Ok(key) = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, encoded.trim()) else {
@@ -201,7 +238,7 @@ fn write_home(job: &Job) -> std::io::Result<PathBuf> {
     let write = |name: &str, data: &[u8]| {
         let mut file =
             fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(folder.join(name))?;
-        std::io::Write::write_all(&mut file, data)
+        file.write_all(data)
     };
     write("id_rsa", &key)?;
     write("config", b"Host *\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n")?;

@@ -31,32 +31,15 @@ macro_rules! pack {
 /// In the order in which they are tried.
 const PACKS: [Pack; 4] = [pack!("python"), pack!("nodejs"), pack!("static"), pack!("procfile")];
 
-/// Writes them below `folder`, in the classic layout, and returns their folders in order.
-///
-/// The folder's name holds a digest of the scripts, so another version of this program has another one.
-pub(crate) fn install(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let place = folder.join(format!("embedded-{}", digest().short()));
-    if !place.exists() {
-        fs::create_dir_all(folder)?;
-        let fresh = tempfile::Builder::new().prefix("embedded-new-").tempdir_in(folder)?;
-        for pack in &PACKS {
-            let bin = fresh.path().join(pack.name).join("bin");
-            fs::create_dir_all(&bin)?;
-            for (name, text) in
-                [("detect", pack.detect), ("compile", pack.compile), ("release", pack.release)]
-            {
-                let mut file =
-                    fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(bin.join(name))?;
-                file.write_all(text.as_bytes())?;
-            }
-        }
-        let fresh = fresh.keep();
-        if let Err(error) = fs::rename(&fresh, &place) {
-            let _ = fs::remove_dir_all(&fresh);
-            // Another start of this program was faster.
-            if !place.exists() {
-                return Err(error);
-            }
+/// Writes them below the new folder `place`, in the classic layout, and returns their folders in order.
+pub(super) fn install(place: &Path) -> io::Result<Vec<PathBuf>> {
+    for pack in &PACKS {
+        let bin = place.join(pack.name).join("bin");
+        fs::create_dir_all(&bin)?;
+        for (name, text) in [("detect", pack.detect), ("compile", pack.compile), ("release", pack.release)] {
+            let mut file =
+                fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(bin.join(name))?;
+            file.write_all(text.as_bytes())?;
         }
     }
     Ok(PACKS.iter().map(|pack| place.join(pack.name)).collect())

@@ -1,57 +1,65 @@
-//! What a build's process is told, and what it answers: two files between it and whoever runs it.
+//! What a builder is told, and what it answers. Neither names a place: those are in its depot.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use deis_core::{Digest, ProcessType};
 use serde::{Deserialize, Serialize};
 
-/// What to build, where.
+use crate::slug::SlugLimits;
+
+/// What to build, and how.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
-    /// The build's own folder.
-    pub(crate) work: PathBuf,
-    /// Kept between builds of an app.
-    pub(crate) cache: PathBuf,
     /// Config of the app, which buildpacks read as files.
     pub(crate) config: BTreeMap<String, String>,
-    /// Environment of the scripts.
-    pub(crate) env: BTreeMap<String, String>,
-    /// Buildpacks to try, in order.
-    pub(crate) buildpacks: Vec<PathBuf>,
-    /// A buildpack to fetch instead: URL and reference.
+    /// Which variables of the builder's own environment its scripts have.
+    pub(crate) env: BTreeSet<String>,
+    /// A buildpack to fetch instead of choosing one: URL and reference.
     pub(crate) fetch: Option<(String, Option<String>)>,
+    /// How much it may use up.
+    pub(crate) limits: BuildLimits,
 }
 
-impl Job {
-    /// Where the source is, and the built app after it.
-    pub(crate) fn root(work: &Path) -> PathBuf {
-        work.join("app")
-    }
+/// How much a build may use up before it is ended.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct BuildLimits {
+    /// Bytes on disk of all that the build writes: app, cache, home and temporary files together.
+    pub(crate) folder_bytes: u64,
+    /// Their number: files, folders and links.
+    pub(crate) folder_entries: u64,
+    /// Bytes that its scripts may print.
+    pub(crate) output_bytes: u64,
+    /// Of what it leaves.
+    pub(crate) slug: SlugLimits,
+}
 
-    /// Where the build's temporary files are: they go with it.
-    pub(crate) fn scratch(work: &Path) -> PathBuf {
-        work.join("tmp")
-    }
-
-    /// Where the packed slug is put.
-    pub(crate) fn slug(work: &Path) -> PathBuf {
-        work.join("slug.tar.zst")
-    }
-
-    /// Where the result is put.
-    pub(crate) fn result(work: &Path) -> PathBuf {
-        work.join("result.json")
+impl Default for BuildLimits {
+    fn default() -> Self {
+        Self {
+            folder_bytes: 12 << 30,
+            folder_entries: 2_000_000,
+            output_bytes: 64 << 20,
+            slug: SlugLimits::default(),
+        }
     }
 }
 
 /// What came of a build.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Outcome {
-    Built { digest: Digest, processes: BTreeMap<ProcessType, String>, has_procfile: bool },
+    Built(Built),
     NoMatch { tried: Vec<(String, String)> },
     Failed { step: String, exit: Option<i32> },
     Refused { reason: String },
+}
+
+/// What a build left; also what is remembered under a build key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Built {
+    /// Of the slug.
+    pub(crate) digest: Digest,
+    /// Commands by process type.
+    pub(crate) processes: BTreeMap<ProcessType, String>,
+    /// Whether the source has a Procfile of its own.
+    pub(crate) has_procfile: bool,
 }

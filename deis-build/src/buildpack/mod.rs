@@ -1,11 +1,12 @@
 //! The classic buildpack contract: detect, compile, release, `.profile.d`.
 
-pub(crate) mod control;
+pub(crate) mod control_files;
 pub mod driver;
 pub(crate) mod embedded;
 mod export;
 pub(crate) mod job;
-mod leftovers;
-mod pack;
+mod orphans;
 mod release;
 mod script;
+mod selection;
+mod watch;

@@ -21,6 +21,9 @@ struct Document {
     config_vars: Option<BTreeMap<String, serde_json::Value>>,
 }
 
+/// Most process types that a buildpack may bring.
+const MAX_TYPES: usize = 100;
+
 /// Reads the YAML of `bin/release`.
 pub(super) fn read(text: &str) -> Result<Released, String> {
     if text.trim().is_empty() {
@@ -33,6 +36,9 @@ pub(super) fn read(text: &str) -> Result<Released, String> {
         Ok((name, command))
     };
     let processes = document.default_process_types.unwrap_or_default();
+    if processes.len() > MAX_TYPES {
+        return Err(format!("the buildpack's bin/release names more than {MAX_TYPES} process types"));
+    }
     let processes = processes.into_iter().map(process).collect::<Result<_, String>>()?;
     let variable = |(name, value): (String, serde_json::Value)| {
         if !is_variable(&name) {

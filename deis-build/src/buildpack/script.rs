@@ -16,15 +16,15 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
-use super::leftovers;
+use super::{orphans, watch::Watch};
 
 /// The environment of all scripts of one build.
 pub(super) type Env = BTreeMap<String, String>;
 
 /// Longest line that is passed on in one piece: with its indent, less than what a task's output cuts lines at.
-const MOST_LINE: u64 = 32 << 10;
+const MAX_LINE: u64 = 32 << 10;
 /// Most that a script may print where its output is read as a whole.
-const MOST_CAPTURED: u64 = 1 << 20;
+const MAX_CAPTURED: u64 = 1 << 20;
 
 /// How a script ended that was listened to.
 pub(super) struct Ended {
@@ -38,14 +38,20 @@ pub(super) struct Ended {
 
 /// Runs a script and passes its output on, indented below the headings. Standard input is empty. What it leaves
 /// running is ended with it: its pipes would stay open, and the app would change while it is packed.
-pub(super) fn stream(program: &Path, args: &[&Path], directory: &Path, env: &Env) -> io::Result<ExitStatus> {
+pub(super) fn stream(
+    program: &Path,
+    args: &[&Path],
+    directory: &Path,
+    env: &Env,
+    watch: &Watch,
+) -> io::Result<ExitStatus> {
     let mut child = spawn(program, args, directory, env)?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
     thread::scope(|scope| {
-        scope.spawn(|| out.map(pass_on));
-        scope.spawn(|| err.map(pass_on));
+        scope.spawn(|| out.map(|out| pass_on(out, watch)));
+        scope.spawn(|| err.map(|err| pass_on(err, watch)));
         let status = child.wait();
-        leftovers::end();
+        orphans::end();
         status
     })
 }
@@ -68,7 +74,7 @@ pub(super) fn capture(
             child.kill()?;
         }
         let status = child.wait();
-        leftovers::end();
+        orphans::end();
         let (out, err) = (out.join().unwrap_or_default(), err.join().unwrap_or_default());
         Ok(Ended { status: ended?.then_some(status?), out, err })
     })
@@ -97,16 +103,20 @@ fn ends_within(child: &Child, limit: Duration) -> io::Result<bool> {
 
 fn collect(mut from: impl Read) -> String {
     let mut bytes = Vec::new();
-    let _ = from.by_ref().take(MOST_CAPTURED).read_to_end(&mut bytes);
+    let _ = from.by_ref().take(MAX_CAPTURED).read_to_end(&mut bytes);
     // What is too much is read all the same, or the script would wait for ever.
     let _ = io::copy(&mut from, &mut io::sink());
     String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
-fn pass_on(from: impl Read) {
+fn pass_on(from: impl Read, watch: &Watch) {
     let mut reader = BufReader::new(from);
     let mut line = Vec::new();
-    while reader.by_ref().take(MOST_LINE).read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+    while reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+        if !watch.may_print(line.len()) {
+            line.clear();
+            continue;
+        }
         let text = String::from_utf8_lossy(&line);
         // Carriage returns redraw a line on a terminal; the last state is what a log wants.
         let text = text.trim_end().rsplit('\r').next().unwrap_or_default();
@@ -138,7 +148,7 @@ mod tests {
     // Ends all children of its process: no other test of this binary starts any.
     #[test]
     fn a_script_that_is_listened_to_ends_at_its_limit() {
-        leftovers::adopt().unwrap();
+        orphans::adopt().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let env = Env::from([("PATH".to_owned(), std::env::var("PATH").unwrap())]);
         let run = |text: &'static str, limit| {

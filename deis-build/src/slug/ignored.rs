@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
-use crate::buildpack::control;
+use crate::buildpack::control_files;
 
 /// Name of the files that say what is left out, of what is beside and below them.
 const NAME: &str = ".slugignore";
@@ -21,7 +21,7 @@ impl Ignored {
     /// Goes down into `folder`, which stands at `below` in the slug.
     pub(super) fn enter(&mut self, folder: &Path, below: &Path) -> io::Result<()> {
         let mut builder = GitignoreBuilder::new(below);
-        let text = control::read(folder, NAME)?.unwrap_or_default();
+        let text = control_files::read(folder, NAME)?.unwrap_or_default();
         for (number, line) in text.strip_prefix('\u{feff}').unwrap_or(&text).lines().enumerate() {
             // Git takes a pattern that it cannot read for one that matches nothing.
             if let Err(error) = builder.add_line(None, line) {

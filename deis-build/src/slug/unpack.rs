@@ -52,7 +52,7 @@ pub(crate) fn unpack(file: &Path, root: &Path, limits: &SlugLimits) -> io::Resul
             Err(error) => return Err(error),
         }
     }
-    finish(archive.into_inner())?;
+    finish(archive.into_inner(), most)?;
     for (path, mode, mtime) in folders.iter().rev() {
         let path = root.join(path);
         fs::set_permissions(&path, Permissions::from_mode(*mode))?;
@@ -98,7 +98,11 @@ fn make_folder(root: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// The archive must end where its last entry ends: what follows could be meant for somebody who reads it otherwise.
-fn finish(mut rest: Bounded<zstd::Decoder<'static, BufReader<File>>>) -> io::Result<()> {
+fn finish(mut rest: Bounded<zstd::Decoder<'static, BufReader<File>>>, most: u64) -> io::Result<()> {
+    // As an archive that was cut off before its first byte would be, which no decoder minds.
+    if rest.left == most {
+        return Err(unsafe_slug("it is empty"));
+    }
     let mut buffer = [0; 8192];
     loop {
         match rest.read(&mut buffer)? {

@@ -113,10 +113,18 @@ async fn control_files_are_never_read_or_written_through_a_link() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_build_left_is_put_aside_at_a_start() {
+    let uid = uuid::Uuid::new_v4();
     let shop = Workshop::with(|options| {
-        fs::create_dir_all(options.folder.join("work/build-old/app/deep")).unwrap();
+        fs::create_dir_all(options.folder.join("work/old/tmp/deep")).unwrap();
+        for (attempt, text) in [(9, "newer"), (10, "newest")] {
+            let cache = options.folder.join(format!("depots/{uid}/{attempt}/cache"));
+            fs::create_dir_all(&cache).unwrap();
+            fs::write(cache.join("kept"), text).unwrap();
+        }
     })
     .await;
+    // No kill costs an app what its builds keep.
+    assert_eq!(fs::read_to_string(shop.path(&format!("build/cache/{uid}/kept"))).unwrap(), "newest");
     shop.is_clean().await;
     until_gone(&shop.path("build"), ".old-work-").await;
 }
@@ -162,4 +170,107 @@ async fn a_reader_that_goes_away_does_not_end_a_build() {
     let built = shop.build(&FILES).await.map_err(|(e, _)| e).unwrap();
     assert_eq!(built.read("done"), "done\n");
     assert!(built.said.lines().count() > 20_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_uses_up_too_much_is_ended_and_says_what() {
+    let shop = Workshop::with(|options| {
+        (options.max_build_bytes, options.max_build_entries) = (64 << 20, 5_000);
+        (options.max_output_bytes, options.max_app_bytes, options.max_slug_bytes) =
+            (1 << 20, 8 << 20, 2 << 20);
+    })
+    .await;
+    let mark = format!("6{}.25", std::process::id());
+    let forever = |what: &str| format!("(while :; do {what}; done) & sleep {mark}");
+    for (compile, words) in [
+        (forever("head -c 1000000 /dev/zero >> \"$1/big\""), "used more than 64 MiB of disk"),
+        (forever("head -c 1000000 /dev/zero >> \"$2/big\""), "used more than 64 MiB of disk"),
+        (forever("head -c 1000000 /dev/zero >> \"$TMPDIR/big\""), "used more than 64 MiB of disk"),
+        (forever("mktemp -p \"$HOME\" > /dev/null"), "made more than 5000 files and folders"),
+        ("head -c 99000000 /dev/zero > \"$1/big\"".to_owned(), "used more than 64 MiB of disk"),
+        (forever("echo once more and once more"), "printed more than 1 MiB"),
+        (forever("echo once more and once more >&2"), "printed more than 1 MiB"),
+        ("head -c 9000000 /dev/zero > \"$1/big\"".to_owned(), "the built app is larger than 8 MiB"),
+        ("truncate -s 1T \"$1/sparse\"".to_owned(), "the built app is larger than 8 MiB"),
+        ("head -c 3000000 /dev/urandom > \"$1/big\"".to_owned(), "the slug is larger than 2 MiB"),
+    ] {
+        shop.pack("mine", &[YES, ("compile", &compile)]);
+        let (error, said) = failure(&shop, &FILES).await;
+        assert!(
+            matches!(&error, BuildError::Refused(reason) if reason.contains(words)),
+            "{compile}: {error:?}"
+        );
+        assert!(said.len() < 2 << 20);
+        assert_eq!(processes_with(&format!("sleep {mark}")), Vec::<String>::new());
+    }
+    shop.pipeline.forget(shop.app.uid).unwrap();
+    shop.pack("mine", &[YES, ("compile", "true")]);
+    shop.build(&FILES).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
+    shop.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_buildpack_says_is_data_and_has_bounds() {
+    let shop = Workshop::new().await;
+    let printed = |name: &str, text: &str| {
+        fs::write(shop.path(name), text).unwrap();
+        format!("cat {}", shop.path(name).display())
+    };
+    let levels = (1..12).map(|n| {
+        let before = ["*l"; 10].map(|l| format!("{l}{}", n - 1)).join(", ");
+        format!("l{n}: &l{n} [{before}]\n")
+    });
+    let bomb =
+        printed("bomb", &format!("l0: &l0 [x]\n{}default_process_types: {{}}\n", levels.collect::<String>()));
+    let deep = printed("deep", &format!("default_process_types: {}", "[".repeat(100_000)));
+    let many = (0..101).map(|n| format!("  type{n}: run\n")).collect::<Vec<_>>().concat();
+    let many = printed("many", &format!("default_process_types:\n{many}"));
+    let long = "head -c 3000000 /dev/zero | tr '\\0' x".to_owned();
+    for (release, words) in [
+        (bomb, "no valid YAML"),
+        (deep, "no valid YAML"),
+        (many, "more than 100 process types"),
+        (long, "no valid YAML"),
+        ("echo 'default_process_types: {\"web$(id)\": x}'".to_owned(), "bin/release"),
+        ("echo 'config_vars: {\"A;id\": x}'".to_owned(), "no name of a variable"),
+    ] {
+        shop.pack("mine", &[YES, ("compile", "true"), ("release", &release)]);
+        let (error, _) = failure(&shop, &FILES).await;
+        assert!(error.to_string().contains(words), "{release}: {error}");
+    }
+    fs::remove_dir_all(shop.path("packs/mine")).unwrap();
+    for (compile, words) in [
+        ("head -c 2000000 /dev/zero > \"$1/Procfile\"", "Procfile is larger than"),
+        ("printf 'w\\0e\\0b\\0' > \"$1/Procfile\"", "line 1"),
+        ("printf '\\xff\\xfew\\0' > \"$1/Procfile\"", "Procfile"),
+        ("rm \"$1/Procfile\"; mkdir \"$1/Procfile\"", "Procfile must be a file"),
+        ("rm \"$1/Procfile\"; mkfifo \"$1/Procfile\"", "Procfile must be a file"),
+        ("mkfifo \"$1/.slugignore\"", ".slugignore must be a file"),
+        ("rm -rf \"$1\"", "no process type to run"),
+        ("rm -rf \"$2\"; ln -s / \"$2\"; exit 3", "compile failed with exit code 3"),
+    ] {
+        shop.pack("mine", &[YES, ("compile", compile)]);
+        let (error, _) = failure(&shop, &FILES).await;
+        assert!(error.to_string().contains(words), "{compile}: {error}");
+    }
+    // Scripts that cannot be run are passed over, and named.
+    for (name, first) in [("10-none", "#!/no/such/interpreter\n"), ("20-empty", "")] {
+        crate::workshop::write(&shop.path("packs").join(name), "bin/detect", first);
+    }
+    shop.pack("mine", &[("detect", "exit 1"), ("compile", "true")]);
+    let (error, _) = failure(&shop, &[("readme", "x")]).await;
+    let BuildError::NoMatch(tried) = &error else { panic!("{error:?}") };
+    assert!(tried[0].0 == "10-none" && tried[0].1.contains("cannot be run"), "{tried:?}");
+    shop.is_clean().await;
+    // What a variable holds is never a command.
+    let vars = printed("vars", "config_vars:\n  A: \"x'; touch owned; '\"\n  B: \"$(touch owned)\"\n");
+    shop.pack("mine", &[YES, ("compile", "true"), ("release", &vars)]);
+    let built = shop.build(&FILES).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
+    let run = std::process::Command::new("bash")
+        .args(["-c", ". .profile.d/config_vars.sh; echo \"$A|$B\""])
+        .current_dir(&built.slug)
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(run.stdout).unwrap(), "x'; touch owned; '|$(touch owned)\n");
+    assert!(!built.slug.join("owned").exists());
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test may block, and has nobody to take the time from")]
 
 mod contract;
+mod depot;
 mod embedded;
 mod failures;
 mod fetched;

@@ -6,14 +6,17 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use deis_build::{
     Artifacts, BuildError, BuildRequest, Pipeline, PipelineOptions, SlugFolders, git::Repository,
 };
 use deis_core::{
-    AppName, AppRef, AppUid, BuildSpec, ProcessType,
+    AppName, AppRef, AppUid, Attempt, BuildSpec, ProcessType,
     local::{LocalOptions, LocalRunner, ShimProgram},
 };
 use object_store::local::LocalFileSystem;
@@ -24,6 +27,7 @@ pub(crate) struct Workshop {
     pub(crate) pipeline: Pipeline,
     slugs: SlugFolders,
     pub(crate) config: BTreeMap<String, String>,
+    attempts: AtomicU64,
 }
 
 /// What a build made, and what it said.
@@ -62,7 +66,8 @@ impl Workshop {
         tune(&mut options);
         let pipeline = Pipeline::new(options, runner, artifacts).unwrap();
         let app = AppRef { name: AppName::new("app").unwrap(), uid: AppUid(uuid::Uuid::new_v4()) };
-        let workshop = Self { folder, app, pipeline, slugs, config: BTreeMap::new() };
+        let workshop =
+            Self { folder, app, pipeline, slugs, config: BTreeMap::new(), attempts: AtomicU64::new(0) };
         workshop.git(&["init", "--quiet", "--initial-branch=main"]);
         workshop
     }
@@ -109,7 +114,9 @@ impl Workshop {
         let repository = Repository::open_or_create(self.path("server.git")).unwrap();
         self.git(&["push", "--quiet", "--force", repository.path().to_str().unwrap(), "main"]);
         let commit = repository.resolve("refs/heads/main").unwrap().unwrap();
-        let request = BuildRequest { app: self.app.clone(), repository, commit, config: self.config.clone() };
+        let (app, config) = (self.app.clone(), self.config.clone());
+        let attempt = Attempt(self.attempts.fetch_add(1, Ordering::SeqCst) + 1);
+        let request = BuildRequest { app, attempt, repository, commit, config };
         let (sender, mut lines) = tokio::sync::mpsc::channel(16);
         let work = async {
             let built = self.pipeline.build(&request, &sender).await;
@@ -136,14 +143,18 @@ impl Workshop {
 
     /// Nothing is left of builds, and nothing of them runs.
     pub(crate) async fn is_clean(&self) {
-        let mut left: Vec<_> = fs::read_dir(self.path("build/work")).unwrap().flatten().collect();
+        let list = || -> Vec<PathBuf> {
+            let folders = ["build/work", "build/depots"].map(|name| fs::read_dir(self.path(name)).unwrap());
+            folders.into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+        };
+        let mut left = list();
         // What was built is removed beside the answer.
         for _ in 0..100 {
             if left.is_empty() {
                 break;
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            left = fs::read_dir(self.path("build/work")).unwrap().flatten().collect();
+            left = list();
         }
         assert!(left.is_empty(), "{left:?}");
     }

@@ -99,8 +99,8 @@ mod tests {
         for (name, mode) in [("a/b/run", 0o555), ("a/b", 0o500), ("empty", 0o755), ("a", 0o750)] {
             fs::set_permissions(from.join(name), fs::Permissions::from_mode(mode)).unwrap();
         }
-        for (i, name) in ["a/b/run", "a/link", "a/b", "a", "empty"].iter().enumerate() {
-            let time = Timespec { tv_sec: 1_000_000 + i as i64, tv_nsec: 7 };
+        for (i, name) in (0..).zip(["a/b/run", "a/link", "a/b", "a", "empty"]) {
+            let time = Timespec { tv_sec: 1_000_000 + i, tv_nsec: 7 };
             let times = Timestamps { last_access: time, last_modification: time };
             utimensat(CWD, from.join(name), &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
         }

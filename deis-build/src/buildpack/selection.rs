@@ -5,17 +5,28 @@ use std::{
 };
 
 use super::{
+    embedded,
     job::{Job, Outcome},
     script::{self, Env, first_line, is_executable, say},
 };
-use crate::git::{fetch_remote, without_password};
+use crate::{
+    depot::Depot,
+    git::{fetch_remote, without_password},
+};
 
 /// Longest `bin/detect`: it looks for files.
 const DETECT: Duration = Duration::from_secs(30);
 
-/// The buildpack asked for, or the first that detects the app, as a folder of this build's own; and its name.
-pub(super) fn choose(job: &Job, root: &Path, env: &Env) -> io::Result<Result<(PathBuf, String), Outcome>> {
-    let place = job.work.join("buildpack");
+/// The buildpack asked for, or the first that detects the app, as a folder of this build's own; and its name. The
+/// operator's are tried before those of this program.
+pub(super) fn choose(
+    job: &Job,
+    depot: &Depot,
+    scratch: &Path,
+    env: &Env,
+) -> io::Result<Result<(PathBuf, String), Outcome>> {
+    let root = &depot.source();
+    let place = scratch.join("buildpack");
     fs::create_dir(&place)?;
     if let Some((url, reference)) = &job.fetch {
         say("-----> Fetching custom buildpack");
@@ -28,18 +39,21 @@ pub(super) fn choose(job: &Job, root: &Path, env: &Env) -> io::Result<Result<(Pa
             return Ok(Err(Outcome::Refused { reason }));
         }
         // Its detect is asked for a name only: who names a buildpack wants it.
-        let named = script::capture(&place.join("bin/detect"), &[root], root, env, Some(DETECT)).ok();
+        let named =
+            script::capture(&place.join("bin/detect"), &[root.as_path()], root, env, Some(DETECT)).ok();
         let name = named.map(|ended| ended.out).filter(|n| !n.is_empty());
         let name = name.unwrap_or_else(|| "Custom".to_owned());
         return Ok(Ok((place, first_line(&name))));
     }
     let mut tried = Vec::new();
-    for pack in &job.buildpacks {
-        let own = pack.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match script::capture(&pack.join("bin/detect"), &[root], root, env, Some(DETECT)) {
+    let mut buildpacks = of_operator(&depot.buildpacks())?;
+    buildpacks.extend(embedded::install(&scratch.join("embedded"))?);
+    for buildpack in &buildpacks {
+        let own = buildpack.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match script::capture(&buildpack.join("bin/detect"), &[root.as_path()], root, env, Some(DETECT)) {
             Ok(ended) if ended.status.is_some_and(|s| s.success()) => {
                 // What a buildpack writes into its own folder must not reach the next app's build.
-                copy(pack, &place)?;
+                copy(buildpack, &place)?;
                 let _ = fs::remove_file(place.join("export"));
                 let name = if ended.out.is_empty() { own } else { first_line(&ended.out) };
                 return Ok(Ok((place, name)));
@@ -54,6 +68,19 @@ pub(super) fn choose(job: &Job, root: &Path, env: &Env) -> io::Result<Result<(Pa
         }
     }
     Ok(Err(Outcome::NoMatch { tried }))
+}
+
+/// The operator's buildpacks in the order of their names; none where there is no folder of them.
+fn of_operator(parent: &Path) -> io::Result<Vec<PathBuf>> {
+    if !parent.exists() {
+        return Ok(Vec::new());
+    }
+    let mut found: Vec<PathBuf> = fs::read_dir(parent)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.join("bin/detect").is_file())
+        .collect();
+    found.sort();
+    Ok(found)
 }
 
 /// Copies what is in a folder, links as links.

@@ -24,10 +24,15 @@ pub(super) fn end() {
             Err(_) => return,
             Ok(None) => {}
         }
-        for child in children() {
-            let _ = kill_process(child, Signal::KILL);
-        }
+        kill_children();
         let _ = wait(WaitOptions::empty());
+    }
+}
+
+/// Sends all children of this process SIGKILL; whoever waits for them goes on doing so.
+pub(super) fn kill_children() {
+    for child in children() {
+        let _ = kill_process(child, Signal::KILL);
     }
 }
 

@@ -1,0 +1,204 @@
+//! One build: its depot filled, its task run to the end, its slug stored.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use deis_core::{
+    Exit, Program, Task, TaskKind, TaskName, TaskState,
+    port::{StopScope, output_channel},
+};
+
+use super::{BuildRequest, DEPOTS, LineSender, Pipeline, WORK, blocking};
+use crate::{
+    buildpack::{
+        driver,
+        job::{Built, Job, Outcome},
+    },
+    depot::{DEPOT, Depot, Ticket},
+    error::BuildError,
+    folders::remove_tree,
+    git::Budget,
+    key::STACK,
+    slug::EPOCH,
+};
+
+/// Largest result of a build that is read: what it runs writes with the same rights.
+const MAX_RESULT: u64 = 1 << 20;
+
+/// A buildpack to fetch: URL and reference.
+type Fetch = Option<(String, Option<String>)>;
+
+/// The folders of one build, which go with it; its cache goes back first.
+struct Folders {
+    pipeline: Pipeline,
+    ticket: Ticket,
+    depot: Depot,
+    work: PathBuf,
+}
+
+impl Drop for Folders {
+    fn drop(&mut self) {
+        let (pipeline, ticket) = (self.pipeline.clone(), self.ticket);
+        let (depot, work) = (self.depot.clone(), self.work.clone());
+        let tidy = move || {
+            let back = pipeline.0.caches.put_back(ticket.app, &depot.cache());
+            if let Err(error) = back.and(depot.remove()).and(remove_tree(&work)) {
+                tracing::warn!(path = %depot.folder().display(), %error, "what is left of a build cannot be removed");
+            }
+        };
+        // Large trees take a while to remove, which nobody needs to wait for, and which would hold up a thread.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(tidy)),
+            Err(_) => tidy(),
+        }
+    }
+}
+
+impl Pipeline {
+    pub(super) async fn run(
+        &self,
+        request: &BuildRequest,
+        fetch: Fetch,
+        output: &LineSender,
+    ) -> Result<Built, BuildError> {
+        // There is one build of an app at a time; one that is left of a push that was given up ends here.
+        self.0.runner.stop(&request.app, StopScope::Kind(TaskKind::Build), request.attempt).await?;
+        let limit = self.0.options.limit;
+        let filled = tokio::time::timeout(limit, self.fill(request));
+        let (folders, submodules) = filled.await.map_err(|_| BuildError::TooLong(limit.as_secs()))??;
+        for path in submodules {
+            let _ = output.send(format!(" !     Submodule {path} is not fetched")).await;
+        }
+        let ended = self.run_task(self.task(request, fetch, &folders)?, output).await;
+        // Before anything else, for the next build may begin as soon as this one has its answer.
+        let (own, app, cache) = (self.clone(), request.app.uid, folders.depot.cache());
+        blocking(move || Ok(own.0.caches.put_back(app, &cache)?)).await?;
+        let exit = ended?;
+        let result = folders.depot.result();
+        let outcome = blocking(move || Ok(read_result(&result))).await?;
+        let built = match (exit, outcome) {
+            (Exit::TimedOut, _) => return Err(BuildError::TooLong(limit.as_secs())),
+            (Exit::Lost | Exit::Signal(_), _) => return Err(BuildError::Interrupted),
+            (_, Some(Outcome::Built(built))) => built,
+            (_, Some(Outcome::NoMatch { tried })) => return Err(BuildError::NoMatch(tried)),
+            (_, Some(Outcome::Failed { step, exit })) => {
+                return Err(BuildError::Failed { step, exit: exit.unwrap_or(1) });
+            }
+            (_, Some(Outcome::Refused { reason })) => return Err(BuildError::Refused(reason)),
+            (Exit::Code(exit), None) => {
+                return Err(BuildError::Failed { step: "the build".to_owned(), exit });
+            }
+        };
+        self.0.artifacts.put(&built.digest, &folders.depot.slug()).await?;
+        Ok(built)
+    }
+
+    /// Makes the folders of a build and writes the source. Dropping the future ends the writing.
+    async fn fill(&self, request: &BuildRequest) -> Result<(Folders, Vec<String>), BuildError> {
+        let (own, request) = (self.clone(), request.clone());
+        // Ends the export when this future ends, by the limit or because nobody waits for it any more.
+        let guard = Cancel(Arc::default());
+        let cancel = Arc::clone(&guard.0);
+        blocking(move || {
+            let options = &own.0.options;
+            let ticket = Ticket { app: request.app.uid, attempt: request.attempt };
+            let depot = Depot::create(&options.folder.join(DEPOTS), ticket)?;
+            let work = options.folder.join(WORK).join(format!("{}-{}", ticket.app, ticket.attempt));
+            let folders = Folders { pipeline: own.clone(), ticket, depot, work };
+            fs::create_dir(&folders.work)?;
+            let cached = !request.config.contains_key("DEIS_DISABLE_CACHE");
+            own.0.caches.take(ticket.app, &folders.depot.cache(), cached)?;
+            if let Some(buildpacks) = &options.buildpacks {
+                folders.depot.give_buildpacks(buildpacks)?;
+            }
+            let source = folders.depot.source();
+            fs::create_dir(&source)?;
+            let exported =
+                request.repository.export(&request.commit, &source, &Budget::default(), &cancel)?;
+            Ok((folders, exported.submodules))
+        })
+        .await
+    }
+
+    fn task(&self, request: &BuildRequest, fetch: Fetch, folders: &Folders) -> Result<Task, BuildError> {
+        let options = &self.0.options;
+        let mut env = options.env.clone();
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let own = [
+            ("STACK", STACK),
+            ("SOURCE_VERSION", request.commit.build()),
+            ("REQUEST_ID", &id[..8]),
+            ("LANG", "C.UTF-8"),
+            // Tools that would write times of day, and Python, whose compiled files would name times that a slug
+            // does not keep, do without where this is set.
+            ("SOURCE_DATE_EPOCH", &EPOCH.to_string()),
+        ];
+        env.extend(own.map(|(k, v)| (k.to_owned(), v.to_owned())));
+        let config = request.config.clone();
+        let job = Job { config, env: env.keys().cloned().collect(), fetch, limits: options.limits() };
+        let input = serde_json::to_vec(&job).map_err(io::Error::other)?;
+        let refused = |e: deis_core::InvalidName| BuildError::Refused(e.to_string());
+        Ok(Task {
+            app: request.app.clone(),
+            name: TaskName::new(format!("build-{}", request.attempt.0)).map_err(refused)?,
+            kind: TaskKind::Build,
+            attempt: request.attempt,
+            release: None,
+            program: self.builder(input, folders, &mut env),
+            env: env.into(),
+            limit: options.limit,
+        })
+    }
+
+    /// How a builder is run on this machine: this very program, told where its depot is by its environment.
+    fn builder(&self, input: Vec<u8>, folders: &Folders, env: &mut BTreeMap<String, String>) -> Program {
+        env.insert(DEPOT.to_owned(), folders.depot.folder().to_string_lossy().into_owned());
+        Program::Exec {
+            program: self.0.options.program.clone(),
+            argv0: Some(driver::NAME.to_owned()),
+            args: Vec::new(),
+            directory: folders.work.clone(),
+            stdin: input,
+        }
+    }
+
+    async fn run_task(&self, task: Task, output: &LineSender) -> Result<Exit, BuildError> {
+        let (app, name) = (task.app.clone(), task.name.clone());
+        let (sender, mut lines) = output_channel();
+        self.0.runner.start(task, sender).await?;
+        while let Some(line) = lines.recv().await {
+            let _ = output.send(line.text).await;
+        }
+        loop {
+            match self.0.runner.observe(&app, TaskKind::Build, &name).await?.state {
+                TaskState::Ended { exit, .. } => return Ok(exit),
+                TaskState::Unknown => return Ok(Exit::Lost),
+                TaskState::Running => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    }
+}
+
+fn read_result(path: &Path) -> Option<Outcome> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(MAX_RESULT).read_to_end(&mut bytes).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// Sets a flag when it goes.
+struct Cancel(Arc<AtomicBool>);
+
+impl Drop for Cancel {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
