@@ -9,6 +9,7 @@ use deis_core::{
         sim::{NoLogs, World},
     },
     port::{LogStore, Router, Scheduler, Store, TaskRunner, always_prepared},
+    state::apps::AppState,
     store::MemoryStore,
 };
 use futures_util::FutureExt as _;
@@ -164,8 +165,11 @@ impl Harness {
         mut watch: impl FnMut() -> Result<(), String>,
     ) -> Result<(), String> {
         let mut calm = 0;
+        let mut last = String::new();
         for _ in 0..4000 {
-            let progress = platform.pass(&app()).await.unwrap_or(Progress::Blind);
+            let passed = platform.pass(&app()).await;
+            last = format!("{passed:?}");
+            let progress = passed.unwrap_or(Progress::Blind);
             watch()?;
             match progress {
                 Progress::Stepped => calm = 0,
@@ -181,7 +185,9 @@ impl Harness {
                 }
             }
         }
-        Err("it never comes to rest".to_owned())
+        let state = AppState::load(&*self.store, &app()).await;
+        let rollout = state.ok().flatten().and_then(|state| state.rollout);
+        Err(format!("it never comes to rest: {last}, {rollout:?}, {:?}", self.world.instances(&app())))
     }
 
     /// Drives so many steps on; `false` if it came to rest before that.

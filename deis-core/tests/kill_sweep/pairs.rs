@@ -5,8 +5,9 @@ use super::{
         Action::{self, Config, Deploy, Destroy, Domain, Restart, Rollback, Scale},
         TestBuild,
     },
+    bugs::Bug,
     scenarios::LIVE,
-    sweep::{Scenario, passes},
+    sweep::{Scenario, late, passes},
 };
 
 const BETTER: Action = Deploy(TestBuild::Better);
@@ -35,6 +36,9 @@ macro_rules! pairs {
             async fn $name() {
                 let (name, scenario) = all().into_iter().find(|(name, _)| *name == stringify!($name)).unwrap();
                 passes(name, &scenario, 500).await;
+                let late = late(&scenario, Bug::None).await.unwrap();
+                println!("kill sweep: {name}: {late} late calls, all converge");
+                assert!(late > 20, "only {late} calls");
             }
         )*
     };
@@ -50,7 +54,8 @@ pairs! {
     deploy_overtaken_by_rollback: [] BETTER => Rollback(2), floor 2;
     deploy_overtaken_by_a_domain: [] BETTER => Domain(1), floor 2;
     deploy_overtaken_by_destroy: [Domain(1)] BETTER => Destroy, floor 0;
-    scale_overtaken_by_scale: [] Scale("web", 3) => Scale("web", 1), floor 1;
+    scale_overtaken_by_a_smaller_scale: [] Scale("web", 3) => Scale("web", 1), floor 1;
+    scale_down_overtaken_by_scale_up: [] Scale("web", 1) => Scale("web", 3), floor 1;
     scale_overtaken_by_a_broken_deploy: [] Scale("web", 3) => BROKEN, floor 2;
     restart_overtaken_by_deploy: [] Restart => BETTER, floor 2;
     /// Requests lead to `web`, which the first action started, when the second one takes it away.

@@ -62,7 +62,8 @@ scenarios! {
         => Deploy(TestBuild::OnlyCmd), floor 2;
     /// What is live must come back by itself although the release command takes long.
     slow_release_command: [GOOD, TWO] => Deploy(TestBuild::ReleaseSlow), floor 2;
-    no_room: [GOOD, TWO] => Deploy(TestBuild::NoRoom), floor 2;
+    /// An old instance that is lost while there is no room for the new ones is replaced only when it goes back.
+    no_room: [GOOD, TWO] => Deploy(TestBuild::NoRoom), floor 1;
     destroy: [GOOD, TWO, Domain(1), Config(1)] => Destroy, floor 0;
 }
 

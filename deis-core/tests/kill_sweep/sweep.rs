@@ -157,6 +157,50 @@ fn modes(pair: bool, step: usize, call: usize) -> impl Iterator<Item = (Fault, O
         .map(move |(turn, (fault, outage))| (fault, outage, lag(turn)))
 }
 
+/// The process that does the first action dies at each of its calls, and that call takes effect only when another
+/// process has done the second action and everything rests: a message that was long on its way. Returns how many points
+/// there were, or the first one that does not converge.
+pub(super) async fn late(scenario: &Scenario, bug: Bug) -> Result<usize, String> {
+    let Some(first) = scenario.first else { return Ok(0) };
+    let base = Harness::prepare(&scenario.before, bug).await?;
+    let mut call = 0;
+    while late_once(&base, scenario, first, call).await.map_err(|e| format!("call {call} is late: {e}"))? {
+        call += 1;
+    }
+    Ok(call)
+}
+
+/// Whether there was such a call.
+async fn late_once(base: &Harness, scenario: &Scenario, first: Action, call: usize) -> Result<bool, String> {
+    let mut harness = base.fork();
+    let fuse = Fuse::at(call, Fault::DieLate);
+    let platform = harness.process(&fuse, call % LAGS);
+    let watch = Watch::new(&harness, scenario.floor);
+    let work = async {
+        harness.attempt(&platform, first).await;
+        harness.drive(&platform, || watch.look()).await
+    };
+    let ended = tokio::select! {
+        ended = work => Some(ended),
+        () = fuse.death() => None,
+    };
+    ended.unwrap_or(Ok(()))?;
+    drop(platform);
+    if !fuse.struck() {
+        return Ok(false);
+    }
+    let next = harness.process(&Fuse::never(), call % LAGS);
+    harness.attempt(&next, scenario.action).await;
+    harness.drive(&next, || watch.look()).await?;
+    fuse.deliver().await;
+    // Before anybody notices, time goes by.
+    harness.world.tick();
+    watch.look()?;
+    harness.drive(&next, || watch.look()).await?;
+    oracle::judge(&harness, Way { died: true, rested: false }).await?;
+    Ok(true)
+}
+
 /// One run without any fault, the second action after `step` steps of the first; `false` if that one was over by then.
 pub(super) async fn fault_free(scenario: &Scenario, step: usize, bug: Bug) -> Result<bool, String> {
     let base = Harness::prepare(&scenario.before, bug).await?;

@@ -68,9 +68,10 @@ impl LaggingScheduler {
 #[async_trait]
 impl Scheduler for LaggingScheduler {
     async fn apply(&self, workload: &Workload) -> Result<(), SchedulerError> {
-        self.world.apply(workload).await?;
+        let applied = self.world.apply(workload).await;
+        // A refusal is news as well: whoever was refused waits until its cache has what is newer.
         self.wrote();
-        Ok(())
+        applied
     }
 
     async fn observe(&self, app: &AppRef) -> Result<Observation, SchedulerError> {

@@ -21,8 +21,8 @@ use futures_util::FutureExt as _;
 use self::{router::PlantedRouter, runner::PlantedRunner, scheduler::PlantedScheduler, store::PlantedStore};
 use super::{
     harness::BackEnds,
-    pairs, scenarios, schedules,
-    sweep::{Scenario, fault_free, sweep},
+    pairs, scenarios,
+    sweep::{Scenario, fault_free, late, sweep},
 };
 
 /// A planted fault.
@@ -165,11 +165,15 @@ async fn a_scheduler_that_forgot_and_is_not_told_is_found_by_what_does_not_come_
 
 /// What a dead process still had under way arrives late: fences are against that.
 #[tokio::test(start_paused = true)]
-async fn back_ends_without_fences_are_found_by_random_schedules() {
-    for (bug, processes) in [(Bug::SchedulerDropsFence, 1), (Bug::StoreDropsFence, 2)] {
-        harmless_without_faults(bug, named(&["redeploy", "deploy_overtaken_by_scale", "restart"])).await;
-        let error = schedules::play_all(processes, 20_000, bug).await;
-        let error = error.err().unwrap_or_else(|| panic!("no schedule finds {bug:?}"));
-        println!("kill sweep: {bug:?} is found by {error}");
+async fn back_ends_without_fences_are_found_by_late_calls() {
+    let all = ["scale_overtaken_by_a_smaller_scale", "scale_down_overtaken_by_scale_up"];
+    for bug in [Bug::SchedulerDropsFence, Bug::StoreDropsFence] {
+        harmless_without_faults(bug, named(&all)).await;
+        let mut found = None;
+        for (name, scenario) in named(&all) {
+            found = found.or(late(&scenario, bug).await.err().map(|error| format!("{name}: {error}")));
+        }
+        let found = found.unwrap_or_else(|| panic!("no late call shows {bug:?}"));
+        println!("kill sweep: {bug:?} is found by {found}");
     }
 }
