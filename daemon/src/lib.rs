@@ -7,7 +7,6 @@ mod acceptor;
 pub mod accounts;
 pub mod api;
 pub mod args;
-mod caps;
 #[allow(clippy::disallowed_methods, reason = "the client does one thing at a time")]
 pub mod client;
 #[allow(clippy::disallowed_methods, reason = "the one place that asks for the time")]

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     acceptor::Acceptor,
-    caps::{Caps, Place},
+    keyed_limit::{KeyedLimit, KeyedPermit},
     push::{Ended, Pushes},
     telemetry::chain,
 };
@@ -40,7 +40,7 @@ pub struct GitSsh {
     platform: Platform,
     pushes: Pushes,
     config: Arc<Config>,
-    seats: Caps<Username>,
+    seats: KeyedLimit<Username>,
 }
 
 impl GitSsh {
@@ -57,7 +57,7 @@ impl GitSsh {
             max_auth_attempts: 6,
             ..Config::default()
         };
-        Ok(Self { platform, pushes, config: Arc::new(config), seats: Caps::new(MAX_SESSIONS_OF_USER) })
+        Ok(Self { platform, pushes, config: Arc::new(config), seats: KeyedLimit::new(MAX_SESSIONS_OF_USER) })
     }
 
     /// Serves connections until it is told to stop. Pushes that are past their pack go on.
@@ -122,7 +122,7 @@ struct Connection {
     server: GitSsh,
     user: Option<User>,
     /// Counts for as long as the connection is there.
-    seat: Option<Place<Username>>,
+    seat: Option<KeyedPermit<Username>>,
     /// The place among those who have not logged in.
     stranger: Option<OwnedSemaphorePermit>,
     /// Cancelled once the client has logged in.
@@ -157,7 +157,7 @@ impl Handler for Connection {
 
     async fn auth_publickey(&mut self, _: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
         self.user = self.user_of(key.public_key).await;
-        self.seat = self.user.as_ref().and_then(|user| self.server.seats.enter(user.name.clone()));
+        self.seat = self.user.as_ref().and_then(|user| self.server.seats.enter(user.name.clone()).ok());
         if self.seat.is_none() {
             self.user = None;
             return Ok(Auth::reject());

@@ -8,7 +8,7 @@ use std::{io, sync::Arc};
 use deis_core::Username;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::caps::{Caps, Place};
+use crate::keyed_limit::{KeyedLimit, KeyedPermit};
 
 /// Conversations in all.
 pub(super) const MAX_CONVERSATIONS: usize = 64;
@@ -19,14 +19,14 @@ pub(super) const MAX_CONVERSATIONS_OF_USER: usize = 16;
 #[derive(Clone, Debug)]
 pub(super) struct Conversations {
     all: Arc<Semaphore>,
-    users: Caps<Username>,
+    users: KeyedLimit<Username>,
 }
 
 /// The right to one conversation, given back when this value goes.
 #[derive(Debug)]
 pub struct Conversation {
     _all: OwnedSemaphorePermit,
-    _user: Place<Username>,
+    _user: KeyedPermit<Username>,
 }
 
 /// Why there is no place for another conversation.
@@ -42,11 +42,14 @@ pub enum Crowded {
 
 impl Conversations {
     pub(super) fn new() -> Self {
-        Self { all: Arc::new(Semaphore::new(MAX_CONVERSATIONS)), users: Caps::new(MAX_CONVERSATIONS_OF_USER) }
+        Self {
+            all: Arc::new(Semaphore::new(MAX_CONVERSATIONS)),
+            users: KeyedLimit::new(MAX_CONVERSATIONS_OF_USER),
+        }
     }
 
     pub(super) fn enter(&self, user: &Username) -> Result<Conversation, Crowded> {
-        let user = self.users.enter(user.clone()).ok_or(Crowded::User)?;
+        let user = self.users.enter(user.clone()).map_err(|_| Crowded::User)?;
         let all = Arc::clone(&self.all).try_acquire_owned().map_err(|_| Crowded::All)?;
         Ok(Conversation { _all: all, _user: user })
     }
