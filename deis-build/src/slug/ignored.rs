@@ -21,6 +21,8 @@ impl Ignored {
     /// Goes down into `folder`, which stands at `below` in the slug.
     pub(super) fn enter(&mut self, folder: &Path, below: &Path) -> io::Result<()> {
         let mut builder = GitignoreBuilder::new(below);
+        // A bracket without its other half matches nothing in git.
+        builder.allow_unclosed_class(false);
         let text = control_files::read(folder, NAME)?.unwrap_or_default();
         for (number, line) in text.strip_prefix('\u{feff}').unwrap_or(&text).lines().enumerate() {
             // Git takes a pattern that it cannot read for one that matches nothing.

@@ -100,7 +100,7 @@ fn make(root: &Path, tree: &BTreeMap<PathBuf, (Made, u64)>, seed: u64, from: i64
             fs::set_permissions(&place, Permissions::from_mode(*mode)).unwrap();
         }
         let seconds = from + i64::try_from(*time).unwrap() * apart;
-        let time = Timespec { tv_sec: seconds, tv_nsec: seconds };
+        let time = Timespec { tv_sec: seconds, tv_nsec: seconds % 1000 };
         if !matches!(made, Made::HardLink { .. }) {
             let times = Timestamps { last_access: time, last_modification: time };
             utimensat(CWD, &place, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();

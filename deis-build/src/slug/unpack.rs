@@ -29,10 +29,18 @@ pub(crate) fn unpack(file: &Path, root: &Path, limits: &SlugLimits) -> io::Resul
     archive.set_preserve_ownerships(false);
     archive.set_overwrite(false);
     let mut folders = Vec::new();
+    let mut bytes: u64 = 0;
     for (count, entry) in archive.entries()?.enumerate() {
         let mut entry = entry?;
         if count >= limits.entries {
             return Err(unsafe_slug(&format!("it has more than {} entries", limits.entries)));
+        }
+        bytes = bytes.saturating_add(entry.size());
+        if bytes > limits.unpacked_bytes {
+            return Err(unsafe_slug(&format!(
+                "its files are larger than {} MiB",
+                limits.unpacked_bytes >> 20
+            )));
         }
         let path: PathBuf = entry.path()?.into_owned();
         check(&mut entry, &path)?;
