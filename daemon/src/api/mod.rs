@@ -34,6 +34,8 @@ use deis_core::Platform;
 
 use crate::accounts::{Bootstrap, Passwords, TokenSecret};
 
+pub(crate) use error::CODE;
+
 /// Who may register.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum,

@@ -12,6 +12,7 @@ use super::{
     body::{StallTimeoutBody, full},
     headers::tell_client,
 };
+use crate::api::CODE;
 
 /// Gives a request to the platform's handlers, with what is known of the client as an extension and as headers.
 pub(super) async fn answer(
@@ -44,6 +45,7 @@ pub(super) fn refuse(bound: Bound) -> Response<Body> {
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CODE, HeaderValue::from_static(bound.name()));
     headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
