@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fs};
 
-use super::rig::{Rig, until};
+use super::{
+    rig::{PYTHON, Rig, until},
+    web::ask,
+};
 
 type Env = BTreeMap<String, String>;
 
@@ -64,4 +67,31 @@ fn every_process_of_a_release_has_the_same_environment() {
     for name in ["worker", "release", "run"] {
         assert_eq!(common(name), common("web"), "{name}");
     }
+}
+
+/// What is accepted can be started: as many and as long variables as there may be, by every kind of process.
+#[test]
+fn the_largest_environment_that_is_accepted_starts() {
+    let rig = Rig::new();
+    let work = rig.app("large", PYTHON);
+    work.commit(&[("Procfile", "web: python3 app.py\nrelease: test ${#LONG} = 131066\n")]);
+    // What is left of 768 KiB for 999 more, each of which costs a name of 4, `=`, a NUL byte and a pointer.
+    let each = (786_432 - 131_070 - 10) / 999 - 14;
+    let mut values: serde_json::Map<String, serde_json::Value> =
+        (0..999).map(|i| (format!("K{i:03}"), "x".repeat(each).into())).collect();
+    values.insert("LONG".to_owned(), "y".repeat(131_066).into());
+    let token = format!("token {}", rig.token());
+    let headers = [("Authorization", token.as_str()), ("Content-Type", "application/json")];
+    let post = |values: serde_json::Value| {
+        let body = serde_json::json!({"values": values}).to_string();
+        ask(rig.http, "POST", "/v2/apps/large/config/", &headers, Some(&body))
+    };
+    let answer = post(values.into());
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    let answer = post(serde_json::json!({"MORE": "x"}));
+    assert!(answer.status == 400 && answer.body.contains("at most"), "{}", answer.body);
+    work.git(&["push", "deis", "main"]);
+    assert_eq!(rig.get("large.localhost").0, 200);
+    let count = rig.deis(&["run", "-a", "large", "--", "env | grep -c ^K..."]);
+    assert_eq!(count.trim(), "999");
 }
