@@ -109,12 +109,17 @@ pub(super) fn environment(
 ) -> Environment {
     let mut env = template.env.clone();
     env.insert("PORT".to_owned(), port.to_string());
+    env.insert("HOME".to_owned(), home.display().to_string());
+    add_defaults(&mut env, options);
+    env
+}
+
+/// What each process of an app finds on this machine, instance or task, unless its config says something else.
+pub(super) fn add_defaults(env: &mut Environment, options: &LocalOptions) {
     // Requests come from this machine's proxy. An app that listens on this address is not reachable past it; one whose
     // config says another HOST means that.
     env.entry("HOST".to_owned()).or_insert_with(|| "127.0.0.1".to_owned());
-    env.insert("HOME".to_owned(), home.display().to_string());
     env.entry("PATH".to_owned()).or_insert_with(|| options.path.clone());
-    env
 }
 
 /// Makes a folder, with its parents, that nobody else can look into.

@@ -13,7 +13,7 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 use super::{
     accept, adopt,
     copy::{copy_tree, remove_tree},
-    launch::{make_private, reason, start_of},
+    launch::{add_defaults, make_private, reason, start_of},
     options::LocalOptions,
     shim::{Output, Spec, Start},
     task::{self, Printed},
@@ -204,6 +204,7 @@ impl Shared {
             Program::Launch { artifact, command } => {
                 spec.start = start_of(&command);
                 spec.directory = spec.folder.join("app");
+                add_defaults(&mut spec.env, &self.options);
                 let source = tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => return Ok(Exit::Lost),
                     source = timeout(task.limit, (self.options.unpacker)(artifact)) => match source {
