@@ -35,7 +35,7 @@ macro_rules! pairs {
             #[tokio::test(start_paused = true)]
             async fn $name() {
                 let (name, scenario) = all().into_iter().find(|(name, _)| *name == stringify!($name)).unwrap();
-                passes(name, &scenario, 500).await;
+                passes(name, &scenario, 200).await;
                 let late = late(&scenario, Bug::None).await.unwrap();
                 println!("kill sweep: {name}: {late} late calls, all converge");
                 assert!(late > 20, "only {late} calls");
