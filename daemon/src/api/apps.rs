@@ -1,6 +1,6 @@
 //! Apps.
 
-use deis_core::{AppName, Session};
+use deis_core::{AppName, AppStatus, Kind, Session};
 
 use super::{
     auth::{App, Caller, OwnApp},
@@ -14,15 +14,10 @@ use crate::dto::{AppDto, PageDto};
 
 /// The caller's apps; all of them for administrators.
 pub(super) async fn list(caller: Caller, paging: Paging) -> Result<Answer<PageDto<AppDto>>> {
-    let page = caller.session.apps(paging.query()).await?;
-    let mut items = Vec::with_capacity(page.items.len());
-    for app in page.items {
-        // One that is destroyed in between is left out.
-        if let Ok(handle) = caller.session.app(&app.name).await {
-            items.extend(handle.info().await.ok());
-        }
-    }
-    Ok(Answer::ok(paging.page(deis_core::Page { items, total: page.total }, AppDto::from)))
+    let mut page = caller.session.apps(paging.query()).await?;
+    // One that is being destroyed is left out.
+    page.items.retain(|app| app.summary.state == AppStatus::Active);
+    Ok(Answer::ok(paging.page(page, AppDto::from)))
 }
 
 /// Creates an app, under a name that is made up if none is given.
@@ -35,8 +30,7 @@ pub(super) async fn create(caller: Caller, payload: Payload) -> Result<Answer<Ap
         Some(name) => caller.session.create_app(name).await?,
         None => create_somehow(&caller.session).await?,
     };
-    let info = caller.session.app(&app.name).await?.info().await?;
-    Ok(Answer::created(info.into()))
+    Ok(Answer::created(app.into()))
 }
 
 async fn create_somehow(session: &Session) -> Result<deis_core::App> {
@@ -63,7 +57,11 @@ fn app_name(text: &str) -> Result<AppName> {
 
 /// One app.
 pub(super) async fn info(App(app): App) -> Result<Answer<AppDto>> {
-    Ok(Answer::ok(app.info().await?.into()))
+    let found = app.app().clone();
+    if found.summary.state != AppStatus::Active {
+        return Err(ApiError::NoMatch(Kind::App));
+    }
+    Ok(Answer::ok(found.into()))
 }
 
 /// Destroys an app; answers when its name is free.

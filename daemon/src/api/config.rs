@@ -34,12 +34,11 @@ pub(super) async fn info(App(app): App) -> Result<Answer<ConfigDto>> {
 
 /// Changes the config; answers, when the release is live, with the very config that it made.
 pub(super) async fn set(App(app): App, payload: Payload) -> Result<Answer<ConfigDto>> {
-    let change = app.config_set(patch(&payload)?).await?;
-    settle(&app, &change).await?;
-    let config = match change.release {
-        Some(version) => app.config_of(version).await?,
-        None => app.config().await?,
-    };
+    let (change, config) = app.config_made(patch(&payload)?).await?;
+    // Without a rollout it was in force in its own batch.
+    if change.generation.is_some() {
+        settle(&app, &change).await?;
+    }
     Ok(Answer::created(ConfigDto::new(app.name(), config)))
 }
 

@@ -19,7 +19,7 @@ const INVALID: &str = "Hostname does not look valid.";
 
 /// The app's domains, by name.
 pub(super) async fn list(App(app): App, paging: Paging) -> Result<Answer<PageDto<DomainDto>>> {
-    Ok(Answer::ok(paging.cut(app.domains().await?, DomainDto::from)))
+    Ok(Answer::ok(paging.page(app.domain_page(paging.query()).await?, DomainDto::from)))
 }
 
 /// Adds a domain.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deis_core::{App, AppInfo, Command, Domain, Instance, InstanceState, ProcessType};
+use deis_core::{App, Command, Domain, Instance, InstanceState, ProcessType};
 use serde::Serialize;
 
 /// An app.
@@ -17,15 +17,16 @@ pub(crate) struct AppDto {
     updated: String,
 }
 
-impl From<AppInfo> for AppDto {
-    fn from(info: AppInfo) -> Self {
-        let App { name, uid, owner, created, updated } = info.app;
+impl From<App> for AppDto {
+    fn from(app: App) -> Self {
+        let App { name, uid, owner, created, updated, summary } = app;
+        let current = summary.next.unwrap_or(summary.live);
         Self {
             uuid: uid.to_string(),
             id: name.to_string(),
             owner: owner.to_string(),
-            structure: info.structure,
-            procfile_structure: commands(info.processes),
+            structure: summary.structure,
+            procfile_structure: commands(current.processes),
             created: created.to_rfc3339(),
             updated: updated.to_rfc3339(),
         }

@@ -1,8 +1,13 @@
 //! An app and the head record that orders all its changes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
-use super::{AppName, AppRef, AppUid, Generation, PlatformId, ReleaseVersion, Timestamp, Username};
+use super::{
+    AppName, AppRef, AppUid, Command, ConfigId, Generation, PlatformId, ProcessType, ReleaseVersion,
+    Timestamp, Username,
+};
 
 /// An app, as created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +22,44 @@ pub struct App {
     pub created: Timestamp,
     /// When it last changed.
     pub updated: Timestamp,
+    /// What lists show of it, and where its next change starts.
+    pub summary: AppSummary,
+}
+
+/// What lists show of an app beside its name: kept in the app's own record, so that a list reads nothing else, and
+/// written in each batch that changes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppSummary {
+    /// Whether it is being destroyed.
+    pub state: AppStatus,
+    /// Wanted processes.
+    pub structure: BTreeMap<ProcessType, u32>,
+    /// The release that serves.
+    pub live: ReleaseRef,
+    /// The one that is on its way and goes forward.
+    pub next: Option<ReleaseRef>,
+}
+
+impl AppSummary {
+    /// The newest release that did not fail, be it still on its way: the next one starts from it.
+    pub fn current(&self) -> &ReleaseRef {
+        self.next.as_ref().unwrap_or(&self.live)
+    }
+}
+
+/// A release as other records refer to it: enough to read it with its build and config in one call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseRef {
+    /// Its number.
+    pub version: ReleaseVersion,
+    /// Its config.
+    pub config: ConfigId,
+    /// The number of its build.
+    pub build: Option<u32>,
+    /// Commands of its build by process type.
+    pub processes: BTreeMap<ProcessType, Command>,
+    /// The process types that its build can run.
+    pub types: BTreeSet<ProcessType>,
 }
 
 impl App {

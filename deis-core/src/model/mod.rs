@@ -26,7 +26,7 @@ mod task;
 mod workload;
 
 pub use account::{Actor, Grant, Role, SshKey, User};
-pub use app::{App, AppStatus, Gone, Head, PlatformRecord};
+pub use app::{App, AppStatus, AppSummary, Gone, Head, PlatformRecord, ReleaseRef};
 pub use build::{Artifact, Build, BuildKind, BuildSource, BuildSpec, GitSource};
 pub use cause::{Cause, Exit};
 pub use change::{Difference, Plan, PlanStep};

@@ -22,6 +22,8 @@ pub struct Release {
     pub failed_summary: String,
     /// What runs; `None` before the first build.
     pub build: Option<BuildId>,
+    /// The number of that build.
+    pub build_seq: Option<u32>,
     /// With which settings.
     pub config: ConfigId,
     /// Equal digests mean equal behaviour.

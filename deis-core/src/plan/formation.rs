@@ -1,6 +1,6 @@
 //! Scales: what a build brings, what a person may ask for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::constants::MAX_SCALE;
 use crate::model::{BuildKind, BuildSpec, Command, Formation, ProcessType};
@@ -42,9 +42,13 @@ pub fn runnable(build: &BuildSpec) -> BTreeMap<ProcessType, Command> {
 
 /// How many processes of each type an app shall have: 0 of those that its build lacks, whatever is wanted of them.
 pub fn structure(formation: &Formation, build: Option<&BuildSpec>) -> BTreeMap<ProcessType, u32> {
-    let types = build.map(runnable).unwrap_or_default();
+    structure_of(formation, &build.map(runnable).unwrap_or_default().into_keys().collect())
+}
+
+/// The same for a build that can run these types.
+pub fn structure_of(formation: &Formation, types: &BTreeSet<ProcessType>) -> BTreeMap<ProcessType, u32> {
     let shown = |(process, scale): (&ProcessType, &u32)| {
-        (process.clone(), if types.contains_key(process) { *scale } else { 0 })
+        (process.clone(), if types.contains(process) { *scale } else { 0 })
     };
     formation.scales.iter().map(shown).collect()
 }

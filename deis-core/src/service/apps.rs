@@ -1,6 +1,9 @@
 //! Apps: create, list, show, destroy.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use uuid::Uuid;
 
@@ -13,17 +16,18 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        App, AppName, AppStatus, AppUid, Attempt, Command, Config, ConfigData, ConfigId, Domain, DomainName,
-        Event, EventKind, Formation, Generation, Grant, Head, Outcome, ProcessType, Release, ReleaseVersion,
-        Role,
+        App, AppName, AppStatus, AppSummary, AppUid, Attempt, Command, Config, ConfigData, ConfigId, Domain,
+        DomainName, Event, EventKind, Formation, Generation, Grant, Head, Outcome, ProcessType, Release,
+        ReleaseRef, ReleaseVersion, Role, User,
     },
-    plan::{digest, formation::structure, release},
-    port::{Scan, StoreError, StoreExt as _},
+    plan::{digest, release},
+    port::{MAX_GETS, Scan, StoreError},
     state::{
-        apps::{AppState, load_release},
+        apps::AppState,
         events, keys,
-        ledger::write_head,
-        record::{self, Edits},
+        ledger::{AppChange, write_head},
+        query::Query,
+        record::Edits,
     },
 };
 
@@ -65,7 +69,7 @@ impl Session {
         if name.is_taken_elsewhere() || self.platform.0.options.reserved_names.contains(name.as_str()) {
             return Err(Error::invalid("id", format!("{name} is a reserved name.")));
         }
-        let _turn = self.platform.user_turn(self.actor.name()).await;
+        let _guard = self.platform.lock_user(self.actor.name()).await;
         for lost in 0..TRIES {
             back_off(lost).await;
             let (app, edits) = self.plan_app(&name).await?;
@@ -86,21 +90,37 @@ impl Session {
     }
 
     async fn plan_app(&self, name: &AppName) -> Result<(App, Edits)> {
-        let store = self.platform.store();
         let now = self.platform.now();
         let owner = self.actor.name().clone();
+        let domain = DomainName::new(name.as_str()).map_err(|e| Error::Internal(Box::new(e)))?;
+        let mut query = Query::new();
+        let taken = query.get::<Domain>(keys::domain(&domain));
+        let user = query.get::<User>(keys::user(&owner));
+        let answers = query.read(self.platform.store()).await?;
+        let config = Config {
+            id: ConfigId(Uuid::new_v4()),
+            owner: owner.clone(),
+            created: now,
+            data: ConfigData::default(),
+        };
         let app = App {
             name: name.clone(),
             uid: AppUid(Uuid::new_v4()),
             owner: owner.clone(),
             created: now,
             updated: now,
-        };
-        let config = Config {
-            id: ConfigId(Uuid::new_v4()),
-            owner: owner.clone(),
-            created: now,
-            data: ConfigData::default(),
+            summary: AppSummary {
+                state: AppStatus::Active,
+                structure: BTreeMap::new(),
+                live: ReleaseRef {
+                    version: ReleaseVersion(1),
+                    config: config.id,
+                    build: None,
+                    processes: BTreeMap::new(),
+                    types: BTreeSet::new(),
+                },
+                next: None,
+            },
         };
         let summary = release::initial(&owner);
         let first = Release {
@@ -111,6 +131,7 @@ impl Session {
             summary: summary.text,
             failed_summary: summary.failed,
             build: None,
+            build_seq: None,
             config: config.id,
             digest: digest::release(None, &config.data),
             attempt: Attempt(0),
@@ -142,8 +163,7 @@ impl Session {
         event(EventKind::AppCreated);
         event(EventKind::ConfigUpdated { config: config.id });
         event(EventKind::ReleaseCreated { version, summary: first.summary.clone() });
-        let domain = DomainName::new(name.as_str()).map_err(|e| Error::Internal(Box::new(e)))?;
-        if store.get(&keys::domain(&domain)).await?.is_none() {
+        if answers.one(taken)?.is_none() {
             events::append(
                 &mut edits,
                 &Event {
@@ -158,24 +178,43 @@ impl Session {
             edits.create(keys::domain(&domain), &record);
             edits.create(keys::app_domain(name, &domain), &record);
         }
-        keep_user(store, &mut edits, &owner).await?;
+        keep_user(&mut edits, &owner, answers.one(user)?);
         Ok((app, edits))
     }
 
-    /// The apps that the actor may use, by name; administrators see all.
+    /// The apps that the actor may use, by name; administrators see all. One that is being destroyed
+    /// says so in its summary.
     pub async fn apps(&self, page: PageQuery) -> Result<Page<App>> {
         let store = self.platform.store();
-        if self.actor.is_superuser() {
-            let all = record::scan::<App>(store, &Scan::prefix(keys::APPS)).await?;
-            return Ok(page.cut(all.into_iter().map(|(_, app)| app.value).collect()));
+        let mut query = Query::new();
+        let (items, total): (Vec<App>, usize) = if self.actor.is_superuser() {
+            let apps = query.scan::<App>(page.part_of(Scan::prefix(keys::APPS)));
+            let total = query.count(keys::APPS);
+            let answers = query.read(store).await?;
+            (answers.many(apps)?.into_iter().map(|(_, app)| app.value).collect(), answers.number(total))
+        } else {
+            let own = keys::user_apps(self.actor.name());
+            let grants = query.scan::<Grant>(page.part_of(Scan::prefix(own.clone())));
+            let total = query.count(own);
+            let answers = query.read(store).await?;
+            let names = answers.many(grants)?.into_iter().map(|(_, grant)| grant.value.app);
+            (self.apps_named(names.collect()).await?, answers.number(total))
+        };
+        Ok(Page { items, total })
+    }
+
+    /// The apps of these names, without those that went in between.
+    async fn apps_named(&self, names: Vec<AppName>) -> Result<Vec<App>> {
+        let mut apps = Vec::with_capacity(names.len());
+        for some in names.chunks(MAX_GETS) {
+            let mut query = Query::new();
+            let slots: Vec<_> = some.iter().map(|name| query.get::<App>(keys::app(name))).collect();
+            let answers = query.read(self.platform.store()).await?;
+            for slot in slots {
+                apps.extend(answers.one(slot)?.map(|app| app.value));
+            }
         }
-        let grants = record::scan::<Grant>(store, &Scan::prefix(keys::user_apps(self.actor.name()))).await?;
-        let names = page.cut(grants.into_iter().map(|(_, grant)| grant.value.app).collect());
-        let mut items = Vec::with_capacity(names.items.len());
-        for name in &names.items {
-            items.extend(record::get::<App>(store, &keys::app(name)).await?.map(|app| app.value));
-        }
-        Ok(Page { items, total: names.total })
+        Ok(apps)
     }
 }
 
@@ -183,12 +222,15 @@ impl AppHandle {
     /// The app with what is wanted of it.
     pub async fn info(&self) -> Result<AppInfo> {
         let state = self.state().await?;
-        let current = state.base();
-        let base = load_release(self.platform.store(), self.name(), current).await?;
-        let build = base.and_then(|b| b.build).map(|b| b.spec);
-        let structure = structure(&state.formation.value, build.as_ref());
-        let processes = build.map(|spec| spec.processes).unwrap_or_default();
-        Ok(AppInfo { app: state.app.value, structure, processes, current, live: state.head.value.live })
+        let summary = &state.app.value.summary;
+        let current = summary.current();
+        Ok(AppInfo {
+            structure: summary.structure.clone(),
+            processes: current.processes.clone(),
+            current: current.version,
+            live: state.head.value.live,
+            app: state.app.value,
+        })
     }
 
     /// Begins to destroy the app. Its name is taken until [`AppHandle::destroyed`] returns.
@@ -197,7 +239,13 @@ impl AppHandle {
         change!(self, |state, edits| {
             let now = self.platform.now();
             state.head.value.state = AppStatus::Destroying;
-            write_head(&mut edits, &state, now, None);
+            let rollout = state.rollout.as_ref().map(|r| r.value.clone());
+            write_head(
+                &mut edits,
+                &mut state,
+                now,
+                AppChange { rollout: rollout.as_ref(), ..AppChange::default() },
+            );
             let event = Event {
                 at: now,
                 by: Some(self.actor.name().clone()),

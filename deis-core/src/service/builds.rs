@@ -5,13 +5,15 @@ use uuid::Uuid;
 use super::{
     handle::{AppHandle, Change, change},
     page::{Page, PageQuery},
+    releases::Made,
 };
 use crate::{
     error::{Error, Kind, Result},
     model::{Build, BuildId, BuildSpec, EventKind, Push},
     plan::{constants::MAX_ENV_VARIABLE, formation, release, serving},
+    port::{Order, Scan},
     state::{
-        apps::{AppState, build_by_id, newest, push},
+        apps::{AppState, Base, build_by_id, load_base_with},
         keys,
         record::Edits,
     },
@@ -20,12 +22,11 @@ use crate::{
 impl AppHandle {
     /// The app's builds, newest first, those of failed releases included.
     pub async fn builds(&self, page: PageQuery) -> Result<Page<Build>> {
-        let (store, app) = (self.platform.store(), self.name());
-        let total = self.head().await?.builds;
-        let first = keys::build(app, page.below(total));
-        let found = newest::<Build>(store, "build", app, first, page.limit).await?;
-        let items = found.into_iter().map(|(_, build)| build).collect();
-        Ok(Page { items, total: usize::try_from(total).unwrap_or(usize::MAX) })
+        let below = Scan::prefix(keys::below("build", self.name())).order(Order::NEWEST_FIRST);
+        let scan = page.part_of(below);
+        let (state, answers, builds) = self.state_with(|query| query.scan::<Build>(scan)).await?;
+        let items = answers.many(builds)?.into_iter().map(|(_, build)| build.value).collect();
+        Ok(Page { items, total: usize::try_from(state.head.value.builds).unwrap_or(usize::MAX) })
     }
 
     /// One build.
@@ -57,38 +58,40 @@ impl AppHandle {
     /// ```
     pub async fn deploy(&self, spec: BuildSpec) -> Result<Change> {
         check_spec(&spec)?;
-        change!(self, |state, edits| { self.plan_build(&mut state, &mut edits, &spec).await? })
+        change!(self, |state, edits| {
+            let Some(base) = self.base(&state).await? else { continue };
+            self.plan_build(&mut state, &mut edits, base, &spec)?
+        })
     }
 
     /// The same for an open push: its record learns the release in the same batch.
     pub async fn deploy_push(&self, id: Uuid, spec: BuildSpec) -> Result<Change> {
         check_spec(&spec)?;
         change!(self, |state, edits| {
-            let open = push(self.platform.store(), self.name()).await?.filter(|p| p.value.id == id);
-            let Some(open) = open else {
+            let Some(open) = state.push.clone().filter(|p| p.value.id == id) else {
                 return Err(Error::Conflict { reason: "this push is not open any more".to_owned() });
             };
             if open.value.release.is_some() {
                 return Err(Error::Conflict { reason: "this push has its release already".to_owned() });
             }
-            self.check_serving(&state, &spec).await?;
-            let change = self.plan_build(&mut state, &mut edits, &spec).await?;
+            let live = state.app.value.summary.live.clone();
+            let loaded = load_base_with(self.platform.store(), &state, Some(&live)).await?;
+            let Some((base, live)) = loaded else { continue };
+            check_serving(&state, live.and_then(|live| live.build).as_ref(), &spec)?;
+            let change = self.plan_build(&mut state, &mut edits, base, &spec)?;
             let record = Push { release: change.release, ..open.value };
             edits.replace(keys::push(self.name()), open.revision, &record);
             change
         })
     }
 
-    /// Refuses a push that would take the app off the web by mistake.
-    async fn check_serving(&self, state: &AppState, pushed: &BuildSpec) -> Result<()> {
-        let Some(live) = state.head.value.live else { return Ok(()) };
-        let live = self.loaded(live).await?.build.map(|build| build.spec);
-        let checked = serving::check_push(live.as_ref(), &Self::formation_before(state), pushed);
-        checked.map_err(|error| Error::refused(error.to_string()))
-    }
-
-    async fn plan_build(&self, state: &mut AppState, edits: &mut Edits, spec: &BuildSpec) -> Result<Change> {
-        let base = self.base(state).await?;
+    fn plan_build(
+        &self,
+        state: &mut AppState,
+        edits: &mut Edits,
+        base: Base,
+        spec: &BuildSpec,
+    ) -> Result<Change> {
         state.head.value.builds += 1;
         let build = Build {
             id: BuildId(Uuid::new_v4()),
@@ -108,8 +111,17 @@ impl AppHandle {
         let summary = release::deployed(self.actor.name(), build.id, spec);
         let before = Self::formation_before(state);
         let formation = formation::for_build(&before, spec);
-        self.plan_release(state, edits, Some(build), base.config, summary, formation).await
+        let made =
+            Made { build: Some(build), config: base.release.config, summary, formation, held: base.held };
+        self.plan_release(state, edits, made)
     }
+}
+
+/// Refuses a push that would take the app off the web by mistake.
+fn check_serving(state: &AppState, live: Option<&Build>, pushed: &BuildSpec) -> Result<()> {
+    let before = AppHandle::formation_before(state);
+    let checked = serving::check_push(live.map(|build| &build.spec), &before, pushed);
+    checked.map_err(|error| Error::refused(error.to_string()))
 }
 
 fn check_spec(spec: &BuildSpec) -> Result<()> {

@@ -2,7 +2,10 @@
 
 use uuid::Uuid;
 
-use super::handle::{AppHandle, Change, change};
+use super::{
+    handle::{AppHandle, Change, change},
+    releases::Made,
+};
 use crate::{
     error::{Error, Kind, Result},
     model::{Config, ConfigData, ConfigId, ConfigPatch, EventKind, ReleaseVersion},
@@ -11,8 +14,9 @@ use crate::{
         release::configured,
     },
     state::{
-        apps::{AppState, LoadedRelease, load_release},
+        apps::{Base, LoadedRelease, load_release},
         keys,
+        record::get,
     },
 };
 
@@ -20,7 +24,11 @@ impl AppHandle {
     /// The config of the newest release that did not fail.
     pub async fn config(&self) -> Result<Config> {
         let state = self.state().await?;
-        Ok(self.base(&state).await?.config)
+        let id = state.app.value.summary.current().config;
+        let config = get::<Config>(self.platform.store(), &keys::config(self.name(), id)).await?;
+        // It goes only with the app.
+        let gone = || Error::NotFound { what: Kind::App, name: self.name().to_string() };
+        Ok(config.ok_or_else(gone)?.value)
     }
 
     /// The config of a release.
@@ -53,8 +61,16 @@ impl AppHandle {
     /// # }
     /// ```
     pub async fn config_set(&self, patch: ConfigPatch) -> Result<Change> {
+        Ok(self.config_made(patch).await?.0)
+    }
+
+    /// The same, with the config that the change made.
+    ///
+    /// # Errors
+    /// Those of [`AppHandle::config_set`].
+    pub async fn config_made(&self, patch: ConfigPatch) -> Result<(Change, Config)> {
         change!(self, |state, edits| {
-            let base = self.base(&state).await?;
+            let Some(Base { release: base, held }) = self.base(&state).await? else { continue };
             let data = self.merged(&base.config.data, &patch)?;
             let summary = configured(self.actor.name(), &base.config.data, &data);
             let now = self.platform.now();
@@ -68,13 +84,9 @@ impl AppHandle {
                 EventKind::ConfigUpdated { config: config.id },
             );
             let formation = Self::formation_before(&state);
-            self.plan_release(&mut state, &mut edits, base.build, config, summary, formation).await?
+            let made = Made { build: base.build, config: config.clone(), summary, formation, held };
+            (self.plan_release(&mut state, &mut edits, made)?, config)
         })
-    }
-
-    /// The release that a new one starts from.
-    pub(super) async fn base(&self, state: &AppState) -> Result<LoadedRelease> {
-        self.loaded(state.base()).await
     }
 
     /// A release with its build and config.

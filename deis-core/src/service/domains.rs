@@ -1,23 +1,41 @@
 //! Domains: list, add, remove.
 
-use super::handle::{AppHandle, change};
+use super::{
+    handle::{AppHandle, change},
+    page::{Page, PageQuery},
+};
 use crate::{
     error::{Error, Kind, Result},
-    model::{AppName, Domain, DomainName, EventKind, Zone},
+    model::{AppName, Domain, DomainName, EventKind, Timestamp, Username, Zone},
     plan::constants::MAX_DOMAINS,
-    port::{Store, StoreExt as _},
+    port::Scan,
     state::{
-        apps::domains,
+        apps::AppState,
         keys,
-        ledger::write_head,
-        record::{Edits, Stored, get},
+        ledger::{AppChange, write_head},
+        query::Query,
+        record::{Edits, Stored},
     },
 };
 
 impl AppHandle {
     /// The app's domains, by name.
     pub async fn domains(&self) -> Result<Vec<Domain>> {
-        Ok(domains(self.platform.store(), self.name()).await?.into_iter().map(|d| d.value).collect())
+        Ok(self.domain_page(PageQuery { offset: 0, limit: usize::MAX }).await?.items)
+    }
+
+    /// A part of them.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the app is gone.
+    pub async fn domain_page(&self, page: PageQuery) -> Result<Page<Domain>> {
+        let below = keys::below("app-domain", self.name());
+        let ask = |query: &mut Query| {
+            (query.scan::<Domain>(page.part_of(Scan::prefix(below.clone()))), query.count(below))
+        };
+        let (_, answers, (domains, total)) = self.state_with(ask).await?;
+        let items = answers.many(domains)?.into_iter().map(|(_, domain)| domain.value).collect();
+        Ok(Page { items, total: answers.number(total) })
     }
 
     /// Adds a domain, which no app may have. It is live at once, also in the middle of a rollout.
@@ -45,19 +63,26 @@ impl AppHandle {
     pub async fn domain_add(&self, name: DomainName) -> Result<Domain> {
         self.must_be_free_for_apps(&name)?;
         change!(self, |state, edits| {
-            let store = self.platform.store();
             let taken = || Error::AlreadyExists { what: Kind::Domain, name: name.to_string() };
-            if store.get(&keys::domain(&name)).await?.is_some() {
+            let mut query = Query::new();
+            let other = query.get::<Domain>(keys::domain(&name));
+            let known = query.count(keys::below("app-domain", self.name()));
+            let place = split(&name).map(|(full, apex)| {
+                let zone = query.get::<Zone>(keys::zone(&apex));
+                (full, apex, zone)
+            });
+            let answers = query.read(self.platform.store()).await?;
+            if answers.one(other)?.is_some() {
                 return Err(taken());
             }
-            if domains(store, self.name()).await?.len() >= MAX_DOMAINS {
+            if answers.number(known) >= MAX_DOMAINS {
                 return Err(Error::invalid("domain", format!("an app has at most {MAX_DOMAINS} domains")));
             }
             let now = self.platform.now();
             let owner = self.actor.name().clone();
             let domain = Domain { name: name.clone(), app: self.name().clone(), owner, created: now };
-            if let Some((full, apex)) = split(&name) {
-                let read = get::<Zone>(store, &keys::zone(&apex)).await?;
+            if let Some((full, apex, zone)) = place {
+                let read = answers.one(zone)?;
                 let mut zone = read.as_ref().map(|z| z.value.clone()).unwrap_or_default();
                 let clash = |(known, app): (&String, &AppName)| {
                     app != self.name() && (matches(known, &full) || matches(&full, known))
@@ -73,7 +98,7 @@ impl AppHandle {
             state.head.value.routes += 1;
             let event = EventKind::DomainAdded { domain: name.clone() };
             state.event(&mut edits, now, Some(self.actor.name()), event);
-            write_head(&mut edits, &state, now, Some(self.actor.name()));
+            write_domains(&mut edits, &mut state, now, self.actor.name());
             domain
         })
     }
@@ -82,22 +107,27 @@ impl AppHandle {
     pub async fn domain_remove(&self, name: &DomainName) -> Result<()> {
         self.must_own("remove domains of this app")?;
         change!(self, |state, edits| {
-            let store = self.platform.store();
-            let own: Option<Stored<Domain>> = get(store, &keys::app_domain(self.name(), name)).await?;
-            let global: Option<Stored<Domain>> = get(store, &keys::domain(name)).await?;
-            let (Some(own), Some(global)) = (own, global) else {
+            let mut query = Query::new();
+            let own = query.get::<Domain>(keys::app_domain(self.name(), name));
+            let global = query.get::<Domain>(keys::domain(name));
+            let place = split(name).map(|(full, apex)| {
+                let zone = query.get::<Zone>(keys::zone(&apex));
+                (full, apex, zone)
+            });
+            let answers = query.read(self.platform.store()).await?;
+            let (Some(own), Some(global)) = (answers.one(own)?, answers.one(global)?) else {
                 return Err(Error::NotFound { what: Kind::Domain, name: name.to_string() });
             };
             edits.delete(keys::app_domain(self.name(), name), own.revision);
             edits.delete(keys::domain(name), global.revision);
-            if let Some((full, apex)) = split(name) {
-                leave_zone(store, &mut edits, &apex, &[full]).await?;
+            if let Some((full, apex, zone)) = place {
+                leave_zone(&mut edits, &apex, answers.one(zone)?, &[full]);
             }
             let now = self.platform.now();
             state.head.value.routes += 1;
             let event = EventKind::DomainRemoved { domain: name.clone() };
             state.event(&mut edits, now, Some(self.actor.name()), event);
-            write_head(&mut edits, &state, now, Some(self.actor.name()));
+            write_domains(&mut edits, &mut state, now, self.actor.name());
         })
     }
 
@@ -130,14 +160,9 @@ pub(super) fn split(name: &DomainName) -> Option<(String, String)> {
 }
 
 /// Takes names out of their zone; a zone without names goes.
-pub(super) async fn leave_zone(
-    store: &dyn Store,
-    edits: &mut Edits,
-    apex: &str,
-    names: &[String],
-) -> Result<()> {
+pub(super) fn leave_zone(edits: &mut Edits, apex: &str, zone: Option<Stored<Zone>>, names: &[String]) {
     let key = keys::zone(apex);
-    let Some(zone) = get::<Zone>(store, &key).await? else { return Ok(()) };
+    let Some(zone) = zone else { return };
     let mut rest = zone.value;
     rest.names.retain(|name, _| !names.contains(name));
     if rest.names.is_empty() {
@@ -145,7 +170,12 @@ pub(super) async fn leave_zone(
     } else {
         edits.replace(key, zone.revision, &rest);
     }
-    Ok(())
+}
+
+/// A batch that changes the app's domains raises the number of its routes, so that they are published.
+fn write_domains(edits: &mut Edits, state: &mut AppState, now: Timestamp, by: &Username) {
+    let rollout = state.rollout.as_ref().map(|r| r.value.clone());
+    write_head(edits, state, now, AppChange { rollout: rollout.as_ref(), made: None, by: Some(by) });
 }
 
 /// Whether `wildcard` is one and stands for `name`, at any depth as routers match it.

@@ -8,8 +8,8 @@ use crate::{
     model::{Build, EventKind, Formation, Instance, InstanceName, Observation, ProcessType},
     plan::formation::{ScaleError, runnable, scaled},
     state::{
-        apps::{AppState, LoadedRelease},
-        ledger::{Desired, start_rollout, write_head},
+        apps::{AppState, Base, LoadedRelease},
+        ledger::{AppChange, Desired, start_rollout, write_head},
         record::Edits,
     },
 };
@@ -53,7 +53,7 @@ impl AppHandle {
     /// ```
     pub async fn scale(&self, wanted: BTreeMap<ProcessType, u32>) -> Result<Change> {
         change!(self, |state, edits| {
-            let base = self.base(&state).await?;
+            let Some(Base { release: base, held }) = self.base(&state).await? else { continue };
             let build = must_build(&base)?;
             let before = Self::formation_before(&state);
             let formation = scaled(&before, &build.spec, &wanted).map_err(scale_error)?;
@@ -62,7 +62,7 @@ impl AppHandle {
             }
             let event =
                 EventKind::Scaled { formation: Formation { scales: wanted.clone(), ..Formation::default() } };
-            self.plan_same_release(&mut state, &mut edits, base, formation, event).await?
+            self.plan_same_release(&mut state, &mut edits, Base { release: base, held }, formation, event)?
         })
     }
 
@@ -99,7 +99,7 @@ impl AppHandle {
             return Ok(Change::default());
         }
         change!(self, |state, edits| {
-            let base = self.base(&state).await?;
+            let Some(Base { release: base, held }) = self.base(&state).await? else { continue };
             let build = must_build(&base)?;
             let mut formation = Self::formation_before(&state);
             let types: Vec<ProcessType> = runnable(&build.spec)
@@ -118,7 +118,7 @@ impl AppHandle {
             }
             let words: Vec<&str> = types.iter().map(ProcessType::as_str).collect();
             let event = EventKind::Restarted { what: words.join(", ") };
-            self.plan_same_release(&mut state, &mut edits, base, formation, event).await?
+            self.plan_same_release(&mut state, &mut edits, Base { release: base, held }, formation, event)?
         })
     }
 
@@ -133,20 +133,22 @@ impl AppHandle {
         Ok(self.platform.0.scheduler.observe(&self.app.reference()).await?)
     }
 
-    async fn plan_same_release(
+    fn plan_same_release(
         &self,
         state: &mut AppState,
         edits: &mut Edits,
-        target: LoadedRelease,
+        base: Base,
         formation: Formation,
         event: EventKind,
     ) -> Result<Change> {
         let now = self.platform.now();
+        let Base { release: target, held } = base;
         let deadline_ms = self.deadline_ms(&target.config);
-        let desired = Desired { target, is_new: false, formation, deadline_ms };
-        let rollout = start_rollout(self.platform.store(), edits, state, &desired, now).await?;
+        let desired = Desired { target, is_new: false, formation, deadline_ms, held };
+        let rollout = start_rollout(edits, state, &desired, now)?;
         state.event(edits, now, Some(self.actor.name()), event);
-        write_head(edits, state, now, Some(self.actor.name()));
+        let change = AppChange { rollout: Some(&rollout), made: None, by: Some(self.actor.name()) };
+        write_head(edits, state, now, change);
         Ok(Change { release: None, generation: Some(rollout.generation) })
     }
 }

@@ -8,14 +8,13 @@ use tokio::sync::OwnedMutexGuard;
 use super::platform::Platform;
 use crate::{
     error::{Error, Kind, Result},
-    model::{
-        Actor, App, AppName, AppStatus, Generation, Head, LogLevel, LogLine, LogSource, ReleaseVersion, Role,
-    },
+    model::{Actor, App, AppName, AppStatus, Generation, LogLevel, LogLine, LogSource, ReleaseVersion, Role},
     port::StoreError,
     state::{
-        apps::AppState,
+        apps::{AppState, Base, load_base},
         keys,
-        record::{Edits, get},
+        query::{Answers, Query},
+        record::Edits,
     },
 };
 
@@ -42,11 +41,11 @@ pub(super) const TRIES: u32 = 20;
 /// By how much longer each time such a change waits before it is planned anew.
 const BACKOFF: Duration = Duration::from_millis(2);
 
-/// Waits for its turn, reads the state, plans in `$body` and commits, until nobody came between. `$body` gives the
-/// answer and must not begin another change.
+/// Waits for other changes of the app, reads the state, plans in `$body` and commits, until nobody came between. `$body` gives the
+/// answer and must not begin another change; `continue` in it plans anew.
 macro_rules! change {
     ($handle:expr, |$state:ident, $edits:ident| $body:block) => {{
-        let _turn = $handle.turn().await;
+        let _guard = $handle.lock().await;
         for lost in 0..$crate::service::handle::TRIES {
             $crate::service::handle::back_off(lost).await;
             #[allow(unused_mut)]
@@ -97,22 +96,34 @@ impl AppHandle {
 
     /// The state of this very life of the app; [`Error::NotFound`] once it is gone or going.
     pub(super) async fn state(&self) -> Result<AppState> {
-        let state = AppState::load(self.platform.store(), self.name()).await?;
+        Ok(self.state_with(|_| ()).await?.0)
+    }
+
+    /// The same, with further reads from the same moment.
+    pub(super) async fn state_with<S: Send>(
+        &self,
+        ask: impl FnOnce(&mut Query) -> S + Send,
+    ) -> Result<(AppState, Answers, S)> {
+        let mut query = Query::new();
+        let slots = AppState::ask(&mut query, self.name());
+        let own = ask(&mut query);
+        let answers = query.read(self.platform.store()).await?;
+        let state = AppState::take(&answers, slots)?;
         let alive =
             state.filter(|s| s.head.value.uid == self.app.uid && s.head.value.state == AppStatus::Active);
-        alive.ok_or_else(|| Error::NotFound { what: Kind::App, name: self.name().to_string() })
+        let gone = || Error::NotFound { what: Kind::App, name: self.name().to_string() };
+        Ok((alive.ok_or_else(gone)?, answers, own))
     }
 
-    /// The head of this very life of the app.
-    pub(super) async fn head(&self) -> Result<Head> {
-        let head = get::<Head>(self.platform.store(), &keys::head(self.name())).await?;
-        let own = head.map(|h| h.value).filter(|h| h.uid == self.app.uid);
-        own.ok_or_else(|| Error::NotFound { what: Kind::App, name: self.name().to_string() })
+    /// The release that a change of this state starts from; `None` if the app has changed since it was read, so that
+    /// the change must be planned anew.
+    pub(super) async fn base(&self, state: &AppState) -> Result<Option<Base>> {
+        Ok(load_base(self.platform.store(), state).await?)
     }
 
-    /// The turn to change this app.
-    pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
-        self.platform.0.turns.take(keys::head(self.name())).await
+    /// Waits until no other change of this app is being made in this process.
+    pub(super) async fn lock(&self) -> OwnedMutexGuard<()> {
+        self.platform.0.changes.lock(keys::head(self.name())).await
     }
 
     /// Commits a planned change. `false`: somebody else was faster, plan it anew.

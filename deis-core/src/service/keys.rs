@@ -20,7 +20,7 @@ impl Platform {
     /// Adds a key to a user. Its name and its material are unique on the platform: [`Error::AlreadyExists`] says
     /// [`Kind::Key`] for the material and [`Kind::KeyId`] for the name.
     pub async fn add_key(&self, key: &SshKey) -> Result<()> {
-        let _turn = self.user_turn(&key.owner).await;
+        let _guard = self.lock_user(&key.owner).await;
         if self.keys(&key.owner).await?.len() >= MAX_KEYS {
             return Err(Error::invalid("public", format!("a user has at most {MAX_KEYS} keys")));
         }

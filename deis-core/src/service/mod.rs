@@ -8,6 +8,7 @@ mod domains;
 mod events;
 mod formation;
 mod handle;
+mod keyed_mutex;
 mod keys;
 mod logs;
 mod options;
@@ -19,7 +20,7 @@ mod reconcile;
 mod releases;
 mod run;
 mod session;
-mod turns;
+
 mod users;
 mod wait;
 

@@ -25,14 +25,8 @@ pub struct Page<T> {
 }
 
 impl PageQuery {
-    /// The number below which this part of a list begins whose items are numbered from 1 to `newest`, newest first.
-    pub(crate) fn below(self, newest: u32) -> u32 {
-        newest.saturating_add(1).saturating_sub(u32::try_from(self.offset).unwrap_or(u32::MAX))
-    }
-
-    /// The part of a whole list.
-    pub(crate) fn cut<T>(self, all: Vec<T>) -> Page<T> {
-        let total = all.len();
-        Page { items: all.into_iter().skip(self.offset).take(self.limit).collect(), total }
+    /// This part of a range of records.
+    pub(crate) fn part_of(self, scan: crate::port::Scan) -> crate::port::Scan {
+        scan.skip(self.offset).limit(self.limit)
     }
 }

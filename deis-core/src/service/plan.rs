@@ -15,7 +15,7 @@ use crate::{
         lower::{Source, groups},
         release::{configured, rolled_back},
     },
-    state::apps::{AppState, LoadedRelease},
+    state::apps::{AppState, Base, LoadedRelease},
 };
 
 /// A change that somebody thinks about.
@@ -33,7 +33,7 @@ impl AppHandle {
     /// What `intent` would do. Refuses what the change itself would refuse; changes nothing.
     pub async fn plan(&self, intent: &Intent) -> Result<Plan> {
         let state = self.state().await?;
-        let base = self.base(&state).await?;
+        let Some(Base { release: base, .. }) = self.base(&state).await? else { return Err(self.raced()) };
         let formation = Self::formation_before(&state);
         let before = self.lowered(&base, &formation);
         match intent {

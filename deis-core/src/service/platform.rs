@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{
+    keyed_mutex::KeyedMutex,
     options::PlatformOptions,
     reconcile::{Outputs, Volatile},
-    turns::Turns,
 };
 use crate::{
     error::Result,
@@ -49,7 +49,8 @@ pub(super) struct Inner {
     pub(super) process: Uuid,
     /// Rises with every commit and every change of progress: whoever waits reads anew.
     pub(super) changed: watch::Sender<u64>,
-    pub(super) turns: Turns,
+    /// Changes of an app, or of a user, wait for each other.
+    pub(super) changes: KeyedMutex,
     pub(super) outputs: Outputs,
     volatile: Mutex<BTreeMap<AppName, Volatile>>,
 }
@@ -68,7 +69,7 @@ impl Platform {
             parts,
             process: Uuid::new_v4(),
             changed,
-            turns: Turns::default(),
+            changes: KeyedMutex::default(),
             outputs: Outputs::default(),
             volatile: Mutex::default(),
         }))

@@ -6,7 +6,7 @@ use super::handle::{AppHandle, change};
 use crate::{
     error::{Error, Result},
     model::{EventKind, Push, PushOutcome},
-    state::{apps::push, keys},
+    state::{keys, record::get},
 };
 
 impl AppHandle {
@@ -16,7 +16,7 @@ impl AppHandle {
     ///
     /// Those of the store.
     pub async fn open_push(&self) -> Result<Option<Push>> {
-        Ok(push(self.platform.store(), self.name()).await?.map(|p| p.value))
+        Ok(get::<Push>(self.platform.store(), &keys::push(self.name())).await?.map(|p| p.value))
     }
 
     /// Opens a push. One whose owner is dead gives way.
@@ -26,7 +26,7 @@ impl AppHandle {
     /// [`Error::Busy`] while another one is open and held; those of the store.
     pub async fn push_begin(&self, record: Push) -> Result<()> {
         change!(self, |state, edits| {
-            let open = push(self.platform.store(), self.name()).await?;
+            let open = state.push.clone();
             if let Some(open) = &open {
                 if open.value.id == record.id {
                     return Ok(());
@@ -70,8 +70,7 @@ impl AppHandle {
         edit: impl Fn(Push, crate::model::Timestamp) -> Push,
     ) -> Result<bool> {
         change!(self, |state, edits| {
-            let open = push(self.platform.store(), self.name()).await?;
-            let Some(open) = open.filter(|p| is_meant(&p.value)) else { return Ok(false) };
+            let Some(open) = state.push.clone().filter(|p| is_meant(&p.value)) else { return Ok(false) };
             edits.replace(keys::push(self.name()), open.revision, &edit(open.value, self.platform.now()));
             edits.guard(keys::head(self.name()), state.head.revision);
             true
@@ -85,8 +84,7 @@ impl AppHandle {
     /// Those of the store.
     pub async fn push_close(&self, id: Uuid, outcome: &PushOutcome) -> Result<()> {
         change!(self, |state, edits| {
-            let Some(open) = push(self.platform.store(), self.name()).await?.filter(|p| p.value.id == id)
-            else {
+            let Some(open) = state.push.clone().filter(|p| p.value.id == id) else {
                 return Ok(());
             };
             edits.delete(keys::push(self.name()), open.revision);

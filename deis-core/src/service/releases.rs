@@ -5,22 +5,25 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::{
-    handle::{AppHandle, Change, change},
+    handle::{AppHandle, Change, TRIES, back_off},
     page::{Page, PageQuery},
 };
 use crate::{
-    error::{Error, Result},
-    model::{Build, Config, EventKind, Formation, Outcome, Phase, Release, ReleaseVersion},
+    error::{Error, Kind, Result},
+    model::{Build, Config, EventKind, Formation, Outcome, Phase, Release, ReleaseRef, ReleaseVersion},
     plan::{
         digest, formation,
         release::{RollbackError, Summary, check_rollback, rollback_target, rolled_back},
     },
-    port::Key,
+    port::{Key, Order, Scan},
     state::{
-        apps::{AppState, LoadedRelease, attempt, build_of, load_release, newest, outcome},
+        apps::{AppState, Base, Held, LoadedRelease, attempt, load_base_with, load_referred, reference_to},
         keys,
-        ledger::{Desired, abandon_reverting, live_at_once, next_generation, start_rollout, write_head},
-        record::Edits,
+        ledger::{
+            AppChange, Desired, abandon_reverting, live_at_once, next_generation, start_rollout, write_head,
+        },
+        query::{Answers, Many, One, Query},
+        record::{self, Edits, Stored},
     },
 };
 
@@ -33,29 +36,70 @@ pub struct ReleaseInfo {
     pub outcome: Option<Outcome>,
 }
 
+/// Releases that are read at once while the newest good one is looked for.
+const WINDOW: usize = 64;
+
+/// A release that is about to be made.
+pub(super) struct Made {
+    pub(super) build: Option<Build>,
+    pub(super) config: Config,
+    pub(super) summary: Summary,
+    pub(super) formation: Formation,
+    pub(super) held: Held,
+}
+
+/// Where a release that may be gone back to is among the answers to a query.
+enum Wanted {
+    /// The one that was named.
+    Named(One<Release>, One<Outcome>),
+    /// Among the newest ones.
+    Newest(Many<Release>, Many<Outcome>),
+}
+
 impl AppHandle {
     /// The app's releases, newest first, failed ones included.
     pub async fn releases(&self, page: PageQuery) -> Result<Page<ReleaseInfo>> {
-        let (store, app) = (self.platform.store(), self.name());
-        let latest = self.head().await?.latest;
-        let first = ReleaseVersion(page.below(latest.0));
-        let releases =
-            newest::<Release>(store, "release", app, keys::release(app, first), page.limit).await?;
-        // At most one for each release, so those of these releases are among as many.
-        let outcomes =
-            newest::<Outcome>(store, "outcome", app, keys::outcome(app, first), releases.len()).await?;
-        let mut outcomes: BTreeMap<Key, Outcome> = outcomes.into_iter().collect();
+        // Only the newest releases may have no outcome yet: the outcomes of these stand at most so many places further up.
+        let before = PageQuery {
+            offset: page.offset.saturating_sub(WINDOW),
+            limit: page.limit.saturating_add(WINDOW),
+        };
+        let newest = |kind| Scan::prefix(keys::below(kind, self.name())).order(Order::NEWEST_FIRST);
+        let ask = |query: &mut Query| {
+            (
+                query.scan::<Release>(page.part_of(newest("release"))),
+                query.scan(before.part_of(newest("outcome"))),
+            )
+        };
+        let (state, answers, (releases, outcomes)) = self.state_with(ask).await?;
+        let releases = answers.many(releases)?;
+        let mut outcomes: BTreeMap<Key, Stored<Outcome>> = answers.many(outcomes)?.into_iter().collect();
+        if before.offset > 0
+            && let Some((_, first)) = releases.first()
+            && !outcomes.contains_key(&keys::outcome(self.name(), first.value.version))
+        {
+            let after = Some(keys::outcome(self.name(), ReleaseVersion(first.value.version.0 + 1)));
+            let scan = newest("outcome").order(Order::KeyDesc { after }).limit(releases.len());
+            outcomes.extend(record::scan(self.platform.store(), &scan).await?);
+        }
         let items = releases.into_iter().map(|(_, release)| {
-            let outcome = outcomes.remove(&keys::outcome(app, release.version));
-            ReleaseInfo { release, outcome }
+            let outcome = outcomes.remove(&keys::outcome(self.name(), release.value.version));
+            ReleaseInfo { release: release.value, outcome: outcome.map(|o| o.value) }
         });
-        Ok(Page { items: items.collect(), total: usize::try_from(latest.0).unwrap_or(usize::MAX) })
+        let total = usize::try_from(state.head.value.latest.0).unwrap_or(usize::MAX);
+        Ok(Page { items: items.collect(), total })
     }
 
     /// One release.
     pub async fn release(&self, version: ReleaseVersion) -> Result<ReleaseInfo> {
-        let release = self.loaded(version).await?.release;
-        Ok(ReleaseInfo { release, outcome: outcome(self.platform.store(), self.name(), version).await? })
+        let ask = |query: &mut Query| {
+            (query.get(keys::release(self.name(), version)), query.get(keys::outcome(self.name(), version)))
+        };
+        let (_, answers, (release, outcome)) = self.state_with(ask).await?;
+        let unknown = || Error::NotFound { what: Kind::Release, name: version.to_string() };
+        let release: Stored<Release> = answers.one(release)?.ok_or_else(unknown)?;
+        let outcome: Option<Stored<Outcome>> = answers.one(outcome)?;
+        Ok(ReleaseInfo { release: release.value, outcome: outcome.map(|o| o.value) })
     }
 
     /// Makes a release with the build and the config of an earlier one; `None` means the newest one before the present
@@ -86,20 +130,27 @@ impl AppHandle {
     /// # }
     /// ```
     pub async fn rollback(&self, to: Option<ReleaseVersion>) -> Result<Change> {
-        change!(self, |state, edits| {
-            let current = state.base();
-            let loaded = self.rollback_source(&state, to).await?;
-            let target = loaded.release.version;
-            let before = load_release(self.platform.store(), self.name(), current).await?;
-            let owner = before.map_or_else(|| self.actor.name().clone(), |b| b.release.owner);
-            let summary = rolled_back(self.actor.name(), target, &owner);
+        let _guard = self.lock().await;
+        for lost in 0..TRIES {
+            back_off(lost).await;
+            let (mut state, answers, wanted) = self.state_with(|query| self.ask_wanted(query, to)).await?;
+            let release = self.rollback_release(&state, to, &answers, wanted).await?;
+            let loaded = load_base_with(self.platform.store(), &state, Some(&reference_to(&release))).await?;
+            let Some((Base { release: base, held }, Some(loaded))) = loaded else { continue };
+            let summary = rolled_back(self.actor.name(), release.version, &base.release.owner);
             let formation = Self::formation_before(&state);
             let formation = match &loaded.build {
                 Some(build) => formation::for_build(&formation, &build.spec),
                 None => formation,
             };
-            self.plan_release(&mut state, &mut edits, loaded.build, loaded.config, summary, formation).await?
-        })
+            let mut edits = Edits::new();
+            let made = Made { build: loaded.build, config: loaded.config, summary, formation, held };
+            let change = self.plan_release(&mut state, &mut edits, made)?;
+            if self.commit(edits).await? {
+                return Ok(change);
+            }
+        }
+        Err(self.raced())
     }
 
     /// The release that a rollback to `to` takes build and config from.
@@ -108,31 +159,69 @@ impl AppHandle {
         state: &AppState,
         to: Option<ReleaseVersion>,
     ) -> Result<LoadedRelease> {
-        let store = self.platform.store();
-        let current = state.base();
-        let default = if to.is_none() { self.good_before(current).await? } else { None };
-        let target = rollback_target(to.or(default), current).map_err(refused)?;
-        let Some(loaded) = load_release(store, self.name(), target).await? else {
-            return Err(refused(RollbackError::Unknown(target)));
-        };
-        let ended = outcome(store, self.name(), target).await?;
-        check_rollback(&loaded.release, ended.as_ref()).map_err(refused)?;
-        Ok(loaded)
+        let (_, answers, wanted) = self.state_with(|query| self.ask_wanted(query, to)).await?;
+        let release = self.rollback_release(state, to, &answers, wanted).await?;
+        let loaded = load_referred(self.platform.store(), self.name(), &reference_to(&release)).await?;
+        loaded.ok_or_else(|| refused(RollbackError::Unknown(release.version)))
     }
 
-    /// The newest release before `current` that can be gone back to.
-    async fn good_before(&self, current: ReleaseVersion) -> Result<Option<ReleaseVersion>> {
-        let store = self.platform.store();
-        for version in (2..current.0).rev().map(ReleaseVersion) {
-            if build_of(store, self.name(), version).await?.is_none() {
-                continue;
-            }
-            let ended = outcome(store, self.name(), version).await?;
-            if matches!(ended, Some(Outcome::Succeeded { .. })) {
-                return Ok(Some(version));
-            }
+    fn ask_wanted(&self, query: &mut Query, to: Option<ReleaseVersion>) -> Wanted {
+        let newest =
+            |kind| Scan::prefix(keys::below(kind, self.name())).order(Order::NEWEST_FIRST).limit(WINDOW);
+        match to {
+            Some(to) => Wanted::Named(
+                query.get(keys::release(self.name(), to)),
+                query.get(keys::outcome(self.name(), to)),
+            ),
+            None => Wanted::Newest(query.scan(newest("release")), query.scan(newest("outcome"))),
         }
-        Ok(None)
+    }
+
+    /// Which release is meant, if it can be gone back to.
+    async fn rollback_release(
+        &self,
+        state: &AppState,
+        to: Option<ReleaseVersion>,
+        answers: &Answers,
+        wanted: Wanted,
+    ) -> Result<Release> {
+        let current = state.base();
+        let found = match wanted {
+            Wanted::Named(release, outcome) => match answers.one(release)? {
+                Some(release) => Some((release.value, answers.one(outcome)?)),
+                None => None,
+            },
+            Wanted::Newest(releases, outcomes) => {
+                let (releases, outcomes) = (answers.many(releases)?, answers.many(outcomes)?);
+                let good = match good_before(current, &releases, &outcomes) {
+                    Some(good) => Some(good),
+                    None => self.good_before_window(current, state.head.value.latest).await?,
+                };
+                // Without a good one, the one before the present says why it is none.
+                good.or_else(|| ended(ReleaseVersion(current.0.saturating_sub(1)), &releases, &outcomes))
+            }
+        };
+        let version = to.or(found.as_ref().map(|(release, _)| release.version));
+        let target = rollback_target(version, current).map_err(refused)?;
+        let (release, outcome) = found.ok_or_else(|| refused(RollbackError::Unknown(target)))?;
+        check_rollback(&release, outcome.as_ref().map(|o| &o.value)).map_err(refused)?;
+        Ok(release)
+    }
+
+    /// The newest release that can be gone back to, of all of them: only after so many failed ones in a row.
+    async fn good_before_window(
+        &self,
+        current: ReleaseVersion,
+        latest: ReleaseVersion,
+    ) -> Result<Option<(Release, Option<Stored<Outcome>>)>> {
+        if usize::try_from(latest.0).is_ok_and(|all| all <= WINDOW) {
+            return Ok(None);
+        }
+        let newest = |kind| Scan::prefix(keys::below(kind, self.name())).order(Order::NEWEST_FIRST);
+        let mut query = Query::new();
+        let (releases, outcomes) = (query.scan(newest("release")), query.scan(newest("outcome")));
+        let answers = query.read(self.platform.store()).await?;
+        Ok(good_before(current, &answers.many(releases)?, &answers.many(outcomes)?))
     }
 
     /// The formation that a new release starts from: what a failure in progress will restore, else the present one.
@@ -144,15 +233,8 @@ impl AppHandle {
     }
 
     /// Puts a new release into the batch, with its rollout if it has a build.
-    pub(super) async fn plan_release(
-        &self,
-        state: &mut AppState,
-        edits: &mut Edits,
-        build: Option<Build>,
-        config: Config,
-        summary: Summary,
-        formation: Formation,
-    ) -> Result<Change> {
+    pub(super) fn plan_release(&self, state: &mut AppState, edits: &mut Edits, made: Made) -> Result<Change> {
+        let Made { build, config, summary, formation, held } = made;
         let now = self.platform.now();
         let version = ReleaseVersion(state.head.value.latest.0 + 1);
         let release = Release {
@@ -163,27 +245,34 @@ impl AppHandle {
             summary: summary.text,
             failed_summary: summary.failed,
             build: build.as_ref().map(|b| b.id),
+            build_seq: build.as_ref().map(|b| b.seq),
             config: config.id,
             digest: digest::release(build.as_ref().map(|b| &b.spec), &config.data),
             attempt: attempt(next_generation(state)),
+        };
+        let spec = build.as_ref().map(|b| &b.spec);
+        let made = ReleaseRef {
+            processes: spec.map(|spec| spec.processes.clone()).unwrap_or_default(),
+            types: spec.map(|spec| formation::runnable(spec).into_keys().collect()).unwrap_or_default(),
+            ..reference_to(&release)
         };
         edits.create(keys::release(self.name(), version), &release);
         let created = EventKind::ReleaseCreated { version, summary: release.summary.clone() };
         state.event(edits, now, Some(self.actor.name()), created);
         state.head.value.latest = version;
         let deadline_ms = self.deadline_ms(&config);
-        let generation = if build.is_some() {
+        let rollout = if build.is_some() {
             let target = LoadedRelease { release, build, config };
-            let desired = Desired { target, is_new: true, formation, deadline_ms };
-            let store = self.platform.store();
-            Some(start_rollout(store, edits, state, &desired, now).await?.generation)
+            let desired = Desired { target, is_new: true, formation, deadline_ms, held };
+            Some(start_rollout(edits, state, &desired, now)?)
         } else {
             abandon_reverting(edits, state, now);
             live_at_once(edits, state, version, now);
             None
         };
-        write_head(edits, state, now, Some(self.actor.name()));
-        Ok(Change { release: Some(version), generation })
+        let change = AppChange { rollout: rollout.as_ref(), made: Some(made), by: Some(self.actor.name()) };
+        write_head(edits, state, now, change);
+        Ok(Change { release: Some(version), generation: rollout.map(|r| r.generation) })
     }
 
     /// Active time that a rollout with this config may take.
@@ -194,6 +283,30 @@ impl AppHandle {
         seconds
             .map_or_else(|| u64::try_from(usual.as_millis()).unwrap_or(u64::MAX), |s| s.saturating_mul(1000))
     }
+}
+
+/// The newest of some releases before `current` that succeeded and has a build.
+fn good_before(
+    current: ReleaseVersion,
+    releases: &[(Key, Stored<Release>)],
+    outcomes: &[(Key, Stored<Outcome>)],
+) -> Option<(Release, Option<Stored<Outcome>>)> {
+    let earlier = releases.iter().map(|(_, release)| &release.value).filter(|r| r.version < current);
+    let built = earlier.filter(|r| r.version.0 > 1 && r.build.is_some());
+    let mut ends = built.filter_map(|r| ended(r.version, releases, outcomes));
+    ends.find(|(_, end)| end.as_ref().is_some_and(|o| matches!(o.value, Outcome::Succeeded { .. })))
+}
+
+/// One of some releases, and how it ended.
+fn ended(
+    version: ReleaseVersion,
+    releases: &[(Key, Stored<Release>)],
+    outcomes: &[(Key, Stored<Outcome>)],
+) -> Option<(Release, Option<Stored<Outcome>>)> {
+    let (_, release) = releases.iter().find(|(_, release)| release.value.version == version)?;
+    let number = format!("/{:010}", version.0);
+    let outcome = outcomes.iter().find(|(key, _)| key.as_str().ends_with(&number));
+    Some((release.value.clone(), outcome.map(|(_, outcome)| outcome.clone())))
 }
 
 fn refused(error: RollbackError) -> Error {

@@ -75,6 +75,6 @@ impl AppHandle {
         {
             return Ok(loaded);
         }
-        self.base(state).await
+        self.loaded(state.base()).await
     }
 }

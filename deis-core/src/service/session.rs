@@ -4,7 +4,7 @@ use super::{handle::AppHandle, platform::Platform};
 use crate::{
     error::{Error, Kind, Result},
     model::{Actor, App, AppName, Grant, Role},
-    state::{keys, record},
+    state::{keys, query::Query},
 };
 
 /// A platform and who asks.
@@ -29,16 +29,17 @@ impl Session {
 
     /// An app that the actor may use: [`Error::NotFound`], then [`Error::Forbidden`].
     pub async fn app(&self, name: &AppName) -> Result<AppHandle> {
-        let store = self.platform.store();
-        let found = record::get::<App>(store, &keys::app(name)).await?;
-        let Some(app) = found else {
+        let mut query = Query::new();
+        let found = query.get::<App>(keys::app(name));
+        let grant = query.get::<Grant>(keys::user_app(self.actor.name(), name));
+        let answers = query.read(self.platform.store()).await?;
+        let Some(app) = answers.one(found)? else {
             return Err(Error::NotFound { what: Kind::App, name: name.to_string() });
         };
         let role = if self.actor.is_superuser() {
             Some(Role::Owner)
         } else {
-            let grant = record::get::<Grant>(store, &keys::user_app(self.actor.name(), name)).await?;
-            grant.map(|g| g.value.role)
+            answers.one(grant)?.map(|g| g.value.role)
         };
         match role {
             Some(role) => Ok(AppHandle::new(self.platform.clone(), self.actor.clone(), app.value, role)),

@@ -6,9 +6,10 @@ use super::platform::Platform;
 use crate::{
     error::{Error, Kind, Result},
     model::{Digest, Event, EventKind, Grant, Role, Secret, SshKey, User, UserId, Username},
-    port::{Scan, Store, StoreError, StoreExt as _},
+    port::{Scan, StoreError, StoreExt as _},
     state::{
         events, keys,
+        query::Query,
         record::{Edits, Stored, get, scan},
     },
 };
@@ -106,7 +107,7 @@ impl Platform {
 
     /// Replaces the hash of a password.
     pub async fn set_password(&self, name: &Username, password_hash: Secret) -> Result<()> {
-        let _turn = self.user_turn(name).await;
+        let _guard = self.lock_user(name).await;
         let read = self.stored_user(name).await?;
         let mut edits = Edits::new();
         edits.replace(keys::user(name), read.revision, &User { password_hash, ..read.value });
@@ -115,7 +116,7 @@ impl Platform {
 
     /// Replaces a token; the old one is dead at once.
     pub async fn set_token(&self, name: &Username, counter: u64, hash: Digest) -> Result<User> {
-        let _turn = self.user_turn(name).await;
+        let _guard = self.lock_user(name).await;
         let read = self.stored_user(name).await?;
         let user = User { token_counter: counter, token_hash: hash, ..read.value.clone() };
         let mut edits = Edits::new();
@@ -129,9 +130,16 @@ impl Platform {
     /// Removes a user with keys and token; [`Error::Conflict`] while the user owns apps, and for the last
     /// administrator: without one nobody could ever register or be helped again.
     pub async fn cancel_user(&self, name: &Username) -> Result<()> {
-        let _turn = self.user_turn(name).await;
-        let read = self.stored_user(name).await?;
-        let grants = scan::<Grant>(self.store(), &Scan::prefix(keys::user_apps(name))).await?;
+        let _guard = self.lock_user(name).await;
+        let mut query = Query::new();
+        let user = query.get::<User>(keys::user(name));
+        let admins = query.get::<u64>(keys::admins());
+        let grants = query.scan::<Grant>(Scan::prefix(keys::user_apps(name)));
+        let ssh_keys = query.scan::<SshKey>(Scan::prefix(keys::user_keys(name)));
+        let answers = query.read(self.store()).await?;
+        let unknown = || Error::NotFound { what: Kind::User, name: name.to_string() };
+        let read = answers.one(user)?.ok_or_else(unknown)?;
+        let grants = answers.many(grants)?;
         if grants.iter().any(|(_, grant)| grant.value.role == Role::Owner) {
             let reason = format!(
                 "{name} still has applications assigned. Delete or transfer ownership before cancelling."
@@ -140,8 +148,7 @@ impl Platform {
         }
         let mut edits = Edits::new();
         if read.value.superuser {
-            let admins = get::<u64>(self.store(), &keys::admins()).await?.filter(|admins| admins.value > 1);
-            let Some(admins) = admins else {
+            let Some(admins) = answers.one(admins)?.filter(|admins| admins.value > 1) else {
                 return Err(Error::Conflict {
                     reason: format!("{name} is the last administrator, and a platform needs one."),
                 });
@@ -151,17 +158,17 @@ impl Platform {
         for (key, grant) in grants {
             edits.delete(key, grant.revision);
         }
-        for key in self.keys(name).await? {
-            remove_key(&mut edits, &key);
+        for (_, key) in answers.many(ssh_keys)? {
+            remove_key(&mut edits, &key.value);
         }
         edits.delete_present(keys::token(&read.value.token_hash));
         edits.delete(keys::user(name), read.revision);
         self.commit_user(edits).await
     }
 
-    /// The turn to change this user, or what a user owns.
-    pub(super) async fn user_turn(&self, name: &Username) -> OwnedMutexGuard<()> {
-        self.0.turns.take(keys::user(name)).await
+    /// Waits until no other change of this user, or of what a user owns, is being made in this process.
+    pub(super) async fn lock_user(&self, name: &Username) -> OwnedMutexGuard<()> {
+        self.0.changes.lock(keys::user(name)).await
     }
 
     pub(super) async fn stored_user(&self, name: &Username) -> Result<Stored<User>> {
@@ -184,12 +191,11 @@ impl Platform {
 ///
 /// The record is written as it is: a mere guard would not be noticed by the one who removes it. An owner without a
 /// record is an embedder's.
-pub(super) async fn keep_user(store: &dyn Store, edits: &mut Edits, name: &Username) -> Result<()> {
-    match get::<User>(store, &keys::user(name)).await? {
+pub(super) fn keep_user(edits: &mut Edits, name: &Username, read: Option<Stored<User>>) {
+    match read {
         Some(read) => edits.replace(keys::user(name), read.revision, &read.value),
         None => edits.guard_absent(keys::user(name)),
     }
-    Ok(())
 }
 
 /// Puts the removal of a key into a batch.

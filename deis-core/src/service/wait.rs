@@ -7,12 +7,9 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use super::handle::{AppHandle, Change};
 use crate::{
     error::Result,
-    model::{Cause, Outcome, ReleaseVersion, RolloutEnd},
+    model::{Cause, Outcome, Release, ReleaseVersion, RolloutEnd, Workload},
     plan::progress::progress,
-    state::{
-        apps::{build_of, outcome, workload},
-        ledger::end_of,
-    },
+    state::{apps::outcome, keys, ledger::end_of, query::Query, record::get},
 };
 
 /// How a change ended.
@@ -70,9 +67,13 @@ impl AppHandle {
                 Some(Outcome::Failed { cause, .. }) => Some(Settled::Failed(cause)),
                 Some(Outcome::Succeeded { .. }) => Some(Settled::Done),
                 Some(Outcome::Superseded { by, .. }) => {
-                    let own = build_of(store, self.name(), version).await?;
-                    let same = own == build_of(store, self.name(), by).await?;
-                    Some(if same { Settled::Done } else { Settled::Superseded { by } })
+                    let mut query = Query::new();
+                    let [own, other] =
+                        [version, by].map(|v| query.get::<Release>(keys::release(self.name(), v)));
+                    let answers = query.read(store).await?;
+                    let [own, other] =
+                        [answers.one(own)?, answers.one(other)?].map(|r| r.and_then(|r| r.value.build));
+                    Some(if own == other { Settled::Done } else { Settled::Superseded { by } })
                 }
                 None => self.still_there().await?,
             });
@@ -97,7 +98,8 @@ impl AppHandle {
     async fn progress_now(&self) -> Option<String> {
         let store = self.platform.store();
         let rollout = self.state().await.ok()?.rollout?.value;
-        let target = workload(store, self.name(), rollout.generation.plus(1)).await.ok()??;
+        let key = keys::workload(self.name(), rollout.generation.plus(1));
+        let target = get::<Workload>(store, &key).await.ok()??.value;
         let seen = self.platform.0.scheduler.observe(&self.app.reference()).await.ok();
         progress(&rollout, &target, seen.as_ref())
     }

@@ -1,24 +1,21 @@
 //! Changes of desired state: a release, its workloads and its rollout in one batch; and how a rollout ends.
 
 use super::{
-    apps::{AppState, LoadedRelease, attempt, replace_workloads, workload},
+    apps::{AppState, Held, LoadedRelease, attempt, replace_workloads},
     keys,
     record::{Edits, scan},
 };
 use crate::{
     model::{
-        AppName, Cause, EventKind, Formation, Generation, Outcome, Phase, ReleaseCommand, ReleaseVersion,
-        Rollout, RolloutEnd, Timestamp, Username,
+        AppName, Cause, EventKind, Formation, Generation, Outcome, Phase, ReleaseCommand, ReleaseRef,
+        ReleaseVersion, Rollout, RolloutEnd, Timestamp, Username,
     },
     plan::{
         lower::{Source, groups, workloads},
         rollout::Which,
     },
-    port::{Order, Scan, Store, StoreError, StoreExt as _},
+    port::{Order, Scan, Store, StoreError},
 };
-
-/// So many ends of rollouts are kept for whoever still waits for one.
-const ENDS_KEPT: usize = 32;
 
 /// What shall run.
 #[derive(Clone, Debug)]
@@ -31,6 +28,8 @@ pub struct Desired {
     pub formation: Formation,
     /// Active time that its rollout may take, in milliseconds.
     pub deadline_ms: u64,
+    /// What is held of the rollouts before.
+    pub held: Held,
 }
 
 /// The generation that the next rollout of an app gets.
@@ -41,8 +40,10 @@ pub fn next_generation(state: &AppState) -> Generation {
 /// Puts a rollout to `desired` into the batch and moves the head to it; the caller writes the head.
 ///
 /// An unfinished rollout is superseded: a forward one is absorbed, one that goes back is recorded as failed.
-pub async fn start_rollout(
-    store: &dyn Store,
+///
+/// # Errors
+/// [`StoreError::Corrupt`] for a release without a build.
+pub fn start_rollout(
     edits: &mut Edits,
     state: &mut AppState,
     desired: &Desired,
@@ -82,7 +83,7 @@ pub async fn start_rollout(
         command = ReleaseCommand::None;
     }
 
-    let live = workload(store, &app, live_generation).await?;
+    let live = desired.held.workload(live_generation);
     let build = desired.target.build.as_ref().ok_or_else(|| StoreError::Corrupt {
         key: keys::release(&app, target),
         source: "a release without a build cannot be rolled out".into(),
@@ -90,9 +91,11 @@ pub async fn start_rollout(
     let reference = state.reference();
     let source =
         Source { app: &reference, release: &desired.target.release, build, config: &desired.target.config };
-    let lowered = workloads(&reference, g, groups(source, &desired.formation), live.as_ref());
-    replace_workloads(store, edits, &app, &lowered, live_generation).await?;
-    drop_old_ends(store, edits, &app).await?;
+    let lowered = workloads(&reference, g, groups(source, &desired.formation), live);
+    replace_workloads(edits, &app, &desired.held.workloads, &lowered, live_generation);
+    for (key, revision) in &desired.held.old_ends {
+        edits.delete(key.clone(), *revision);
+    }
 
     let rollout = Rollout {
         generation: g,
@@ -111,6 +114,7 @@ pub async fn start_rollout(
     };
     edits.upsert(keys::rollout(&app), before.map(|r| r.revision), &rollout);
     edits.replace(keys::formation(&app), state.formation.revision, &desired.formation);
+    state.formation.value = desired.formation.clone();
     state.head.value.generation = g;
     let phase = EventKind::RolloutPhase { version: target, phase: rollout.phase.name().to_owned() };
     state.event(edits, now, None, phase);
@@ -156,6 +160,7 @@ pub fn finish(edits: &mut Edits, state: &mut AppState, rollout: &Rollout, now: T
         Phase::Failed { cause, .. } => {
             record_failed(edits, state, rollout, cause, now);
             edits.replace(keys::formation(&app), state.formation.revision, &rollout.restored);
+            state.formation.value = rollout.restored.clone();
         }
         _ => {}
     }
@@ -190,29 +195,27 @@ pub async fn end_of(
     Ok(scan::<RolloutEnd>(store, &first).await?.pop().map(|(_, end)| end.value))
 }
 
-async fn drop_old_ends(store: &dyn Store, edits: &mut Edits, app: &AppName) -> Result<(), StoreError> {
-    let newest_first = Scan::prefix(keys::below("ended", app)).order(Order::KeyDesc { after: None });
-    for record in store.scan(&newest_first).await?.into_iter().skip(ENDS_KEPT) {
-        edits.delete(record.key, record.revision);
-    }
-    Ok(())
-}
-
 /// Makes a release without anything to roll out live in its own batch.
 pub fn live_at_once(edits: &mut Edits, state: &mut AppState, version: ReleaseVersion, now: Timestamp) {
     edits.create(keys::outcome(state.name(), version), &Outcome::Succeeded { at: now });
     state.head.value.live = Some(version);
 }
 
-/// Writes the app's head and its time of change.
-pub fn write_head(edits: &mut Edits, state: &AppState, now: Timestamp, by: Option<&Username>) {
-    let app = state.name();
-    edits.replace(keys::head(app), state.head.revision, &state.head.value);
-    if by.is_some() {
-        let mut record = state.app.value.clone();
-        record.updated = now;
-        edits.replace(keys::app(app), state.app.revision, &record);
-    }
+/// What a batch does to an app besides its head.
+#[derive(Clone, Debug, Default)]
+pub struct AppChange<'a> {
+    /// The app's rollout once the batch applies.
+    pub rollout: Option<&'a Rollout>,
+    /// The release that it makes.
+    pub made: Option<ReleaseRef>,
+    /// Who changes the app by it; the reconciler goes on with what somebody has changed.
+    pub by: Option<&'a Username>,
+}
+
+/// Writes the app's head, and its record as lists show it.
+pub fn write_head(edits: &mut Edits, state: &mut AppState, now: Timestamp, change: AppChange<'_>) {
+    edits.replace(keys::head(state.name()), state.head.revision, &state.head.value);
+    state.write_app(edits, change.rollout, change.made, change.by.map(|_| now));
 }
 
 fn command_of(target: &LoadedRelease) -> ReleaseCommand {

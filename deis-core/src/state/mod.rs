@@ -7,4 +7,5 @@ pub mod gone;
 pub mod keys;
 mod kinds;
 pub mod ledger;
+pub mod query;
 pub mod record;

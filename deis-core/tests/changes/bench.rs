@@ -164,7 +164,12 @@ pub(super) struct Moody {
     pub(super) lose: AtomicUsize,
     /// Edits of the largest batch.
     pub(super) largest: AtomicUsize,
-    between: Mutex<Option<(String, BoxFuture<'static, ()>)>>,
+    before: Mutex<Option<(String, BoxFuture<'static, ()>)>>,
+    after: Mutex<Option<(String, BoxFuture<'static, ()>)>>,
+    /// Reads so far.
+    pub(super) reads: AtomicUsize,
+    /// Commits so far.
+    pub(super) commits: AtomicUsize,
 }
 
 impl std::fmt::Debug for Moody {
@@ -176,24 +181,19 @@ impl std::fmt::Debug for Moody {
 impl Moody {
     /// Lets `work` happen right before the next call about keys that begin like this; a commit is about `commit`.
     pub(super) fn before(&self, prefix: &str, work: impl Future<Output = ()> + Send + 'static) {
-        *self.between.lock().unwrap() = Some((prefix.to_owned(), work.boxed()));
+        *self.before.lock().unwrap() = Some((prefix.to_owned(), work.boxed()));
+    }
+
+    /// The same, when that call has read what there is and before its caller goes on.
+    pub(super) fn after(&self, prefix: &str, work: impl Future<Output = ()> + Send + 'static) {
+        *self.after.lock().unwrap() = Some((prefix.to_owned(), work.boxed()));
     }
 
     async fn meet(&self, about: &[String]) -> Result<(), StoreError> {
         if self.slow.load(SeqCst) {
             tokio::task::yield_now().await;
         }
-        let work = {
-            let mut between = self.between.lock().unwrap();
-            if between.as_ref().is_some_and(|(prefix, _)| about.iter().any(|key| key.starts_with(prefix))) {
-                between.take()
-            } else {
-                None
-            }
-        };
-        if let Some((_, work)) = work {
-            work.await;
-        }
+        happen(&self.before, about).await;
         if self.down.load(SeqCst) { Err(StoreError::Unavailable("it is down".into())) } else { Ok(()) }
     }
 }
@@ -206,11 +206,16 @@ impl Store for Moody {
             Read::Scan(scan) => scan.prefix.clone(),
             Read::Count { prefix } => prefix.clone(),
         };
-        self.meet(&reads.iter().map(about).collect::<Vec<_>>()).await?;
-        self.inner.read(reads).await
+        let about: Vec<String> = reads.iter().map(about).collect();
+        self.reads.fetch_add(1, SeqCst);
+        self.meet(&about).await?;
+        let reading = self.inner.read(reads).await;
+        happen(&self.after, &about).await;
+        reading
     }
 
     async fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
+        self.commits.fetch_add(1, SeqCst);
         self.meet(&["commit".to_owned()]).await?;
         if self.lose.load(SeqCst) > 0 {
             self.lose.fetch_sub(1, SeqCst);
@@ -218,6 +223,19 @@ impl Store for Moody {
         }
         self.largest.fetch_max(batch.edits.len(), SeqCst);
         self.inner.commit(batch).await
+    }
+}
+
+/// Lets what is planned for a call about these keys happen, once.
+async fn happen(planned: &Mutex<Option<(String, BoxFuture<'static, ()>)>>, about: &[String]) {
+    let work = {
+        let mut planned = planned.lock().unwrap();
+        let is_now =
+            planned.as_ref().is_some_and(|(prefix, _)| about.iter().any(|key| key.starts_with(prefix)));
+        if is_now { planned.take() } else { None }
+    };
+    if let Some((_, work)) = work {
+        work.await;
     }
 }
 

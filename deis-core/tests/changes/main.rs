@@ -10,5 +10,6 @@ mod ends;
 mod lists;
 mod orphans;
 mod races;
+mod reads;
 mod rollouts;
 mod workers;

@@ -96,7 +96,7 @@ async fn a_rollout_that_is_overtaken_while_it_is_read_is_read_again() {
     let (platform, other) = (bench.moody(), bench.platform());
     let blog = bench.create(&platform).await;
     blog.deploy(build("one", WEB)).await.unwrap();
-    bench.store.before("workload/", async move {
+    bench.store.after("workload/", async move {
         app(&other).await.deploy(build("two", WEB)).await.unwrap();
     });
     assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Stepped);
@@ -111,7 +111,7 @@ async fn the_end_of_one_life_does_not_reach_the_next() {
     let blog = bench.create(&platform).await;
     blog.destroy().await.unwrap();
     let own = other.clone();
-    bench.store.before("app/", async move {
+    bench.store.after("app/", async move {
         while own.pass(&name()).await.unwrap() != Progress::Gone {}
         session(&own).create_app(name()).await.unwrap();
     });
@@ -128,7 +128,7 @@ async fn routes_that_moved_on_meanwhile_renumber_nothing() {
     let blog = bench.create(&platform).await;
     bench.deploy(&platform, &blog, build("one", WEB)).await;
     let before = bench.state().await.head.value.generation;
-    bench.store.before("workload/", async move {
+    bench.store.after("workload/", async move {
         app(&other).await.domain_add(DomainName::new("www.example.com").unwrap()).await.unwrap();
         while other.pass(&name()).await.unwrap() == Progress::Stepped {}
     });

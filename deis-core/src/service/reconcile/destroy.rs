@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::Progress;
 use crate::{
     error::Result,
-    model::{AppName, Attempt, Domain, Gone},
-    port::{Scan, StopScope, StoreError, StoreExt as _},
+    model::{Attempt, Domain, Gone, Zone},
+    port::{Key, Scan, StopScope, StoreError},
     service::{
         domains::{leave_zone, split},
         platform::Platform,
@@ -14,7 +14,8 @@ use crate::{
     state::{
         apps::AppState,
         keys,
-        record::{Edits, get, scan},
+        query::{One, Query},
+        record::{Edits, Stored},
     },
 };
 
@@ -49,22 +50,28 @@ impl Platform {
 
     async fn delete_records(&self, state: &AppState) -> Result<Progress> {
         let app = state.name();
+        let mut query = Query::new();
+        let kinds = keys::APP_KINDS.map(|kind| query.keys(Scan::prefix(keys::below(kind, app)).limit(CHUNK)));
+        let some = Scan::prefix(keys::below("app-domain", app)).limit(DOMAINS);
+        let domains = query.scan::<Domain>(some);
+        let grant = query.keys(Scan::prefix(keys::user_app(&state.app.value.owner, app).as_str()));
+        let answers = query.read(self.store()).await?;
         let mut edits = Edits::new();
-        for kind in keys::APP_KINDS {
-            let scan = Scan::prefix(keys::below(kind, app)).limit(CHUNK - edits.len());
-            for record in self.store().scan(&scan).await? {
-                edits.delete(record.key, record.revision);
-            }
-            if edits.len() >= CHUNK {
-                break;
-            }
+        for (key, revision) in kinds.into_iter().flat_map(|kind| answers.keys(kind)).take(CHUNK) {
+            edits.delete(key, revision);
         }
         if edits.is_empty() {
-            self.delete_domains(app, &mut edits).await?;
+            self.delete_domains(answers.many(domains)?, &mut edits).await?;
         }
         let last = edits.is_empty();
         if last {
-            self.delete_last(state, &mut edits).await?;
+            let own = keys::user_app(&state.app.value.owner, app);
+            for (key, revision) in answers.keys(grant).filter(|(key, _)| *key == own) {
+                edits.delete(key, revision);
+            }
+            delete_last(state, &mut edits);
+            // The mark that stays tells whoever finds something of this app later that it may go.
+            edits.create(keys::gone(state.app.value.uid), &Gone { app: app.clone(), at: self.now() });
         } else {
             edits.guard(keys::head(app), state.head.revision);
         }
@@ -80,43 +87,45 @@ impl Platform {
     }
 
     /// Some of the app's domains, and their places among their neighbours.
-    async fn delete_domains(&self, app: &AppName, edits: &mut Edits) -> Result<()> {
-        let some = Scan::prefix(keys::below("app-domain", app)).limit(DOMAINS);
-        let mut zones: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (key, domain) in scan::<Domain>(self.store(), &some).await? {
+    async fn delete_domains(&self, some: Vec<(Key, Stored<Domain>)>, edits: &mut Edits) -> Result<()> {
+        let mut query = Query::new();
+        let mut zones: BTreeMap<String, (One<Zone>, Vec<String>)> = BTreeMap::new();
+        let mut globals = Vec::new();
+        for (key, domain) in some {
             let name = &domain.value.name;
             edits.delete(key, domain.revision);
-            if let Some(global) = get::<Domain>(self.store(), &keys::domain(name)).await? {
-                edits.delete(keys::domain(name), global.revision);
-            }
+            globals.push((keys::domain(name), query.get::<Domain>(keys::domain(name))));
             if let Some((full, apex)) = split(name) {
-                zones.entry(apex).or_default().push(full);
+                let slot = zones.entry(apex);
+                let slot = slot.or_insert_with_key(|apex| (query.get(keys::zone(apex)), Vec::new()));
+                slot.1.push(full);
             }
         }
-        for (apex, names) in zones {
-            leave_zone(self.store(), edits, &apex, &names).await?;
+        if globals.is_empty() {
+            return Ok(());
+        }
+        let answers = query.read(self.store()).await?;
+        for (key, slot) in globals {
+            if let Some(global) = answers.one(slot)? {
+                edits.delete(key, global.revision);
+            }
+        }
+        for (apex, (slot, names)) in zones {
+            leave_zone(edits, &apex, answers.one(slot)?, &names);
         }
         Ok(())
     }
+}
 
-    /// What makes the name free, in one batch: grants, formation, rollout, push, app, head. The mark that stays tells
-    /// whoever finds something of this app later that it may go.
-    async fn delete_last(&self, state: &AppState, edits: &mut Edits) -> Result<()> {
-        let app = state.name();
-        for key in [
-            keys::rollout(app),
-            keys::push(app),
-            keys::formation(app),
-            keys::user_app(&state.app.value.owner, app),
-            keys::app(app),
-        ] {
-            if let Some(record) = self.store().get(&key).await? {
-                edits.delete(key, record.revision);
-            }
-        }
-        edits.delete(keys::head(app), state.head.revision);
-        let uid = state.app.value.uid;
-        edits.create(keys::gone(uid), &Gone { app: app.clone(), at: self.now() });
-        Ok(())
+/// What makes the name free, in one batch: formation, rollout, push, app, head.
+fn delete_last(state: &AppState, edits: &mut Edits) {
+    let app = state.name();
+    let rollout = state.rollout.as_ref().map(|r| (keys::rollout(app), r.revision));
+    let push = state.push.as_ref().map(|p| (keys::push(app), p.revision));
+    for (key, revision) in rollout.into_iter().chain(push) {
+        edits.delete(key, revision);
     }
+    edits.delete(keys::formation(app), state.formation.revision);
+    edits.delete(keys::app(app), state.app.revision);
+    edits.delete(keys::head(app), state.head.revision);
 }

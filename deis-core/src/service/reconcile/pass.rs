@@ -15,12 +15,12 @@ use crate::{
         progress::progress,
         rollout::{ArtifactState, Budget, Step, View, next_step},
     },
-    port::{RouterError, StoreError},
+    port::RouterError,
     service::platform::Platform,
     state::{
-        apps::{AppState, load_release, workload, workloads},
-        keys,
-        record::{Stored, get},
+        apps::{AppState, Held, LoadedRelease, load_referred, load_release},
+        query::Query,
+        record::Stored,
     },
 };
 
@@ -31,6 +31,8 @@ pub(super) struct LoadedRollout {
     pub(super) rollout: Stored<Rollout>,
     pub(super) workloads: Workloads,
     pub(super) live: Option<Workload>,
+    /// The target, where the pass had to read it.
+    pub(super) target: Option<LoadedRelease>,
 }
 
 impl Platform {
@@ -47,7 +49,10 @@ impl Platform {
     }
 
     async fn one_step(&self, app: &AppName) -> Result<Progress> {
-        let Some(state) = AppState::load(self.store(), app).await? else {
+        let mut query = Query::new();
+        let (slots, held) = (AppState::ask(&mut query, app), Held::ask(&mut query, app));
+        let answers = query.read(self.store()).await?;
+        let Some(state) = AppState::take(&answers, slots)? else {
             self.forget(app);
             return Ok(Progress::Gone);
         };
@@ -55,34 +60,24 @@ impl Platform {
             return self.destroy_step(state).await;
         }
         let Some(rollout) = state.rollout.clone() else { return self.idle_step(&state).await };
-        let workloads = match workloads(self.store(), app, rollout.value.generation).await {
-            // Overtaken between the two reads, or damaged.
-            Err(StoreError::Corrupt { .. }) if self.is_overtaken(app, &rollout).await? => {
-                return Ok(Progress::Stepped);
-            }
-            read => read?,
-        };
+        let held = Held::take(&answers, held)?;
         let loaded = LoadedRollout {
-            workloads,
-            live: workload(self.store(), app, rollout.value.live_generation).await?,
+            workloads: held.of_rollout(app, rollout.value.generation)?,
+            live: held.workload(rollout.value.live_generation).cloned(),
             state,
             rollout,
+            target: None,
         };
         self.rollout_step(loaded).await
     }
 
-    async fn is_overtaken(&self, app: &AppName, rollout: &Stored<Rollout>) -> Result<bool> {
-        let now = get::<Rollout>(self.store(), &keys::rollout(app)).await?;
-        Ok(now.map(|r| r.revision) != Some(rollout.revision))
-    }
-
-    async fn rollout_step(&self, loaded: LoadedRollout) -> Result<Progress> {
+    async fn rollout_step(&self, mut loaded: LoadedRollout) -> Result<Progress> {
         let app = loaded.state.reference();
+        let digest = self.artifact_digest(&mut loaded).await?;
         let rollout = &loaded.rollout.value;
         let scheduler = self.0.scheduler.observe(&app).await.ok();
         let router = self.0.router.published(&app).await.ok();
         let task = self.task_of(&loaded).await;
-        let digest = self.artifact_digest(&loaded).await?;
         let (spent, failed, ready, refused) = self.remember(&app.name, |volatile| {
             volatile.follow(rollout);
             let ready = digest.is_none() || volatile.artifact.as_ref().map(|(d, _)| d) == digest.as_ref();
@@ -144,15 +139,29 @@ impl Platform {
         self.0.runner.observe(&loaded.state.reference(), TaskKind::Release, &name).await.ok()
     }
 
-    async fn artifact_digest(&self, loaded: &LoadedRollout) -> Result<Option<Digest>> {
+    async fn artifact_digest(&self, loaded: &mut LoadedRollout) -> Result<Option<Digest>> {
         if loaded.rollout.value.phase != Phase::Staging {
             return Ok(None);
         }
         if let Some(group) = loaded.workloads.settled.groups.values().next() {
             return Ok(Some(group.template.launch.artifact.digest().clone()));
         }
-        let release = load_release(self.store(), loaded.state.name(), loaded.rollout.value.target).await?;
-        Ok(release.and_then(|r| r.build).map(|b| b.spec.artifact.digest().clone()))
+        loaded.target = self.target(loaded).await?;
+        let build = loaded.target.as_ref().and_then(|r| r.build.as_ref());
+        Ok(build.map(|b| b.spec.artifact.digest().clone()))
+    }
+
+    /// The release that the rollout leads to.
+    pub(super) async fn target(&self, loaded: &LoadedRollout) -> Result<Option<LoadedRelease>> {
+        if loaded.target.is_some() {
+            return Ok(loaded.target.clone());
+        }
+        let (app, target) = (loaded.state.name(), loaded.rollout.value.target);
+        let current = loaded.state.app.value.summary.current();
+        if current.version == target {
+            return Ok(load_referred(self.store(), app, current).await?);
+        }
+        Ok(load_release(self.store(), app, target).await?)
     }
 
     /// Waiting costs time; what it cost is saved now and then, so that a crash-looping daemon reaches the deadline.

@@ -22,9 +22,10 @@ use crate::{
     port::{ArtifactError, RouterError, SchedulerError, StopScope, StoreError, TaskError},
     service::platform::Platform,
     state::{
-        apps::{AppState, domains, load_release, replace_workloads},
+        apps::{AppState, Held, domains, replace_workloads},
         events, keys,
-        ledger::{finish, write_head},
+        ledger::{AppChange, finish, write_head},
+        query::Query,
         record::Edits,
     },
 };
@@ -161,7 +162,7 @@ impl Platform {
     }
 
     async fn prepare(&self, loaded: &LoadedRollout) -> Result<Progress> {
-        let release = load_release(self.store(), loaded.state.name(), loaded.rollout.value.target).await?;
+        let release = self.target(loaded).await?;
         let Some(build) = release.and_then(|r| r.build) else { return Ok(Progress::Waiting) };
         let artifact = build.spec.artifact;
         let prepare = (self.0.preparer)(loaded.state.reference(), artifact.clone());
@@ -183,7 +184,7 @@ impl Platform {
     async fn start_command(&self, loaded: LoadedRollout) -> Result<Progress> {
         let rollout = &loaded.rollout.value;
         let app = loaded.state.reference();
-        let release = load_release(self.store(), &app.name, rollout.target).await?;
+        let release = self.target(&loaded).await?;
         let Some((release, build, config)) = release.and_then(|r| Some((r.release, r.build?, r.config)))
         else {
             return Ok(Progress::Waiting);
@@ -240,9 +241,14 @@ impl Platform {
         }
         if rollout.phase.is_terminal() {
             finish(&mut edits, &mut state, &rollout, now);
-            write_head(&mut edits, &state, now, None);
+            let change = AppChange { rollout: Some(&rollout), ..AppChange::default() };
+            write_head(&mut edits, &mut state, now, change);
         } else {
             edits.guard(keys::head(state.name()), state.head.revision);
+            if matches!(rollout.phase, Phase::Reverting { .. }) {
+                // The release that is on its way is not the one that lists show any more.
+                state.write_app(&mut edits, Some(&rollout), None, None);
+            }
         }
         edits.replace(keys::rollout(state.name()), loaded.rollout.revision, &rollout);
         match edits.commit(self.store()).await {
@@ -282,7 +288,11 @@ impl Platform {
         published: Option<RouteFence>,
     ) -> Result<Progress> {
         let app = loaded.state.name().clone();
-        let Some(mut state) = AppState::load(self.store(), &app).await? else { return Ok(Progress::Gone) };
+        let mut query = Query::new();
+        let (slots, held) = (AppState::ask(&mut query, &app), Held::ask(&mut query, &app));
+        let answers = query.read(self.store()).await?;
+        let Some(mut state) = AppState::take(&answers, slots)? else { return Ok(Progress::Gone) };
+        let held = Held::take(&answers, held)?;
         let same_head = state.head.revision == loaded.state.head.revision;
         if !same_head || state.rollout.as_ref().map(|r| r.revision) != Some(loaded.rollout.revision) {
             return Ok(Progress::Stepped);
@@ -304,9 +314,10 @@ impl Platform {
         state.head.value.generation = g;
         state.head.value.routes = routes;
         let mut edits = Edits::new();
-        replace_workloads(self.store(), &mut edits, &app, &all, rollout.live_generation).await?;
+        replace_workloads(&mut edits, &app, &held.workloads, &all, rollout.live_generation);
         edits.replace(keys::rollout(&app), loaded.rollout.revision, &rollout);
-        write_head(&mut edits, &state, self.now(), None);
+        let change = AppChange { rollout: Some(&rollout), ..AppChange::default() };
+        write_head(&mut edits, &mut state, self.now(), change);
         match edits.commit(self.store()).await {
             Ok(_) | Err(StoreError::Conflict { .. }) => Ok(Progress::Stepped),
             Err(error) => Err(error.into()),

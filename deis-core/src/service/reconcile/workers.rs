@@ -15,10 +15,10 @@ use tokio::{
 use super::Progress;
 use crate::{
     error::Result,
-    model::{AppName, Head},
-    port::{Scan, Wake},
+    model::AppName,
+    port::{Scan, StoreExt as _, Wake},
     service::platform::Platform,
-    state::{keys, record},
+    state::keys,
 };
 
 /// Apps that are worked on at the same time.
@@ -238,6 +238,6 @@ async fn list(
 }
 
 async fn all_apps(platform: &Platform) -> Result<BTreeSet<AppName>> {
-    let heads = record::scan::<Head>(platform.store(), &Scan::prefix(keys::HEADS)).await?;
-    Ok(heads.iter().filter_map(|(key, _)| keys::app_of(keys::HEADS, key)).collect())
+    let heads = platform.store().scan(&Scan::prefix(keys::HEADS).keys_only()).await?;
+    Ok(heads.iter().filter_map(|head| keys::app_of(keys::HEADS, &head.key)).collect())
 }

@@ -16,6 +16,9 @@ const SCHEMA: i32 = 2;
 /// stop a start then, and readers take no file locks. Several connections of one process share it.
 const VFS: &str = "unix-excl";
 
+/// What the write-ahead log keeps of the disk once it has been written back, however large it was.
+const LOG_BYTES: i64 = 16 << 20;
+
 /// A file that cannot be used as a store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -67,6 +70,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
         let connection = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), VFS)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
         connection.set_prepared_statement_cache_capacity(32);
         Ok(connection)
     };
