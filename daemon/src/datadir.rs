@@ -68,7 +68,7 @@ impl DataDir {
         make_private(&path)?;
         let lock = take_lock(&path)?;
         let own = Self { path, _lock: lock };
-        own.link().map_err(failed)?;
+        own.link().or_else(unless_full).map_err(failed)?;
         Ok(own)
     }
 
@@ -161,9 +161,15 @@ fn take_lock(path: &Path) -> Result<File, DataDirError> {
         .open(file)
         .map_err(failed)?;
     lock_or_name(path, &mut lock, FlockOperation::NonBlockingLockExclusive)?;
-    lock.set_len(0).and_then(|()| lock.rewind()).map_err(failed)?;
-    writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+    // Written over what is there, which needs no room on a full disk. The lock is what counts, not the number in it.
+    let written = lock.rewind().and_then(|()| writeln!(lock, "{:<10}", std::process::id()));
+    written.or_else(unless_full).map_err(failed)?;
     Ok(lock)
+}
+
+/// What can be left out where the disk is full.
+fn unless_full(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::StorageFull { Ok(()) } else { Err(error) }
 }
 
 /// Whether this process is gone, or has been killed and is about to be.

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use deis_core::{Platform, Workers};
+use deis_core::{Error, Platform, Workers};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -19,11 +19,15 @@ use crate::{
     git::{http::GitHttp, ssh::GitSsh},
     metrics,
     proxy::{Proxy, ProxyMetrics, ProxyOptions},
+    push::Pushes,
     settings::Settings,
 };
 
 /// How long requests wait, after a start, for the routes of all apps; those that are known are served then.
 const CATCH_UP: Duration = Duration::from_secs(10);
+
+/// Pause before open pushes are looked at again, on a full disk.
+const RECOVER_AGAIN: Duration = Duration::from_secs(5);
 
 /// A running daemon.
 #[derive(Debug)]
@@ -65,7 +69,7 @@ impl Daemon {
             ports: PlatformPorts { http: listens.http.port(), ssh: listens.ssh.map(|a| a.port()) },
         });
         let pushes = engine.pushes(settings, &data, &info).map_err(open("the repositories"))?;
-        pushes.recover().await.map_err(open("the open pushes"))?;
+        recover(&pushes).await?;
 
         let state = ApiState {
             platform: engine.platform.clone(),
@@ -155,6 +159,23 @@ fn proxy_options(settings: &Settings) -> ProxyOptions {
     let room = files.map_or(u64::MAX, |files| (files.saturating_sub(KEPT_BACK) / 2).max(64));
     let max_connections = options.max_connections.min(usize::try_from(room).unwrap_or(usize::MAX));
     ProxyOptions { max_connections, ..options }
+}
+
+/// Closes or follows the pushes of a daemon that was killed: now, or where the disk is full as soon as there is room.
+async fn recover(pushes: &Pushes) -> Result<(), StartError> {
+    match pushes.recover().await {
+        Err(Error::Full(_)) => {
+            tracing::error!("the disk is full: open pushes are closed once there is room");
+            let pushes = pushes.clone();
+            tokio::spawn(async move {
+                while let Err(Error::Full(_)) = pushes.recover().await {
+                    tokio::time::sleep(RECOVER_AGAIN).await;
+                }
+            });
+            Ok(())
+        }
+        done => done.map_err(open("the open pushes")),
+    }
 }
 
 /// A one-time token for the first registration, where others can reach the daemon and nobody has registered.
