@@ -68,7 +68,8 @@ impl Platform {
             rollout,
             target: None,
         };
-        self.rollout_step(loaded).await
+        // On the heap: what is loaded stays in the future over many awaits.
+        Box::pin(self.rollout_step(loaded)).await
     }
 
     async fn rollout_step(&self, mut loaded: LoadedRollout) -> Result<Progress> {
@@ -111,7 +112,9 @@ impl Platform {
                 self.remember(&app.name, |volatile| volatile.refused = None);
                 Ok(Progress::Resting)
             }
-            other => self.perform(loaded, other, scheduler.unwrap_or_default(), router.flatten()).await,
+            other => {
+                Box::pin(self.perform(loaded, other, scheduler.unwrap_or_default(), router.flatten())).await
+            }
         }
     }
 
