@@ -18,11 +18,11 @@ const NEWEST: TableDefinition<'_, (), u64> = TableDefinition::new("newest");
 
 /// Keeps everything in one redb file.
 #[derive(Debug)]
-pub struct RedbStore(Arc<Database>);
+pub(crate) struct RedbStore(Arc<Database>);
 
 impl RedbStore {
     /// Opens the file, and makes it if it is not there.
-    pub fn open(path: &Path) -> Result<Self, redb::Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, BoxError> {
         let database = Database::create(path)?;
         let transaction = database.begin_write()?;
         transaction.open_table(RECORDS)?;
