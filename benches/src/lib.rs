@@ -1,0 +1,1 @@
+//! Benchmarks arrive with the first speed claim.
