@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use deis_core::{
-    AppRef, Artifact, Digest, Endpoints, InstanceName, Observation, Workload,
+    AppRef, Artifact, Digest, InstanceName, Observation, Workload,
     conformance::scheduler::{self as suite, Subject},
     local::{LocalOptions, LocalScheduler, shim, unpacked_at},
     port::{Scheduler, SchedulerError},
@@ -53,17 +53,16 @@ async fn run() -> Result<()> {
     tokio::fs::write(files.join("index.html"), "hello\n").await?;
     macro_rules! cases {
         ($($case:ident)*) => { $(
-            let endpoints = Endpoints::default();
-            let options = LocalOptions::new(folder.path().join(stringify!($case)), unpacked_at(&files))
-                .with_endpoints(endpoints.clone());
+            let options = LocalOptions::new(folder.path().join(stringify!($case)), unpacked_at(&files));
             let scheduler = Arc::new(Talkative(LocalScheduler::open(options).await?));
             suite::$case(Subject {
                 scheduler: Arc::clone(&scheduler) as _,
-                endpoints,
+                prefix: "suite-".to_owned(),
                 artifact: Artifact::Slug { digest: Digest::of(b"any") },
                 serves: "exec python3 -m http.server $PORT".to_owned(),
                 ends: "exit 3".to_owned(),
                 idles: "exec sleep 600".to_owned(),
+                flaps: "while :; do timeout 0.8 python3 -m http.server $PORT; sleep 0.8; done".to_owned(),
                 patience: Duration::from_secs(20),
             })
             .await;

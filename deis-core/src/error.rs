@@ -171,7 +171,7 @@ impl From<SchedulerError> for Error {
     fn from(error: SchedulerError) -> Self {
         match error {
             SchedulerError::Stale { .. } => Self::Stale(Box::new(error)),
-            SchedulerError::Rejected { reason } => Self::Rejected { cause: Cause::Rejected { reason } },
+            SchedulerError::Rejected { cause } => Self::Rejected { cause },
             other => Self::Unavailable(Box::new(other)),
         }
     }

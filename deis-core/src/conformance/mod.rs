@@ -6,6 +6,7 @@
 )]
 
 pub mod faults;
+pub mod leases;
 pub mod logs;
 pub mod router;
 pub mod runner;

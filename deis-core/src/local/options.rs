@@ -44,6 +44,12 @@ pub struct Timing {
     pub start_budget: Duration,
     /// A process that listens elsewhere for so long counts as not listening.
     pub not_listening_after: Duration,
+    /// So many losses of readiness within `readiness_window`, before an instance was ever available, count as failing.
+    pub readiness_losses: usize,
+    /// See `readiness_losses`.
+    pub readiness_window: Duration,
+    /// An instance that was never available and does not get its readiness back for so long counts as failing.
+    pub readiness_regain: Duration,
     /// So many ends within `crash_window` are a crash loop.
     pub crash_exits: usize,
     /// See `crash_exits`.
@@ -66,6 +72,9 @@ impl Default for Timing {
             drain_limit: constants::DRAIN_LIMIT,
             start_budget: constants::START_BUDGET,
             not_listening_after: constants::NOT_LISTENING_AFTER,
+            readiness_losses: constants::READINESS_LOSSES,
+            readiness_window: constants::READINESS_WINDOW,
+            readiness_regain: constants::READINESS_REGAIN,
             crash_exits: constants::CRASH_LOOP_EXITS,
             crash_window: constants::CRASH_LOOP_WINDOW,
             backoff_first: constants::BACKOFF_FIRST,

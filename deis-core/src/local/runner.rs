@@ -11,10 +11,11 @@ use async_trait::async_trait;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use super::{
-    accept, adopt,
+    adopt,
     copy::{copy_tree, remove_tree},
     launch::{add_defaults, make_private, reason, start_of},
     options::LocalOptions,
+    scheduler::validate,
     shim::{Output, Spec, Start},
     task::{self, Printed},
 };
@@ -267,13 +268,13 @@ impl AppTasks {
 fn refusal(task: &Task) -> Option<String> {
     let nul = |text: &str| text.contains('\0');
     let bad = match &task.program {
-        Program::Launch { command, .. } => accept::command(command),
+        Program::Launch { command, .. } => validate::command(command),
         Program::Exec { args, argv0, .. } => {
             let bad = args.iter().chain(argv0).any(|text| nul(text));
             bad.then(|| "the command contains a NUL byte".to_owned())
         }
     };
-    bad.or_else(|| accept::environment(&task.env))
+    bad.or_else(|| validate::environment(&task.env))
 }
 
 impl fmt::Debug for LocalRunner {

@@ -33,6 +33,39 @@ pub enum Cause {
         port: u16,
         /// The ports it listens on instead.
         found: Vec<u16>,
+        /// Whether it listens on the port, but only for connections from its own host.
+        #[serde(default)]
+        loopback: bool,
+    },
+    /// An image cannot be fetched.
+    ImagePull {
+        /// The image, by name and digest.
+        image: String,
+        /// What the registry said.
+        reason: String,
+    },
+    /// The process needed more memory than it may have, and was killed for it.
+    OutOfMemory {
+        /// Which process type.
+        process: ProcessType,
+        /// Its limit, as configured; `None` if the machine itself ran out.
+        limit: Option<String>,
+        /// The last lines that it printed.
+        last_lines: Vec<String>,
+    },
+    /// Its machine put the process out, to protect itself.
+    Evicted {
+        /// Which process type.
+        process: ProcessType,
+        /// What the machine was short of.
+        reason: String,
+    },
+    /// The machine that ran the process does not answer any more.
+    NodeLost {
+        /// Which process type.
+        process: ProcessType,
+        /// The machine.
+        node: String,
     },
     /// A health check keeps failing.
     Probe {
@@ -107,12 +140,29 @@ impl fmt::Display for Cause {
                 write!(f, "process {process} keeps ending with {exit}")?;
                 write_lines(f, last_lines)
             }
-            Self::NotListening { process, port, found } if found.is_empty() => {
+            Self::NotListening { process, port, loopback: true, .. } => {
+                write!(f, "process {process} listens on $PORT ({port}) for its own host only")
+            }
+            Self::NotListening { process, port, found, .. } if found.is_empty() => {
                 write!(f, "process {process} runs but does not listen on $PORT ({port})")
             }
-            Self::NotListening { process, port, found } => {
+            Self::NotListening { process, port, found, .. } => {
                 let found: Vec<String> = found.iter().map(u16::to_string).collect();
                 write!(f, "process {process} listens on {} instead of $PORT ({port})", found.join(", "))
+            }
+            Self::ImagePull { image, reason } => write!(f, "the image {image} cannot be fetched: {reason}"),
+            Self::OutOfMemory { process, limit, last_lines } => {
+                match limit {
+                    Some(limit) => write!(f, "process {process} used more than its {limit} of memory")?,
+                    None => write!(f, "process {process} was killed because its machine ran out of memory")?,
+                }
+                write_lines(f, last_lines)
+            }
+            Self::Evicted { process, reason } => {
+                write!(f, "process {process} was put out by its machine: {reason}")
+            }
+            Self::NodeLost { process, node } => {
+                write!(f, "the machine {node} that ran process {process} does not answer")
             }
             Self::Probe { process, reason } => {
                 write!(f, "process {process} fails its health check: {reason}")
@@ -148,7 +198,7 @@ impl Cause {
     pub fn hint(&self) -> String {
         match self {
             Self::Artifact { .. } => {
-                "push again; if it persists, look at the platform's object store".to_owned()
+                "deploy again; if it persists, the operator can find out why the platform cannot read the build".to_owned()
             }
             Self::CrashLoop { exit: Exit::Code(127), .. } => {
                 "the command was not found: check the Procfile and the installed dependencies".to_owned()
@@ -161,12 +211,22 @@ impl Cause {
                  variable"
                     .to_owned()
             }
+            Self::ImagePull { .. } => {
+                "check that the image exists and that the app's registry settings may fetch it, then deploy again"
+                    .to_owned()
+            }
+            Self::OutOfMemory { .. } => {
+                "make the process use less memory, or give its type a larger limit".to_owned()
+            }
+            Self::Evicted { .. } => {
+                "limit the memory and disk that the process uses, or ask the operator for more room".to_owned()
+            }
+            Self::NodeLost { .. } => "deploy again; if it persists, ask the operator about the machine".to_owned(),
             Self::Probe { .. } => {
                 "check the path and port of the health check, and how long the start takes".to_owned()
             }
             Self::Unschedulable { .. } => {
-                "make room for it: stop what holds its port, check tags and limits, or add capacity"
-                    .to_owned()
+                "check the app's tags and limits; if they are right, ask the operator to make room for it".to_owned()
             }
             Self::Quota { .. } => "scale something down, or ask the operator for a larger quota".to_owned(),
             Self::Rejected { .. } => "change what the message names and deploy again".to_owned(),

@@ -43,7 +43,7 @@ pub use id::{
 };
 pub use log::{LineId, LogLevel, LogLine, LogQuery, LogSource};
 pub use name::{AppName, DomainName, EnvKey, InstanceName, InvalidName, ProcessType, TaskName, Username};
-pub use observation::{Instance, InstanceState, Observation};
+pub use observation::{Instance, InstanceState, Observation, Stall};
 pub use procfile::{ProcfileError, parse_procfile};
 pub use push::{Push, PushOutcome, RefUpdate};
 pub use release::{Outcome, Release};

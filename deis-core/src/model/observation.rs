@@ -13,6 +13,22 @@ pub struct Observation {
     pub instances: Vec<Instance>,
     /// Process types for which no instance can be made at all, and why (`Quota`, `Unschedulable`).
     pub blocked: Vec<(ProcessType, Cause)>,
+    /// Why nothing can be expected to move at present, if so: the clock of a rollout stands still for a bounded time.
+    pub stalled: Option<Stall>,
+    /// What is left of an app that is being removed besides its instances, and what holds it, for people (a namespace
+    /// that still goes); the name of the app is free only when nothing remains.
+    pub remains: Option<String>,
+}
+
+/// Why a scheduler cannot make progress at present, through no fault of the workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stall {
+    /// The machines that run instances do not act on anything yet, as after an outage of the cluster; what is seen of
+    /// instances may be old.
+    Outage,
+    /// An image of the newest workload is being fetched.
+    Pulling,
 }
 
 /// One instance.
@@ -28,6 +44,10 @@ pub struct Instance {
     pub release: ReleaseVersion,
     /// What it does.
     pub state: InstanceState,
+    /// Whether it has been ready without a break for the minimum ready time of its group. Counted from zero where that
+    /// cannot be known, as after a restart of the scheduler.
+    #[serde(default)]
+    pub available: bool,
     /// When it started.
     pub started: Timestamp,
     /// What went wrong last, even if it may still come right: what a time-out is blamed on.

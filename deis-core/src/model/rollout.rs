@@ -29,6 +29,9 @@ pub struct Rollout {
     pub restored: Formation,
     /// Active time spent since Rolling began (or, when going back, since Reverting began), in milliseconds.
     pub spent_ms: u64,
+    /// Time for which that clock has stood still because nothing could move (see [`Stall`](super::Stall)), since the
+    /// rollout began, in milliseconds.
+    pub stalled_ms: u64,
     /// Active time that it may spend, in milliseconds.
     pub deadline_ms: u64,
     /// When it began, for people.

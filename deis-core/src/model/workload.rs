@@ -25,6 +25,9 @@ pub struct Workload {
 pub struct ProcessGroup {
     /// Wanted ready instances.
     pub scale: u32,
+    /// Seconds for which a new instance must be ready without a break before it counts as available: then an old one
+    /// may leave. Not part of the template, so changing it restarts nothing.
+    pub min_ready: u32,
     /// Identity of the template.
     pub id: TemplateId,
     /// What each instance is.

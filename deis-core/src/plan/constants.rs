@@ -6,6 +6,10 @@ use std::time::Duration;
 pub const DEPLOY_DEADLINE: Duration = Duration::from_secs(120);
 /// Active time that a fallback may take to settle.
 pub const REVERT_DEADLINE: Duration = Duration::from_secs(120);
+/// How long the clock of a rollout stands still, in all, while the cluster does not move after an outage.
+pub const OUTAGE_LIMIT: Duration = Duration::from_secs(120);
+/// How long the clock of a rollout stands still, in all, while an image is fetched.
+pub const PULL_LIMIT: Duration = Duration::from_secs(600);
 /// Active time in which another process that has recorded the start of a release command may really start it.
 pub const START_GRACE: Duration = Duration::from_secs(5);
 /// Active time that an artifact may take to be ready.
@@ -14,6 +18,12 @@ pub const PREPARE_LIMIT: Duration = Duration::from_secs(600);
 pub const START_BUDGET: Duration = Duration::from_secs(60);
 /// A process that listens elsewhere for so long is not listening.
 pub const NOT_LISTENING_AFTER: Duration = Duration::from_secs(10);
+/// So many losses of readiness …
+pub const READINESS_LOSSES: usize = 3;
+/// … within so long, before an instance was ever available, say that its version does not work.
+pub const READINESS_WINDOW: Duration = Duration::from_secs(60);
+/// So does a readiness that is lost before an instance was ever available, and that does not come back for so long.
+pub const READINESS_REGAIN: Duration = Duration::from_secs(10);
 /// So many ends …
 pub const CRASH_LOOP_EXITS: usize = 3;
 /// … within so long are a crash loop.
@@ -28,6 +38,12 @@ pub const RELEASE_COMMAND_LIMIT: Duration = Duration::from_secs(3600);
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 /// Seconds between SIGTERM and SIGKILL.
 pub const GRACE_SECONDS: u32 = 30;
+/// Config value that sets the minimum ready time of an app, in seconds.
+pub const MIN_READY_KEY: &str = "DEIS_MIN_READY_SECONDS";
+/// Seconds for which a new instance must be ready before an old one leaves.
+pub const MIN_READY_SECONDS: u32 = 1;
+/// Longest minimum ready time, in seconds.
+pub const MAX_MIN_READY_SECONDS: u32 = 60;
 /// How long an unused connection to an app is kept.
 pub const IDLE_UPSTREAM: Duration = Duration::from_millis(1500);
 /// How often spent time is saved while a rollout waits.

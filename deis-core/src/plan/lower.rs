@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    constants::{GRACE_SECONDS, TASK_PORT},
+    constants::{GRACE_SECONDS, MIN_READY_KEY, MIN_READY_SECONDS, TASK_PORT},
     digest,
     formation::runnable,
     quantity,
@@ -52,7 +52,7 @@ pub fn groups(source: Source<'_>, formation: &Formation) -> BTreeMap<ProcessType
         let template = template(source, formation, &process, command);
         let id = digest::template(&template);
         let scale = formation.scale(&process);
-        (process, ProcessGroup { scale, id, template })
+        (process, ProcessGroup { scale, min_ready: min_ready(source.config), id, template })
     };
     types.into_iter().map(group).collect()
 }
@@ -166,6 +166,11 @@ fn port(artifact: &Artifact, purpose: Purpose) -> Option<u16> {
         (_, Purpose::Instance) => None,
         (_, Purpose::ReleaseCommand | Purpose::OneOff) => Some(TASK_PORT),
     }
+}
+
+/// Seconds for which a new instance must be ready before it counts as available.
+fn min_ready(config: &Config) -> u32 {
+    config.data.value(MIN_READY_KEY).and_then(|text| text.parse().ok()).unwrap_or(MIN_READY_SECONDS)
 }
 
 fn grace(config: &Config, process: &ProcessType) -> u32 {

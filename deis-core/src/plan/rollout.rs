@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::{
-    constants::{PREPARE_LIMIT, REVERT_DEADLINE, START_GRACE},
-    convergence::{broken, is_settled, overdue},
+    constants::{OUTAGE_LIMIT, PREPARE_LIMIT, PULL_LIMIT, REVERT_DEADLINE, START_GRACE},
+    convergence::{broken, is_settled_on_fallback, is_settled_on_target, min_ready_time, overdue},
     lower::Workloads,
+    routes::routed_type,
 };
 use crate::model::{
-    Attempt, Cause, Exit, Generation, Observation, Phase, ReleaseCommand, Rollout, RouteFence,
+    Attempt, Cause, Exit, Generation, Observation, Phase, ReleaseCommand, Rollout, RouteFence, Stall,
     TaskObservation, TaskState, Workload,
 };
 
@@ -35,6 +36,8 @@ pub struct View<'a> {
     pub process: uuid::Uuid,
     /// Active time spent of the present [`Budget`].
     pub spent: Duration,
+    /// Time for which the clock of this rollout has stood still because of a [`Stall`].
+    pub stalled: Duration,
     /// Longest run of a release command.
     pub command_limit: Duration,
     /// Generation that the scheduler has just refused for good: asking again at once is no use.
@@ -142,6 +145,21 @@ impl Which {
     }
 }
 
+/// Why the clock of a rollout stands still, if it does. While it does, deadlines are not reached; every other row of the
+/// table goes on. A stall that has lasted too long in one rollout is no excuse any more.
+pub fn stall_of(rollout: &Rollout, seen: &Observation, stalled: Duration) -> Option<Stall> {
+    let has_deadline = matches!(Budget::of(rollout), Budget::Rolling | Budget::Reverting);
+    seen.stalled.filter(|stall| has_deadline && stalled < stall_limit(*stall))
+}
+
+/// How long a stall is an excuse, in one rollout.
+fn stall_limit(stall: Stall) -> Duration {
+    match stall {
+        Stall::Outage => OUTAGE_LIMIT,
+        Stall::Pulling => PULL_LIMIT,
+    }
+}
+
 /// Decides the next step. Pure and total.
 pub fn next_step(view: &View<'_>) -> Step {
     let (Some(seen), Some(published)) = (view.scheduler, view.router) else { return Step::Blind };
@@ -161,7 +179,7 @@ pub fn next_step(view: &View<'_>) -> Step {
         // The scheduler forgot. One that refuses what was live must not stop what shall take its place.
         Phase::Staging if view.live.is_some() && lacks(Which::Live) => Step::Apply(Which::Live),
         Phase::Staging => staging(view),
-        Phase::Rolling => rolling(view, seen),
+        Phase::Rolling => rolling(view, seen, behind(Which::Target)),
         Phase::Routing => routing(view, seen, behind(Which::Target)),
         Phase::Reverting { cause } => reverting(view, seen, cause, behind(Which::Fallback)),
         Phase::Succeeded | Phase::Failed { .. } => {
@@ -235,33 +253,51 @@ fn release_command(view: &View<'_>, task: &TaskObservation, by: uuid::Uuid) -> S
     }
 }
 
-fn rolling(view: &View<'_>, seen: &Observation) -> Step {
+fn rolling(view: &View<'_>, seen: &Observation, behind: bool) -> Step {
     let rollout = view.rollout;
     let target = &view.workloads.settled;
     if seen.generation < rollout.generation {
         return Step::Apply(Which::Target);
     }
-    if is_settled(target, seen) {
+    if behind && serves_nobody(view.live) && serves_somebody(target, seen) {
+        return Step::Publish(Which::Target);
+    }
+    if is_settled_on_target(target, seen) {
         return Step::Enter(Phase::Routing);
     }
-    if let Some(cause) = broken(target, seen) {
+    let stall = stall_of(rollout, seen, view.stalled);
+    // After an outage, what is seen of instances may be as old as the outage.
+    let evidence = || if stall == Some(Stall::Outage) { None } else { broken(target, seen) };
+    if let Some(cause) = evidence() {
         return revert(cause);
     }
-    if view.spent >= deadline(rollout) {
+    if stall.is_none() && view.spent >= deadline(rollout) {
         return revert(overdue(target, seen, "rolling", deadline(rollout).as_secs()));
     }
     Step::Wait
 }
 
+/// Whether the routes to what was live before name no process type, so that no request can be answered.
+fn serves_nobody(live: Option<&Workload>) -> bool {
+    live.and_then(routed_type).is_none()
+}
+
+/// Whether an instance of the target's routed type is ready.
+fn serves_somebody(target: &Workload, seen: &Observation) -> bool {
+    let Some(process) = routed_type(target) else { return false };
+    let Some(group) = target.groups.get(&process) else { return false };
+    seen.instances.iter().any(|i| i.process == process && i.template == group.id && i.is_ready())
+}
+
 fn routing(view: &View<'_>, seen: &Observation, behind: bool) -> Step {
     let rollout = view.rollout;
-    if seen.generation < rollout.generation || !is_settled(&view.workloads.settled, seen) {
+    if seen.generation < rollout.generation || !is_settled_on_target(&view.workloads.settled, seen) {
         return Step::Enter(Phase::Rolling);
     }
     if !behind {
         return Step::Enter(Phase::Succeeded);
     }
-    if view.spent >= deadline(rollout) {
+    if stall_of(rollout, seen, view.stalled).is_none() && view.spent >= deadline(rollout) {
         return revert(timeout("routing", deadline(rollout)));
     }
     Step::Publish(Which::Target)
@@ -276,10 +312,12 @@ fn reverting(view: &View<'_>, seen: &Observation, cause: &Cause, behind: bool) -
     if seen.generation < Which::Fallback.generation(view.rollout) {
         return Step::Apply(Which::Fallback);
     }
-    if is_settled(&view.workloads.fallback, seen) {
+    if is_settled_on_fallback(&view.workloads.fallback, seen) {
         return failed(false);
     }
-    if view.spent >= REVERT_DEADLINE { failed(true) } else { Step::Wait }
+    let deadline = REVERT_DEADLINE + min_ready_time(&view.workloads.fallback);
+    let stall = stall_of(view.rollout, seen, view.stalled);
+    if stall.is_none() && view.spent >= deadline { failed(true) } else { Step::Wait }
 }
 
 fn revert(cause: Cause) -> Step {

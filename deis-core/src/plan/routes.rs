@@ -16,7 +16,7 @@ pub fn routes(workload: &Workload, fence: RouteFence, mut domains: Vec<DomainNam
 
 /// `web` before `cmd`, and one that is wanted before one that is scaled to 0, so that an app which moved
 /// from one to the other is never dark.
-fn routed_type(workload: &Workload) -> Option<ProcessType> {
+pub(super) fn routed_type(workload: &Workload) -> Option<ProcessType> {
     let candidates = [ProcessType::web(), ProcessType::cmd()];
     let wanted = |p: &&ProcessType| workload.groups.get(*p).is_some_and(|g| g.scale > 0);
     let known = |p: &&ProcessType| workload.groups.contains_key(*p);

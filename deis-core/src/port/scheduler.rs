@@ -5,13 +5,14 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::BoxError;
-use crate::model::{AppRef, Generation, InstanceName, Observation, Workload};
+use crate::model::{AppRef, Cause, Generation, InstanceName, Observation, Workload};
 
 /// Runs workloads.
 ///
 /// # Contract
 /// * A workload is reached by rolling: new instances come up before old ones leave, so that never fewer than
-///   `min(ready before, scale)` are ready; an instance that leaves first drains, then gets SIGTERM, after its
+///   `min(ready before, scale)` are ready; a new one takes requests as soon as it is ready, and an old one leaves only
+///   when a new one is *available*: ready without a break for its group's `min_ready`; an instance that leaves first drains, then gets SIGTERM, after its
 ///   grace period SIGKILL.
 /// * An instance whose template id is in the workload is not touched.
 /// * Calls return once accepted, never once running; nothing is lost by dropping a future.
@@ -27,7 +28,7 @@ pub trait Scheduler: fmt::Debug + Send + Sync + 'static {
     /// What runs now, and the generation accepted last (zero if it knows nothing of the app).
     async fn observe(&self, app: &AppRef) -> Result<Observation, SchedulerError>;
 
-    /// Replaces these instances: the replacement is ready before each leaves. Unknown names are ignored.
+    /// Replaces these instances: the replacement is available before each leaves. Unknown names are ignored.
     async fn evict(&self, app: &AppRef, instances: &[InstanceName]) -> Result<(), SchedulerError>;
 
     /// Stops everything of this life of the app and refuses it from then on. Unknown app: `Ok`. Returns once
@@ -51,10 +52,10 @@ pub enum SchedulerError {
         current: Generation,
     },
     /// It will never run this workload.
-    #[error("the workload was refused: {reason}")]
+    #[error("the workload was refused: {cause}")]
     Rejected {
-        /// Why, for people.
-        reason: String,
+        /// Why: what a release that asks for it fails with.
+        cause: Cause,
     },
     /// It cannot be reached; whether the call took effect is unknown.
     #[error("the scheduler is not available")]

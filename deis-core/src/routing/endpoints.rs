@@ -188,6 +188,16 @@ impl Endpoints {
     /// took too long. Where nothing better is left, requests still go to it: trying costs less than a refusal.
     pub fn refused(&self, lease: &Lease) {
         lease.endpoint.refused.store(true, Ordering::SeqCst);
+        lease.endpoint.refusals.notify_one();
+    }
+
+    /// Waits until a connect to an instance was refused, so that a scheduler checks it at once and not in its usual time.
+    /// A refusal that nobody waited for is told to the next who does. Unknown instance: never.
+    pub async fn refusal(&self, app: AppUid, instance: &InstanceName) {
+        match self.find(app, instance).into_iter().next() {
+            Some(endpoint) => endpoint.refusals.notified().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Takes an instance out of rotation; requests in flight go on. Unknown instance: nothing.
@@ -283,6 +293,7 @@ impl Table {
             serial: self.serial,
             draining: AtomicBool::new(info.draining),
             refused: AtomicBool::new(false),
+            refusals: Notify::new(),
             leases: AtomicUsize::new(0),
             idle: Notify::new(),
         });

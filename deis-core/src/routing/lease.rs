@@ -26,6 +26,8 @@ pub(super) struct Endpoint {
     pub(super) serial: u64,
     pub(super) draining: AtomicBool,
     pub(super) refused: AtomicBool,
+    /// Told at each refused connect, for whoever checks the instance.
+    pub(super) refusals: Notify,
     pub(super) leases: AtomicUsize,
     pub(super) idle: Notify,
 }

@@ -11,6 +11,7 @@ use crate::{
         ReleaseVersion, Rollout, RolloutEnd, Timestamp, Username,
     },
     plan::{
+        convergence::min_ready_time,
         lower::{Source, groups, workloads},
         rollout::Which,
     },
@@ -26,7 +27,7 @@ pub struct Desired {
     pub is_new: bool,
     /// The formation it runs in.
     pub formation: Formation,
-    /// Active time that its rollout may take, in milliseconds.
+    /// Active time that its rollout may take, in milliseconds, besides the minimum ready times.
     pub deadline_ms: u64,
     /// What is held of the rollouts before.
     pub held: Held,
@@ -97,6 +98,7 @@ pub fn start_rollout(
         edits.delete(key.clone(), *revision);
     }
 
+    let ready_ms = u64::try_from(min_ready_time(&lowered.settled).as_millis()).unwrap_or(u64::MAX);
     let rollout = Rollout {
         generation: g,
         target,
@@ -109,7 +111,8 @@ pub fn start_rollout(
         live_generation,
         restored,
         spent_ms: 0,
-        deadline_ms: desired.deadline_ms,
+        stalled_ms: 0,
+        deadline_ms: desired.deadline_ms.saturating_add(ready_ms),
         started: now,
     };
     edits.upsert(keys::rollout(&app), before.map(|r| r.revision), &rollout);

@@ -10,8 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use deis_core::{
-    Actor, AppHandle, AppName, AppRef, Attempt, BuildSpec, Change, ConfigPatch, Digest, EnvKey, Generation,
-    InstanceName, NewUser, Observation, Phase, Platform, PlatformBuilder, ProcessType, Progress,
+    Actor, AppHandle, AppName, AppRef, Attempt, BuildSpec, Cause, Change, ConfigPatch, Digest, EnvKey,
+    Generation, InstanceName, NewUser, Observation, Phase, Platform, PlatformBuilder, ProcessType, Progress,
     ReleaseVersion, Secret, Task, TaskKind, TaskName, TaskObservation, Timestamp, UserId, Username, Workload,
     conformance::sim::{NoLogs, World},
     port::{
@@ -261,7 +261,9 @@ impl Scheduler for Choosy {
     async fn apply(&self, workload: &Workload) -> Result<(), SchedulerError> {
         self.reach(&workload.app)?;
         if workload.generation <= *self.refused.lock().unwrap() {
-            return Err(SchedulerError::Rejected { reason: "not that one".to_owned() });
+            return Err(SchedulerError::Rejected {
+                cause: Cause::Rejected { reason: "not that one".to_owned() },
+            });
         }
         self.world.apply(workload).await
     }

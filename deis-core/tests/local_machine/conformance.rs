@@ -15,21 +15,35 @@ mod scheduler {
 
     use deis_core::conformance::scheduler::Subject;
 
-    use crate::support::{Machine, artifact, serve};
+    use crate::support::{Machine, artifact, flap, serve};
 
-    async fn subject(machine: &Machine) -> Subject {
+    pub(super) async fn subject(machine: &Machine) -> Subject {
         Subject {
             scheduler: Arc::new(machine.open().await),
-            endpoints: machine.endpoints.clone(),
+            prefix: "blog-".to_owned(),
             artifact: artifact(),
             serves: serve(),
             ends: "echo oh no; exit 3".to_owned(),
             idles: "exec sleep 600".to_owned(),
+            flaps: flap(),
             patience: Duration::from_secs(20),
         }
     }
 
     deis_core::scheduler_cases!(cases; scheduler, subject:);
+}
+
+mod leases {
+    use deis_core::conformance::leases::Subject;
+
+    use crate::support::Machine;
+
+    async fn subject(machine: &Machine) -> Subject {
+        let scheduler = super::scheduler::subject(machine).await;
+        Subject { scheduler, endpoints: machine.endpoints.clone() }
+    }
+
+    deis_core::lease_cases!(cases; leases, subject:);
 }
 
 mod runner {

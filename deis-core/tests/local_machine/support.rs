@@ -34,6 +34,19 @@ while True:
     c.close()
 "#;
 
+/// Listens for a while and then for a while does not.
+const FLAPPER: &str = r#"
+import os, socket, time
+while True:
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", int(os.environ["PORT"])))
+    s.listen(64)
+    time.sleep(0.4)
+    s.close()
+    time.sleep(0.4)
+"#;
+
 /// The interpreter itself: the `python3` of a search path may be a slow wrapper.
 static PYTHON: LazyLock<String> = LazyLock::new(|| {
     let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
@@ -199,6 +212,11 @@ pub(crate) fn serve() -> String {
     format!("{} -S server.py", *PYTHON)
 }
 
+/// A command that listens for 0.4 s, then for 0.4 s does not, and so on.
+pub(crate) fn flap() -> String {
+    python(FLAPPER)
+}
+
 /// A web process with this command; equal commands make equal templates.
 pub(crate) fn web(command: impl Into<String>) -> Template {
     let launch = Launch { artifact: artifact(), command: deis_core::Command::Shell(command.into()) };
@@ -224,7 +242,8 @@ pub(crate) fn probe() -> Probe {
 
 pub(crate) fn workload(app: &AppRef, generation: u64, scale: u32, template: Template) -> Workload {
     let id = TemplateId(Digest::of(&serde_json::to_vec(&template).unwrap()).short().to_owned());
-    let groups = BTreeMap::from([(template.process.clone(), ProcessGroup { scale, id, template })]);
+    let groups =
+        BTreeMap::from([(template.process.clone(), ProcessGroup { scale, min_ready: 0, id, template })]);
     Workload { app: app.clone(), generation: Generation(generation), groups }
 }
 

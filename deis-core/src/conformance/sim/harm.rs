@@ -56,7 +56,7 @@ impl World {
         for app in state.apps.values_mut() {
             for instance in app.instances.iter_mut().filter(|i| i.name == newest.name) {
                 let cause = super::world::crash_loop(&instance.process);
-                instance.state = InstanceState::Failing { cause };
+                (instance.state, instance.available) = (InstanceState::Failing { cause }, false);
             }
         }
         state.harmed(1);

@@ -94,7 +94,12 @@ impl SimApp {
         let blocked = groups.filter(|(_, group)| has_no_room(group)).map(|(process, _)| {
             (process.clone(), Cause::Unschedulable { reason: "0 of 3 machines have room".to_owned() })
         });
-        Observation { generation: self.accepted, instances, blocked: blocked.collect() }
+        Observation {
+            generation: self.accepted,
+            instances,
+            blocked: blocked.collect(),
+            ..Observation::default()
+        }
     }
 }
 

@@ -180,6 +180,11 @@ impl SimApp {
         self.instances.retain(|i| !i.is_draining());
         let mut changed = before != self.instances.len();
         for instance in &mut self.instances {
+            if instance.is_ready() && !instance.available {
+                // One tick stands for the minimum ready time.
+                instance.available = true;
+                changed = true;
+            }
             if instance.state == InstanceState::Starting {
                 let crashes = instance.template.0.ends_with("-crash") || spoiled.contains(&instance.template);
                 let cause = crash_loop(&instance.process);
@@ -191,23 +196,23 @@ impl SimApp {
         changed
     }
 
-    /// Surge 1, unavailable 0.
+    /// One extra instance at a time, and an old one leaves only when a new one is available.
     fn roll(&mut self, process: &ProcessType, group: &ProcessGroup, counter: &mut u64) -> bool {
         let id = sim_id(group);
         let wanted = usize::try_from(group.scale).unwrap_or(usize::MAX);
-        let count = |own: bool, ready: bool, all: &[Instance]| {
+        let count = |own: bool, available: bool, all: &[Instance]| {
             all.iter()
                 .filter(|i| {
                     i.process == *process
                         && !i.is_draining()
                         && (i.template == id) == own
-                        && (!ready || i.is_ready())
+                        && (!available || (i.is_ready() && i.available))
                 })
                 .count()
         };
-        let (own, own_ready) = (count(true, false, &self.instances), count(true, true, &self.instances));
+        let (own, own_available) = (count(true, false, &self.instances), count(true, true, &self.instances));
         let foreign = count(false, false, &self.instances);
-        if own < wanted && own == own_ready && !has_no_room(group) {
+        if own < wanted && own == own_available && !has_no_room(group) {
             *counter += 1;
             self.instances.push(Instance {
                 name: InstanceName::new(format!("{}-{process}-{counter:08}-abcde", self.app.name))
@@ -216,13 +221,14 @@ impl SimApp {
                 template: id,
                 release: group.template.release,
                 state: InstanceState::Starting,
+                available: false,
                 started: Timestamp(0),
                 trouble: None,
             });
             return true;
         }
         let surplus = own > wanted;
-        if foreign > 0 && own_ready + foreign > wanted || surplus {
+        if foreign > 0 && own_available + foreign > wanted || surplus {
             let goes = |i: &&mut Instance| {
                 i.process == *process && !i.is_draining() && (i.template == id) == surplus
             };

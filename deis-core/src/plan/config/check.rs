@@ -8,7 +8,8 @@ use crate::{
     model::{ConfigPatch, EnvKey, MapPatch, ProcessType, Secret},
     plan::{
         constants::{
-            MAX_ENV_VARIABLE, MAX_GRACE_SECONDS, MAX_HOOK, MAX_REGISTRY_VALUE, MAX_TUNABLE, MIN_MEMORY_LIMIT,
+            MAX_ENV_VARIABLE, MAX_GRACE_SECONDS, MAX_HOOK, MAX_MIN_READY_SECONDS, MAX_REGISTRY_VALUE,
+            MAX_TUNABLE, MIN_MEMORY_LIMIT, MIN_READY_KEY,
         },
         quantity::{self, is_digits},
     },
@@ -47,7 +48,7 @@ fn set_values<K, V>(patch: &MapPatch<K, V>) -> impl Iterator<Item = (&K, &V)> {
 pub(super) const TUNABLES: [(&str, u32, u32); 5] = [
     ("DEIS_DEPLOY_TIMEOUT", 1, MAX_TUNABLE),
     ("DEIS_DEPLOY_BATCHES", 1, 1000),
-    ("DEIS_MIN_READY_SECONDS", 0, 60),
+    (MIN_READY_KEY, 0, MAX_MIN_READY_SECONDS),
     ("KUBERNETES_DEPLOYMENTS_REVISION_HISTORY_LIMIT", 0, MAX_TUNABLE),
     ("KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS", 1, MAX_GRACE_SECONDS),
 ];

@@ -24,6 +24,7 @@ struct Case {
     task: Option<TaskObservation>,
     artifact: ArtifactState<'static>,
     spent: Duration,
+    stalled: Duration,
     refused: Option<Generation>,
 }
 
@@ -34,7 +35,7 @@ fn app() -> AppRef {
 fn group(id: &str, scale: u32) -> ProcessGroup {
     let launch = Launch { artifact: Artifact::Slug { digest: Digest::of(b"x") }, command: "x".into() };
     let template = Template::new(ReleaseVersion(2), ProcessType::web(), launch);
-    ProcessGroup { scale, id: TemplateId(id.to_owned()), template }
+    ProcessGroup { scale, min_ready: 1, id: TemplateId(id.to_owned()), template }
 }
 
 fn case(phase: Phase) -> Case {
@@ -57,7 +58,8 @@ fn case(phase: Phase) -> Case {
         live_generation: Generation(LIVE),
         restored: Formation::default(),
         spent_ms: 0,
-        deadline_ms: 120_000,
+        stalled_ms: 0,
+        deadline_ms: 122_000,
         started: Timestamp(0),
     };
     Case {
@@ -69,6 +71,7 @@ fn case(phase: Phase) -> Case {
         task: Some(TaskObservation { fence: Attempt(G), older_running: false, state: TaskState::Unknown }),
         artifact: ArtifactState::Ready,
         spent: Duration::ZERO,
+        stalled: Duration::ZERO,
         refused: None,
     }
 }
@@ -77,20 +80,22 @@ fn fence(generation: u64) -> RouteFence {
     RouteFence { routes: 1, generation: Generation(generation) }
 }
 
+/// A `young` instance is a new one that has yet to become available.
 fn seen(generation: u64, instances: &[(&str, InstanceState)]) -> Observation {
     let instance = |(n, (id, state)): (usize, &(&str, InstanceState))| Instance {
         name: InstanceName::new(format!("blog-web-1-{n}")).unwrap(),
         process: ProcessType::web(),
-        template: TemplateId((*id).to_owned()),
+        template: TemplateId(if *id == "young" { "new" } else { id }.to_owned()),
         release: ReleaseVersion(1),
         state: state.clone(),
+        available: *state == Ready && *id != "young",
         started: Timestamp(0),
         trouble: None,
     };
     Observation {
         generation: Generation(generation),
         instances: instances.iter().enumerate().map(instance).collect(),
-        blocked: Vec::new(),
+        ..Observation::default()
     }
 }
 
@@ -107,6 +112,7 @@ impl Case {
             artifact: self.artifact,
             process: uuid::Uuid::nil(),
             spent: self.spent,
+            stalled: self.stalled,
             command_limit: RELEASE_COMMAND_LIMIT,
             refused: self.refused,
         })
@@ -152,10 +158,50 @@ fn another_templates_trouble_and_surplus_are_no_evidence() {
 }
 
 #[test]
+fn what_fails_above_the_scale_is_no_evidence() {
+    let surplus = [("new", Ready), ("new", Starting), ("new", failing())];
+    assert_eq!(case(Phase::Rolling).seeing(G, &surplus).step(), Step::Wait);
+    let missing = [("new", Ready), ("new", failing())];
+    assert!(matches!(case(Phase::Rolling).seeing(G, &missing).step(), Step::Enter(Phase::Reverting { .. })));
+}
+
+#[test]
 fn want_of_room_counts_only_when_no_room_can_come() {
-    let quota = InstanceState::Failing { cause: Cause::Quota { reason: "full".into() } };
-    let old_left = [("old", Ready), ("new", Ready), ("new", quota.clone())];
-    assert_eq!(case(Phase::Rolling).seeing(G, &old_left).step(), Step::Wait);
-    let alone = [("new", Ready), ("new", quota)];
-    assert!(matches!(case(Phase::Rolling).seeing(G, &alone).step(), Step::Enter(Phase::Reverting { .. })));
+    let quota = || InstanceState::Failing { cause: Cause::Quota { reason: "full".into() } };
+    let reverts = |seen: &[(&str, InstanceState)]| {
+        matches!(case(Phase::Rolling).seeing(G, seen).step(), Step::Enter(Phase::Reverting { .. }))
+    };
+    // Old ones that serve stay until new ones are available: they make no room.
+    assert!(reverts(&[("old", Ready), ("new", Ready), ("new", quota())]));
+    assert!(reverts(&[("old", Ready), ("old", Ready), ("new", quota())]));
+    assert!(reverts(&[("new", Ready), ("new", quota())]));
+    // These may: one that leaves, one that is to leave next, and one that has nothing to wait for.
+    assert!(!reverts(&[("old", InstanceState::Draining), ("new", Ready), ("new", quota())]));
+    assert!(!reverts(&[("old", Ready), ("old", Ready), ("new", Ready), ("new", quota())]));
+    assert!(!reverts(&[("old", Starting), ("new", Ready), ("new", quota())]));
+    assert!(!reverts(&[("new", Ready), ("new", Starting), ("new", quota())]));
+}
+
+#[test]
+fn ready_is_not_enough_for_the_target_and_is_for_the_fallback() {
+    let young = [("new", Ready), ("young", Ready)];
+    let mut late = case(Phase::Rolling).seeing(G, &young);
+    late.spent = Duration::from_secs(600);
+    let Step::Enter(Phase::Reverting { cause }) = late.step() else { panic!("its time is up") };
+    assert!(cause.to_string().ends_with("web 2 of 2 ready, 1 available"), "{cause}");
+    let mut back = case(reverting()).seeing(G + 2, &[("old", Ready), ("old", Ready)]);
+    back.seen.as_mut().unwrap().instances.iter_mut().for_each(|i| i.available = false);
+    back.router = Some(Some(fence(G + 2)));
+    assert!(matches!(back.step(), Step::Enter(Phase::Failed { fallback_unhealthy: false, .. })));
+}
+
+#[test]
+fn minimum_ready_times_come_on_top_for_each_batch() {
+    let time = |scale, min_ready| {
+        let group = ProcessGroup { min_ready, ..group("new", scale) };
+        let groups = [(ProcessType::web(), group)].into();
+        min_ready_time(&Workload { app: app(), generation: Generation(G), groups }).as_secs()
+    };
+    assert_eq!([time(0, 60), time(1, 60), time(2, 60), time(8, 60)], [0, 60, 120, 240]);
+    assert_eq!([time(5, 10), time(9, 10), time(100, 0)], [30, 30, 0]);
 }

@@ -58,26 +58,36 @@ pub(in crate::service) struct Volatile {
 }
 
 /// Time that a rollout has been driven; it stands still while a back end is away or nobody drives.
-#[derive(Debug, Default)]
+///
+/// While the scheduler is stalled through no fault of the rollout, another clock runs in its place, for that is no excuse
+/// for ever.
+#[derive(Clone, Debug, Default)]
 struct ActiveTime {
     spent: Duration,
+    stalled: Duration,
+    /// Both together, as far as they are on record.
     saved: Duration,
     since: Option<Instant>,
 }
 
 impl ActiveTime {
     /// Starts at what the record says.
-    fn start(spent: Duration) -> Self {
-        Self { spent, saved: spent, since: None }
+    fn start(spent: Duration, stalled: Duration) -> Self {
+        Self { spent, stalled, saved: spent + stalled, since: None }
     }
 
     /// Counts the time since the last pass that waited.
-    fn tick(&mut self) -> Duration {
+    fn tick(&mut self, is_stalled: bool) {
         let now = Instant::now();
         if let Some(since) = self.since.replace(now) {
-            self.spent += now - since;
+            let clock = if is_stalled { &mut self.stalled } else { &mut self.spent };
+            *clock += now - since;
         }
-        self.spent
+    }
+
+    /// What is not on record yet.
+    fn unsaved(&self) -> Duration {
+        (self.spent + self.stalled).saturating_sub(self.saved)
     }
 
     /// Does not count until the next tick.

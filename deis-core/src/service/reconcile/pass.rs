@@ -13,7 +13,7 @@ use crate::{
         constants::SAVE_SPENT,
         lower::Workloads,
         progress::progress,
-        rollout::{ArtifactState, Budget, Step, View, next_step},
+        rollout::{ArtifactState, Budget, Step, View, next_step, stall_of},
     },
     port::RouterError,
     service::platform::Platform,
@@ -79,10 +79,12 @@ impl Platform {
         let scheduler = self.0.scheduler.observe(&app).await.ok();
         let router = self.0.router.published(&app).await.ok();
         let task = self.task_of(&loaded).await;
-        let (spent, failed, ready, refused) = self.remember(&app.name, |volatile| {
+        let (clock, failed, ready, refused) = self.remember(&app.name, |volatile| {
             volatile.follow(rollout);
             let ready = digest.is_none() || volatile.artifact.as_ref().map(|(d, _)| d) == digest.as_ref();
-            (volatile.clock.tick(), volatile.artifact_failed.clone(), ready, volatile.refused)
+            let stall = scheduler.as_ref().and_then(|seen| stall_of(rollout, seen, volatile.clock.stalled));
+            volatile.clock.tick(stall.is_some());
+            (volatile.clock.clone(), volatile.artifact_failed.clone(), ready, volatile.refused)
         });
         let artifact = match (&failed, ready) {
             (Some(reason), _) => ArtifactState::Failed(reason),
@@ -99,13 +101,14 @@ impl Platform {
             task: task.as_ref(),
             artifact,
             process: self.0.process,
-            spent,
+            spent: clock.spent,
+            stalled: clock.stalled,
             command_limit: self.0.options.release_command_limit,
             refused,
         });
         self.report(&loaded, scheduler.as_ref());
         match step {
-            Step::Wait => self.wait_step(&loaded, spent).await,
+            Step::Wait => self.wait_step(&loaded).await,
             Step::Blind => Ok(Progress::Blind),
             Step::Rest => {
                 // The next look asks a scheduler that refused once more.
@@ -168,11 +171,10 @@ impl Platform {
     }
 
     /// Waiting costs time; what it cost is saved now and then, so that a crash-looping daemon reaches the deadline.
-    async fn wait_step(&self, loaded: &LoadedRollout, spent: Duration) -> Result<Progress> {
-        let due =
-            self.remember(loaded.state.name(), |v| v.clock.spent.saturating_sub(v.clock.saved) >= SAVE_SPENT);
+    async fn wait_step(&self, loaded: &LoadedRollout) -> Result<Progress> {
+        let due = self.remember(loaded.state.name(), |v| v.clock.unsaved() >= SAVE_SPENT);
         if due {
-            return self.save_spent(loaded, spent).await;
+            return self.save_spent(loaded).await;
         }
         Ok(Progress::Waiting)
     }
@@ -204,7 +206,10 @@ impl Volatile {
             return;
         }
         self.budget = Budget::of(rollout);
-        self.clock = ActiveTime::start(Duration::from_millis(rollout.spent_ms));
+        self.clock = ActiveTime::start(
+            Duration::from_millis(rollout.spent_ms),
+            Duration::from_millis(rollout.stalled_ms),
+        );
     }
 
     /// The scheduler refuses this generation; whether that is news.
@@ -218,14 +223,19 @@ impl Volatile {
         self.clock.stand_still();
     }
 
-    /// What was spent is in the record now.
-    pub(super) fn saved(&mut self, spent: Duration) {
-        self.clock.saved = spent;
+    /// These times are in the record now.
+    pub(super) fn saved(&mut self, rollout: &Rollout) {
+        self.clock.saved = Duration::from_millis(rollout.spent_ms.saturating_add(rollout.stalled_ms));
     }
 
     /// Time spent so far, in milliseconds.
     pub(super) fn spent_ms(&self) -> u64 {
-        u64::try_from(self.clock.spent.as_millis()).unwrap_or(u64::MAX)
+        milliseconds(self.clock.spent)
+    }
+
+    /// Time for which the clock has stood still because of a stall, in milliseconds.
+    pub(super) fn stalled_ms(&self) -> u64 {
+        milliseconds(self.clock.stalled)
     }
 
     pub(super) fn artifact_ready(&mut self, digest: Digest, lease: crate::port::Prepared) {
@@ -236,6 +246,10 @@ impl Volatile {
     pub(super) fn artifact_lost(&mut self, reason: String) {
         self.artifact_failed = Some(reason);
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Name of the task that runs a rollout's release command.

@@ -1,7 +1,5 @@
 //! Performs the step that the plan named: the effect first, then the commit that records it.
 
-use std::time::Duration;
-
 use super::{
     Progress,
     pass::{LoadedRollout, release_task},
@@ -75,15 +73,13 @@ impl Platform {
             // Stale: somebody with a newer view was faster; read again.
             Ok(()) | Err(SchedulerError::Stale { .. }) => Ok(Progress::Stepped),
             Err(SchedulerError::Unavailable(_)) => Ok(Progress::Blind),
-            Err(SchedulerError::Rejected { reason }) => match &loaded.rollout.value.phase {
-                Phase::Rolling => {
-                    self.enter(loaded, Phase::Reverting { cause: Cause::Rejected { reason } }).await
-                }
-                Phase::Reverting { cause } => {
-                    let phase = Phase::Failed { cause: cause.clone(), fallback_unhealthy: true };
+            Err(SchedulerError::Rejected { cause }) => match &loaded.rollout.value.phase {
+                Phase::Rolling => self.enter(loaded, Phase::Reverting { cause }).await,
+                Phase::Reverting { cause: why } => {
+                    let phase = Phase::Failed { cause: why.clone(), fallback_unhealthy: true };
                     self.enter(loaded, phase).await
                 }
-                _ => self.note_refusal(&loaded, which, reason).await,
+                _ => self.note_refusal(&loaded, which, cause.to_string()).await,
             },
         }
     }
@@ -233,7 +229,7 @@ impl Platform {
         // Volatile time follows the record, so that a lost commit, or another's, restarts no clock.
         let same_budget = Budget::of(&rollout) == Budget::of(&loaded.rollout.value);
         rollout.spent_ms = if same_budget { self.remember(state.name(), |v| v.spent_ms()) } else { 0 };
-        let spent = Duration::from_millis(rollout.spent_ms);
+        rollout.stalled_ms = self.remember(state.name(), |v| v.stalled_ms());
         if rollout.phase != loaded.rollout.value.phase {
             let phase =
                 EventKind::RolloutPhase { version: rollout.target, phase: rollout.phase.name().to_owned() };
@@ -254,7 +250,7 @@ impl Platform {
         match edits.commit(self.store()).await {
             Ok(_) => {
                 if same_budget {
-                    self.remember(state.name(), |v| v.saved(spent));
+                    self.remember(state.name(), |v| v.saved(&rollout));
                 }
                 self.announce();
                 Ok(Progress::Stepped)
@@ -265,14 +261,15 @@ impl Platform {
         }
     }
 
-    pub(super) async fn save_spent(&self, loaded: &LoadedRollout, spent: Duration) -> Result<Progress> {
+    pub(super) async fn save_spent(&self, loaded: &LoadedRollout) -> Result<Progress> {
         let mut rollout = loaded.rollout.value.clone();
-        rollout.spent_ms = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
+        (rollout.spent_ms, rollout.stalled_ms) =
+            self.remember(loaded.state.name(), |v| (v.spent_ms(), v.stalled_ms()));
         let mut edits = Edits::new();
         edits.guard(keys::head(loaded.state.name()), loaded.state.head.revision);
         edits.replace(keys::rollout(loaded.state.name()), loaded.rollout.revision, &rollout);
         match edits.commit(self.store()).await {
-            Ok(_) => self.remember(loaded.state.name(), |v| v.saved(spent)),
+            Ok(_) => self.remember(loaded.state.name(), |v| v.saved(&rollout)),
             Err(StoreError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),
         }

@@ -104,7 +104,7 @@ async fn harmless_without_faults(bug: Bug, all: Vec<(&'static str, Scenario)>) {
 /// The first point of the sweep that shows the fault. Without it the same scenarios pass, which are tests of their own.
 async fn found(bug: Bug, all: Vec<(&'static str, Scenario)>) -> String {
     for (name, scenario) in all {
-        if let Err(error) = sweep(&scenario, bug).await {
+        if let Err(error) = Box::pin(sweep(&scenario, bug)).await {
             let found = format!("{name}: {error}");
             println!("kill sweep: {bug:?} is found by {found}");
             return found;

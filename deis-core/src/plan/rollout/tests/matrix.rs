@@ -2,15 +2,20 @@
 
 use super::{
     Case, G, LIVE, case,
-    table::{Accepted, Bytes, Command, Fenced, In, Picture, Published, ROWS, Runner, Situation, Spent, Told},
+    table::{
+        Accepted, Before, Bytes, Command, Fenced, In, Picture, Published, ROWS, Runner, Situation, Spent,
+        Stalled, Told,
+    },
 };
 use crate::{
     model::{
-        Attempt, Exit, Generation, InstanceState, Observation, Phase, ReleaseCommand, RouteFence,
-        TaskObservation, TaskState,
+        Attempt, Cause, Exit, Generation, InstanceState, Observation, Phase, ProcessType, ReleaseCommand,
+        RouteFence, Stall, TaskObservation, TaskState,
     },
     plan::{
-        constants::{DEPLOY_DEADLINE, PREPARE_LIMIT, RELEASE_COMMAND_LIMIT, START_GRACE},
+        constants::{
+            DEPLOY_DEADLINE, OUTAGE_LIMIT, PREPARE_LIMIT, PULL_LIMIT, RELEASE_COMMAND_LIMIT, START_GRACE,
+        },
         lower::workloads,
         rollout::{ArtifactState, Which},
     },
@@ -38,7 +43,7 @@ const PUBLISHED: [Published; 9] = [
     Published::Beyond,
     Published::NewerCounter,
 ];
-const PICTURES: [Picture; 8] = [
+const PICTURES: [Picture; 12] = [
     Picture::Nothing,
     Picture::AllOld,
     Picture::Mixed,
@@ -47,7 +52,13 @@ const PICTURES: [Picture; 8] = [
     Picture::AllNewOldDraining,
     Picture::AllNewSurplusFails,
     Picture::NewFails,
+    Picture::OnlyOneNewAndYoung,
+    Picture::AllNewOneYoung,
+    Picture::NoRoom,
+    Picture::NoRoomYet,
 ];
+const STALLED: [Stalled; 5] =
+    [Stalled::No, Stalled::Outage, Stalled::OutageForTooLong, Stalled::Pulling, Stalled::PullingForTooLong];
 const TOLD: [Told; 5] = [Told::Unknown, Told::Running, Told::EndedWell, Told::EndedBadly, Told::Lost];
 const FENCED: [Fenced; 3] = [Fenced::Before, Fenced::Here, Fenced::After];
 const COMMANDS: [Command; 4] = [Command::None, Command::Declared, Command::Mine, Command::Anothers];
@@ -71,7 +82,12 @@ fn situations() -> Vec<Situation> {
     for phase in PHASES {
         for scheduler in &schedulers {
             for router in &routers {
-                for (has_live, retires) in [(true, false), (true, true), (false, false)] {
+                for (before, retires) in [
+                    (Before::Web, false),
+                    (Before::Web, true),
+                    (Before::Worker, true),
+                    (Before::Nothing, false),
+                ] {
                     for refused in [false, true] {
                         let plain = Situation {
                             phase,
@@ -81,11 +97,12 @@ fn situations() -> Vec<Situation> {
                             command: Command::None,
                             artifact: Bytes::Ready,
                             spent: Spent::Little,
-                            has_live,
+                            before,
                             retires,
                             refused,
+                            stalled: Stalled::No,
                         };
-                        let cases = if phase == In::Staging { staging(plain) } else { vec![plain] };
+                        let cases = if phase == In::Staging { staging(plain) } else { stalled(plain) };
                         all.extend(
                             cases.into_iter().flat_map(|case| SPENT.map(|spent| Situation { spent, ..case })),
                         );
@@ -97,7 +114,16 @@ fn situations() -> Vec<Situation> {
     all
 }
 
-/// While staging the runner and the artifact matter, and what the instances do does not.
+/// A stall is an excuse where there is a deadline; elsewhere it must make no difference. Where it does make one, what a
+/// scheduler refuses does not.
+fn stalled(plain: Situation) -> Vec<Situation> {
+    if plain.scheduler.is_none() || plain.refused {
+        return vec![plain];
+    }
+    STALLED.map(|stalled| Situation { stalled, ..plain }).into()
+}
+
+/// While staging the runner and the artifact matter, and neither what the instances do nor which types retire.
 fn staging(plain: Situation) -> Vec<Situation> {
     let other_picture = plain.scheduler.is_some_and(|(_, picture)| picture != Picture::AllOld);
     let nothing_to_refuse = plain.scheduler.is_none_or(|(accepted, _)| accepted > Accepted::Live);
@@ -119,12 +145,15 @@ fn staging(plain: Situation) -> Vec<Situation> {
     all
 }
 
+/// Both ways: two instances a type are replaced one by one, each after a second.
+const DEADLINE: Duration = DEPLOY_DEADLINE.saturating_add(Duration::from_secs(2));
+
 /// When a limit is reached.
 fn reached(limit: Spent) -> Duration {
     match limit {
         Spent::Little => Duration::ZERO,
         Spent::StartGrace => START_GRACE,
-        Spent::Deadline => DEPLOY_DEADLINE,
+        Spent::Deadline => DEADLINE,
         Spent::PrepareLimit => PREPARE_LIMIT,
         Spent::CommandLimit => RELEASE_COMMAND_LIMIT + PREPARE_LIMIT,
         Spent::CommandAndPrepareLimit => RELEASE_COMMAND_LIMIT + 2 * PREPARE_LIMIT,
@@ -166,13 +195,29 @@ fn every_situation_takes_the_step_of_the_first_row_that_matches() {
 fn realised(s: &Situation) -> Case {
     let mut case = case(phase(s.phase));
     case.rollout.retires = s.retires;
-    if !s.has_live {
-        case.rollout.live_generation = Generation(0);
+    if s.before != Before::Web {
         let groups = case.workloads.settled.groups.clone();
-        case.workloads = workloads(&super::app(), Generation(G), groups, None);
-        case.live = None;
+        case.live = case.live.filter(|_| s.before == Before::Worker);
+        if let Some(live) = &mut case.live {
+            let worker = ProcessType::new("worker").unwrap();
+            live.groups = live.groups.values().map(|group| (worker.clone(), group.clone())).collect();
+        } else {
+            case.rollout.live_generation = Generation(0);
+        }
+        case.workloads = workloads(&super::app(), Generation(G), groups, case.live.as_ref());
     }
     case.seen = s.scheduler.map(|(accepted, picture)| seen(accepted, picture));
+    let (stall, stalled) = match s.stalled {
+        Stalled::No => (None, Duration::MAX),
+        Stalled::Outage => (Some(Stall::Outage), OUTAGE_LIMIT.saturating_sub(Duration::from_millis(1))),
+        Stalled::OutageForTooLong => (Some(Stall::Outage), OUTAGE_LIMIT),
+        Stalled::Pulling => (Some(Stall::Pulling), PULL_LIMIT.saturating_sub(Duration::from_millis(1))),
+        Stalled::PullingForTooLong => (Some(Stall::Pulling), PULL_LIMIT),
+    };
+    case.stalled = stalled;
+    if let Some(seen) = &mut case.seen {
+        seen.stalled = stall;
+    }
     case.router = s.router.map(published);
     case.task = s.runner.map(task);
     case.rollout.command = match s.command {
@@ -217,15 +262,22 @@ fn seen(accepted: Accepted, picture: Picture) -> Observation {
     };
     let instances = match picture {
         Picture::Nothing => vec![],
-        Picture::AllOld => vec![("old", Ready), ("old", Ready)],
+        Picture::AllOld | Picture::NoRoom => vec![("old", Ready), ("old", Ready)],
         Picture::Mixed => vec![("old", Ready), ("new", Ready)],
         Picture::AllNew => vec![("new", Ready), ("new", Ready)],
         Picture::AllNewOldLeft => vec![("old", Ready), ("new", Ready), ("new", Ready)],
         Picture::AllNewOldDraining => vec![("old", Draining), ("new", Ready), ("new", Ready)],
         Picture::AllNewSurplusFails => vec![("new", Ready), ("new", Ready), ("new", super::failing())],
         Picture::NewFails => vec![("old", Ready), ("old", Ready), ("new", super::failing())],
+        Picture::OnlyOneNewAndYoung => vec![("young", Ready)],
+        Picture::AllNewOneYoung => vec![("new", Ready), ("young", Ready)],
+        Picture::NoRoomYet => vec![("old", Ready), ("old", Draining)],
     };
-    super::seen(generation, &instances)
+    let mut seen = super::seen(generation, &instances);
+    if matches!(picture, Picture::NoRoom | Picture::NoRoomYet) {
+        seen.blocked = vec![(ProcessType::web(), Cause::Quota { reason: "full".into() })];
+    }
+    seen
 }
 
 fn published(published: Published) -> Option<RouteFence> {

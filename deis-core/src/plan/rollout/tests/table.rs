@@ -54,6 +54,33 @@ pub(super) enum Picture {
     AllNewOldDraining,
     AllNewSurplusFails,
     NewFails,
+    /// Old ones are away, and a new one takes requests and has yet to become available.
+    OnlyOneNewAndYoung,
+    /// All new ones are ready, one of them not for long enough.
+    AllNewOneYoung,
+    /// There is no room for one more beside the old ones.
+    NoRoom,
+    /// There is none yet, but an old one leaves.
+    NoRoomYet,
+}
+
+/// Why nothing moves, and whether that has been an excuse for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stalled {
+    No,
+    Outage,
+    OutageForTooLong,
+    Pulling,
+    PullingForTooLong,
+}
+
+/// What was live before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    Nothing,
+    Web,
+    /// A type that gets no requests.
+    Worker,
 }
 
 /// What the runner says of the release command.
@@ -123,10 +150,11 @@ pub(super) struct Situation {
     pub(super) command: Command,
     pub(super) artifact: Bytes,
     pub(super) spent: Spent,
-    pub(super) has_live: bool,
+    pub(super) before: Before,
     pub(super) retires: bool,
     /// The scheduler has just refused for good what this phase wants it to hold.
     pub(super) refused: bool,
+    pub(super) stalled: Stalled,
 }
 
 /// What a row wants.
@@ -147,6 +175,8 @@ pub(super) enum Why {
     Artifact,
     Timeout,
     Broken,
+    /// What blocks its type.
+    NoRoom,
     Command(Option<Exit>),
 }
 
@@ -157,7 +187,8 @@ impl Expected {
             (Self::Reverting(why), Step::Enter(Phase::Reverting { cause })) => match (why, cause) {
                 (Why::Artifact, Cause::Artifact { .. })
                 | (Why::Timeout, Cause::Timeout { .. })
-                | (Why::Broken, Cause::CrashLoop { .. }) => true,
+                | (Why::Broken, Cause::CrashLoop { .. })
+                | (Why::Broken | Why::NoRoom, Cause::Quota { .. }) => true,
                 (Why::Command(wanted), Cause::ReleaseCommand { exit, .. }) => wanted == exit,
                 _ => false,
             },
@@ -182,19 +213,44 @@ impl Situation {
         self.scheduler.map_or(Picture::Nothing, |(_, picture)| picture)
     }
 
+    fn has_live(&self) -> bool {
+        self.before != Before::Nothing
+    }
+
     /// Draining instances and surplus ones do not matter.
     fn settled(&self) -> bool {
         matches!(self.picture(), Picture::AllNew | Picture::AllNewOldDraining | Picture::AllNewSurplusFails)
     }
 
-    /// With nothing live the fallback is empty, and so is always reached.
+    /// With nothing live the fallback is empty, and so is always reached. Of a worker nothing is ever seen here.
     fn settled_on_fallback(&self) -> bool {
-        !self.has_live || matches!(self.picture(), Picture::AllOld | Picture::NewFails)
+        let web = matches!(self.picture(), Picture::AllOld | Picture::NewFails | Picture::NoRoom);
+        !self.has_live() || (self.before == Before::Web && web)
+    }
+
+    /// Nobody can be served by what was live, and somebody could be by what comes.
+    fn serves_first(&self) -> bool {
+        let has_new = !matches!(
+            self.picture(),
+            Picture::Nothing | Picture::AllOld | Picture::NewFails | Picture::NoRoom | Picture::NoRoomYet
+        );
+        self.before != Before::Web && has_new
+    }
+
+    /// Something of the target is known not to work, or to have no room.
+    fn broken(&self) -> bool {
+        matches!(self.picture(), Picture::NewFails | Picture::NoRoom)
+    }
+
+    /// Time counts, and it is up.
+    fn out_of_time(&self) -> bool {
+        let excused = matches!(self.stalled, Stalled::Outage | Stalled::Pulling);
+        self.spent >= Spent::Deadline && !excused
     }
 
     /// With nothing live any routes under the present counter will do.
     fn lacks_lives_routes(&self) -> bool {
-        let wanted = if self.has_live { Published::Live } else { Published::BeforeLive };
+        let wanted = if self.has_live() { Published::Live } else { Published::BeforeLive };
         self.published() < wanted
     }
 
@@ -268,7 +324,7 @@ pub(super) const ROWS: &[Row] = &[
     (&[In::Staging, In::Rolling], Situation::lacks_lives_routes, |_| exactly(Step::Publish(Which::Live))),
     (
         &[In::Staging],
-        |s| s.has_live && s.accepted() < Accepted::Live && !s.refused,
+        |s| s.has_live() && s.accepted() < Accepted::Live && !s.refused,
         |_| exactly(Step::Apply(Which::Live)),
     ),
     // The runner is not needed before this.
@@ -321,9 +377,20 @@ pub(super) const ROWS: &[Row] = &[
     (&[In::Staging], |s| s.command == Command::Declared, |_| exactly(Step::RecordStart)),
     (&[In::Staging], |_| true, |_| exactly(Step::Enter(Phase::Rolling))),
     (&[In::Rolling], |s| s.accepted() < Accepted::Target, |_| exactly(Step::Apply(Which::Target))),
+    (
+        &[In::Rolling],
+        |s| s.serves_first() && s.published() < Published::Target,
+        |_| exactly(Step::Publish(Which::Target)),
+    ),
     (&[In::Rolling], Situation::settled, |_| exactly(Step::Enter(Phase::Routing))),
-    (&[In::Rolling], |s| s.picture() == Picture::NewFails, |_| Expected::Reverting(Why::Broken)),
-    (&[In::Rolling], |s| s.spent >= Spent::Deadline, |_| Expected::Reverting(Why::Timeout)),
+    // What is seen after an outage is no evidence.
+    (&[In::Rolling], |s| s.broken() && s.stalled != Stalled::Outage, |_| Expected::Reverting(Why::Broken)),
+    (
+        &[In::Rolling],
+        |s| s.out_of_time() && s.picture() == Picture::NoRoomYet,
+        |_| Expected::Reverting(Why::NoRoom),
+    ),
+    (&[In::Rolling], Situation::out_of_time, |_| Expected::Reverting(Why::Timeout)),
     (&[In::Rolling], |_| true, |_| exactly(Step::Wait)),
     (
         &[In::Routing],
@@ -332,7 +399,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         &[In::Routing],
-        |s| s.published() < Published::Target && s.spent >= Spent::Deadline,
+        |s| s.published() < Published::Target && s.out_of_time(),
         |_| Expected::Reverting(Why::Timeout),
     ),
     (&[In::Routing], |s| s.published() < Published::Target, |_| exactly(Step::Publish(Which::Target))),
@@ -340,7 +407,7 @@ pub(super) const ROWS: &[Row] = &[
     (&[In::Reverting], |s| s.published() < Published::Fallback, |_| exactly(Step::Publish(Which::Fallback))),
     (&[In::Reverting], |s| s.accepted() < Accepted::Fallback, |_| exactly(Step::Apply(Which::Fallback))),
     (&[In::Reverting], Situation::settled_on_fallback, |_| Expected::Failed { unhealthy: false }),
-    (&[In::Reverting], |s| s.spent >= Spent::Deadline, |_| Expected::Failed { unhealthy: true }),
+    (&[In::Reverting], Situation::out_of_time, |_| Expected::Failed { unhealthy: true }),
     (&[In::Reverting], |_| true, |_| exactly(Step::Wait)),
     (ENDED, |s| s.accepted() < s.held().1 && !s.refused, |s| exactly(Step::Apply(s.held().0))),
     (ENDED, |s| s.published() < s.routed().1, |s| exactly(Step::Publish(s.routed().0))),

@@ -1,16 +1,34 @@
 //! The scheduler of this machine.
 
+pub(in crate::local) mod entry;
+mod ports;
+mod rolling;
+pub(in crate::local) mod table;
+pub(in crate::local) mod validate;
+
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-
-use super::{
-    accept, adopt, folder, health, instance::Running, launch::make_private, options::LocalOptions,
-    process::Process, shim::since, table::Table,
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
 };
+
 use crate::{
-    model::{AppRef, InstanceName, Observation, Workload},
+    local::{
+        adopt, folder,
+        instance::context::InstanceContext,
+        instance::readiness,
+        instance::running::Running,
+        instance::supervisor::Supervisor,
+        launch::make_private,
+        options::LocalOptions,
+        process::Process,
+        scheduler::table::{Table, Unwatched},
+        shim::since,
+    },
+    model::{AppRef, Cause, InstanceName, Observation, Workload},
     port::{Scheduler, SchedulerError},
 };
 
@@ -20,6 +38,8 @@ use crate::{
 /// workload is applied. Dropping it ends supervision and leaves the instances running.
 pub struct LocalScheduler {
     table: Arc<Table>,
+    /// Watches over the instances; ends with this scheduler.
+    supervision: JoinHandle<()>,
 }
 
 /// The process of a running instance.
@@ -37,7 +57,8 @@ impl LocalScheduler {
     /// Makes the run folder if it is missing and adopts what an earlier process left in it. Nobody else may use
     /// the folder at the same time: the caller holds a lock on whatever contains it.
     pub async fn open(options: LocalOptions) -> io::Result<Self> {
-        let table = Arc::new(Table::new(options));
+        let (table, unwatched) = Table::new(options);
+        let table = Arc::new(table);
         let run_dir = table.options.run_dir.clone();
         let found = tokio::task::spawn_blocking(move || {
             make_private(&run_dir)?;
@@ -60,11 +81,12 @@ impl LocalScheduler {
             tokio::task::spawn_blocking(move || folder::end(&folder, Some(state.main))).await??;
         }
         // Whoever answers is in rotation before anybody asks: a new platform process is no gap for an app.
-        let answers = adopted.iter().map(|running| health::answers(&running.state));
+        let answers = adopted.iter().map(|running| readiness::answers(&running.state));
         for (address, running) in join_all(answers).await.into_iter().zip(adopted) {
             table.adopt(running, address);
         }
-        Ok(Self { table })
+        let supervision = tokio::spawn(supervise(Arc::clone(&table), unwatched));
+        Ok(Self { table, supervision })
     }
 
     /// Stops all instances of all apps, draining first, and returns when nothing runs. Whatever is applied later
@@ -85,9 +107,9 @@ impl LocalScheduler {
     /// The processes of an app's running instances.
     pub fn processes(&self, app: &AppRef) -> Vec<LocalProcess> {
         let found = self.table.read(app.uid, |app| {
-            let running = app.slots.iter().filter_map(|(name, slot)| {
-                let address = (std::net::Ipv4Addr::LOCALHOST, slot.port?).into();
-                let pid = u32::try_from(slot.main?.pid).ok()?;
+            let running = app.entries.iter().filter_map(|(name, entry)| {
+                let address = (std::net::Ipv4Addr::LOCALHOST, entry.port?).into();
+                let pid = u32::try_from(entry.main?.pid).ok()?;
                 Some(LocalProcess { instance: name.clone(), pid, address })
             });
             running.collect()
@@ -99,8 +121,8 @@ impl LocalScheduler {
 #[async_trait]
 impl Scheduler for LocalScheduler {
     async fn apply(&self, workload: &Workload) -> Result<(), SchedulerError> {
-        if let Some(reason) = accept::refusal(workload) {
-            return Err(SchedulerError::Rejected { reason });
+        if let Some(reason) = validate::rejection(workload) {
+            return Err(SchedulerError::Rejected { cause: Cause::Rejected { reason } });
         }
         let given = workload.generation;
         self.table.accept(workload).map_err(|current| SchedulerError::Stale { given, current })
@@ -109,8 +131,8 @@ impl Scheduler for LocalScheduler {
     async fn observe(&self, app: &AppRef) -> Result<Observation, SchedulerError> {
         let seen = self.table.read(app.uid, |app| Observation {
             generation: app.accepted,
-            instances: app.slots.iter().map(|(name, slot)| slot.observe(name)).collect(),
-            blocked: Vec::new(),
+            instances: app.entries.iter().map(|(name, entry)| entry.observe(name)).collect(),
+            ..Observation::default()
         });
         Ok(seen.unwrap_or_default())
     }
@@ -139,7 +161,27 @@ impl fmt::Debug for LocalScheduler {
 
 impl Drop for LocalScheduler {
     fn drop(&mut self) {
-        self.table.abandon();
+        self.supervision.abort();
+    }
+}
+
+/// Watches over every instance that the table tells of. Dropping this ends the supervision of all; they go on.
+async fn supervise(table: Arc<Table>, mut unwatched: mpsc::UnboundedReceiver<Unwatched>) {
+    let mut supervisors = JoinSet::new();
+    loop {
+        tokio::select! {
+            next = unwatched.recv() => {
+                let Some(mut instance) = next else { return };
+                let running = instance.running.take();
+                let context = InstanceContext::new(Arc::clone(&table), &instance);
+                supervisors.spawn(Supervisor::new(context, instance.leave).run(running));
+            }
+            Some(ended) = supervisors.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the supervision of an instance has failed");
+                }
+            }
+        }
     }
 }
 
@@ -147,7 +189,7 @@ impl Table {
     /// Removes what ended instances of an app left; those that still run remove theirs when they end.
     async fn clear(&self, app: &AppRef) {
         let folder = folder::of_app(&self.options.run_dir, app.uid);
-        let alive = self.read(app.uid, |app| app.slots.keys().cloned().collect()).unwrap_or_default();
+        let alive = self.read(app.uid, |app| app.entries.keys().cloned().collect()).unwrap_or_default();
         let cleared = tokio::task::spawn_blocking(move || folder::clear(&folder, &alive));
         if let Ok(Err(error)) = cleared.await {
             tracing::warn!(%app, %error, "the folders of a removed app cannot be removed");

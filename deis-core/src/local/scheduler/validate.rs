@@ -1,9 +1,9 @@
-//! What a workload must be like for this scheduler to take it.
+//! Whether a workload can run on this machine at all.
 
 use crate::model::{Artifact, Command, Environment, Workload};
 
 /// Why this workload can never run here.
-pub(super) fn refusal(workload: &Workload) -> Option<String> {
+pub(in crate::local) fn rejection(workload: &Workload) -> Option<String> {
     workload.groups.iter().find_map(|(process, group)| {
         let template = &group.template;
         if let Some(reason) = command(&template.launch.command) {
@@ -17,7 +17,7 @@ pub(super) fn refusal(workload: &Workload) -> Option<String> {
 }
 
 /// Why no process can be started with this command.
-pub(super) fn command(command: &Command) -> Option<String> {
+pub(in crate::local) fn command(command: &Command) -> Option<String> {
     if command.has_nul() {
         return Some("the command contains a NUL byte".to_owned());
     }
@@ -29,7 +29,7 @@ pub(super) fn command(command: &Command) -> Option<String> {
 }
 
 /// Why no process can be given this environment.
-pub(super) fn environment(env: &Environment) -> Option<String> {
+pub(in crate::local) fn environment(env: &Environment) -> Option<String> {
     env.iter().find_map(|(key, value)| {
         if key.is_empty() || key.contains(['=', '\0']) {
             Some(format!("\"{}\" cannot name an environment variable", key.escape_debug()))

@@ -5,18 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::options::Timing;
+use crate::local::options::Timing;
 
 /// The ends of one instance.
 #[derive(Debug, Default)]
-pub(super) struct Endings {
+pub(in crate::local) struct RestartBackoff {
     recent: VecDeque<Instant>,
     in_a_row: u32,
 }
 
-impl Endings {
+impl RestartBackoff {
     /// Adds an end after a run of `ran`. Returns the wait before the next start.
-    pub(super) fn add(&mut self, now: Instant, ran: Duration, timing: &Timing) -> Duration {
+    pub(in crate::local) fn add(&mut self, now: Instant, ran: Duration, timing: &Timing) -> Duration {
         self.recent.push_back(now);
         while self.recent.front().is_some_and(|at| now.duration_since(*at) > timing.crash_window) {
             self.recent.pop_front();
@@ -27,7 +27,7 @@ impl Endings {
     }
 
     /// Whether the ends so far are a crash loop.
-    pub(super) fn are_a_loop(&self, timing: &Timing) -> bool {
+    pub(in crate::local) fn is_crash_loop(&self, timing: &Timing) -> bool {
         self.recent.len() >= timing.crash_exits
     }
 }
@@ -37,15 +37,15 @@ mod tests {
     use super::*;
 
     fn waits(runs: &[u64]) -> (Vec<u64>, Option<usize>) {
-        let (timing, mut endings, mut now) = (Timing::default(), Endings::default(), Instant::now());
+        let (timing, mut backoff, mut now) = (Timing::default(), RestartBackoff::default(), Instant::now());
         let (mut waits, mut found) = (Vec::new(), None);
         for (n, ran) in runs.iter().enumerate() {
             let ran = Duration::from_secs(*ran);
             now += ran;
-            let wait = endings.add(now, ran, &timing);
+            let wait = backoff.add(now, ran, &timing);
             now += wait;
             waits.push(wait.as_secs());
-            if endings.are_a_loop(&timing) {
+            if backoff.is_crash_loop(&timing) {
                 found.get_or_insert(n + 1);
             }
         }

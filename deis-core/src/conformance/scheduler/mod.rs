@@ -1,119 +1,37 @@
 //! What every scheduler must do. Each case takes a [`Subject`] of its own and panics where the promise is broken.
+//!
+//! A case makes apps with names of its own, and expects neither to be alone on the scheduler nor that nothing else is
+//! there. What only a scheduler can promise whose instances are leased in this process is in
+//! [`leases`](super::leases).
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod availability;
+mod subject;
 
-use uuid::Uuid;
+use std::time::Duration;
 
 use super::wait::until;
 use crate::{
-    model::{
-        AppName, AppRef, AppUid, Artifact, Cause, Generation, Instance, InstanceName, InstanceState, Launch,
-        Observation, ProcessGroup, ProcessType, ReleaseVersion, Template, TemplateId, Workload,
-    },
-    port::{Scheduler, SchedulerError},
-    routing::Endpoints,
+    model::{Cause, Generation, Instance, InstanceName, InstanceState, Observation, ProcessType},
+    port::SchedulerError,
 };
 
-/// A scheduler with nothing in it, and what its cases may run on it.
-#[derive(Clone, Debug)]
-pub struct Subject {
-    /// The scheduler.
-    pub scheduler: Arc<dyn Scheduler>,
-    /// The table that it writes.
-    pub endpoints: Endpoints,
-    /// An artifact that all commands run in.
-    pub artifact: Artifact,
-    /// A command that soon listens on `$PORT` and ends on SIGTERM.
-    pub serves: String,
-    /// A command that ends at once.
-    pub ends: String,
-    /// A command that runs and does not listen.
-    pub idles: String,
-    /// How long the scheduler may take for anything that a case waits for.
-    pub patience: Duration,
-}
+pub use availability::*;
+pub use subject::Subject;
 
-/// The process types of a workload: scale, template and command.
-type Groups<'a> = &'a [(&'a str, u32, &'a str, &'a str)];
-
-impl Subject {
-    fn workload(&self, app: &AppRef, generation: u64, groups: Groups<'_>) -> Workload {
-        let groups: BTreeMap<ProcessType, ProcessGroup> = groups
-            .iter()
-            .map(|(process, scale, id, command)| {
-                let process = ProcessType::new(*process).expect("the cases name valid types");
-                let launch = Launch { artifact: self.artifact.clone(), command: (*command).into() };
-                let template = Template {
-                    grace_seconds: 5,
-                    ..Template::new(ReleaseVersion(1), process.clone(), launch)
-                };
-                (process, ProcessGroup { scale: *scale, id: TemplateId((*id).to_owned()), template })
-            })
-            .collect();
-        Workload { app: app.clone(), generation: Generation(generation), groups }
-    }
-
-    async fn apply(&self, app: &AppRef, generation: u64, groups: Groups<'_>) {
-        let workload = self.workload(app, generation, groups);
-        self.scheduler.apply(&workload).await.expect("the workload is newer than all before");
-    }
-
-    async fn observe(&self, app: &AppRef) -> Observation {
-        self.scheduler.observe(app).await.expect("the scheduler can be asked")
-    }
-
-    /// Waits until exactly `count` instances exist, all of template `id` and ready.
-    async fn settled(&self, app: &AppRef, id: &str, count: usize) -> Vec<InstanceName> {
-        until(self.patience, &format!("{count} ready instances of {id} and no others"), || async {
-            let seen = self.observe(app).await.instances;
-            let right = seen.len() == count && seen.iter().all(|i| i.template.0 == id && i.is_ready());
-            right.then(|| seen.into_iter().map(|i| i.name).collect())
-        })
-        .await
-    }
-
-    async fn found(
-        &self,
-        app: &AppRef,
-        what: &str,
-        look: impl Fn(&Instance) -> bool + Send + Sync,
-    ) -> Instance {
-        until(self.patience, what, || async { self.observe(app).await.instances.into_iter().find(&look) })
-            .await
-    }
-
-    async fn gone(&self, app: &AppRef) {
-        until(self.patience, "nothing is left", || async {
-            self.observe(app).await.instances.is_empty().then_some(())
-        })
-        .await;
-    }
-
-    fn in_rotation(&self, app: &AppRef) -> usize {
-        self.endpoints.of(app.uid, &ProcessType::web()).iter().filter(|e| !e.draining).count()
-    }
-}
-
-fn app() -> AppRef {
-    AppRef { name: AppName::new("blog").expect("it is a valid name"), uid: AppUid(Uuid::new_v4()) }
-}
-
-/// Instances become ready and take requests, those of other types do not; all are counted.
+/// Instances become ready, whatever their type, and all are counted.
 pub async fn instances_become_ready(s: Subject) {
-    let app = app();
+    let app = s.app();
     s.apply(&app, 1, &[("web", 2, "a", &s.serves), ("worker", 1, "a", &s.idles)]).await;
     let names = s.settled(&app, "a", 3).await;
-    assert_eq!(s.in_rotation(&app), 2);
     assert_eq!(s.observe(&app).await.generation, Generation(1));
-    assert_eq!(s.scheduler.apps().await.expect("it can be asked"), std::slice::from_ref(&app));
-    let worker = ProcessType::new("worker").expect("it is valid");
-    assert!(!s.endpoints.is_known(app.uid, &worker));
-    assert!(names.iter().all(|name| name.as_str().starts_with("blog-w")));
+    assert!(s.scheduler.apps().await.expect("it can be asked").contains(&app));
+    let prefix = format!("{}-w", app.name);
+    assert!(names.iter().all(|name| name.as_str().starts_with(&prefix)), "{names:?}");
 }
 
 /// The same generation again changes nothing, an older one is refused.
 pub async fn generations_fence(s: Subject) {
-    let app = app();
+    let app = s.app();
     s.apply(&app, 5, &[("web", 1, "a", &s.serves)]).await;
     let names = s.settled(&app, "a", 1).await;
     s.apply(&app, 5, &[("web", 1, "a", &s.serves)]).await;
@@ -129,7 +47,7 @@ pub async fn generations_fence(s: Subject) {
 
 /// Scaling starts or stops the difference and touches nobody else.
 pub async fn scaling_touches_nobody_else(s: Subject) {
-    let app = app();
+    let app = s.app();
     s.apply(&app, 1, &[("web", 2, "a", &s.serves)]).await;
     let two = s.settled(&app, "a", 2).await;
     s.apply(&app, 2, &[("web", 3, "a", &s.serves)]).await;
@@ -140,12 +58,11 @@ pub async fn scaling_touches_nobody_else(s: Subject) {
     assert!(three.contains(&one[0]));
     s.apply(&app, 4, &[("web", 0, "a", &s.serves)]).await;
     s.gone(&app).await;
-    assert_eq!(s.in_rotation(&app), 0);
 }
 
-/// A new template replaces the old one, and at no moment fewer instances than wanted take requests.
+/// A new template replaces the old one, and at no moment fewer instances than wanted are ready.
 pub async fn rolling_leaves_no_gap(s: Subject) {
-    let app = app();
+    let app = s.app();
     s.apply(&app, 1, &[("web", 2, "a", &s.serves)]).await;
     s.settled(&app, "a", 2).await;
     s.apply(&app, 2, &[("web", 2, "b", &s.serves)]).await;
@@ -153,19 +70,17 @@ pub async fn rolling_leaves_no_gap(s: Subject) {
         let seen = s.observe(&app).await.instances;
         let ready = seen.iter().filter(|i| i.is_ready()).count();
         assert!(ready >= 2, "{ready} of 2 are ready: {seen:?}");
-        assert!(s.in_rotation(&app) >= 2);
         let staying = seen.iter().filter(|i| !i.is_draining()).count();
         assert!(staying <= 3, "{staying} instances for 2 wanted: {seen:?}");
         (seen.len() == 2 && seen.iter().all(|i| i.template.0 == "b")).then_some(())
     })
     .await;
-    assert_eq!(s.in_rotation(&app), 2);
 }
 
 /// A template that does not work is told so, with the evidence, while the old one serves; going back touches
 /// nobody that works.
 pub async fn a_broken_template_leaves_the_old_serving(s: Subject) {
-    let app = app();
+    let app = s.app();
     s.apply(&app, 1, &[("web", 2, "a", &s.serves)]).await;
     let names = s.settled(&app, "a", 2).await;
     s.apply(&app, 2, &[("web", 2, "b", &s.ends)]).await;
@@ -176,39 +91,37 @@ pub async fn a_broken_template_leaves_the_old_serving(s: Subject) {
         panic!("it ends again and again, which is not {:?}", failing.state);
     };
     assert_eq!(process, ProcessType::web());
-    assert_eq!(s.in_rotation(&app), 2);
+    assert_eq!(s.ready(&app, "a").await, 2);
     s.apply(&app, 3, &[("web", 2, "a", &s.serves)]).await;
     assert_eq!(s.settled(&app, "a", 2).await, names);
 }
 
 /// An instance that runs without listening is not ready.
 pub async fn silence_is_not_readiness(s: Subject) {
-    let app = app();
+    let app = s.app();
     s.apply(&app, 1, &[("web", 1, "a", &s.idles)]).await;
     s.found(&app, "an instance", |_| true).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let seen = s.observe(&app).await.instances;
     assert!(seen.len() == 1 && !seen[0].is_ready(), "{seen:?}");
-    assert_eq!(s.in_rotation(&app), 0);
 }
 
 /// A process type that is not wanted any more leaves; the others stay.
 pub async fn a_missing_type_leaves(s: Subject) {
-    let app = app();
+    let app = s.app();
     s.apply(&app, 1, &[("web", 1, "a", &s.serves), ("worker", 2, "a", &s.idles)]).await;
     let names = s.settled(&app, "a", 3).await;
     s.apply(&app, 2, &[("web", 1, "a", &s.serves)]).await;
     let left = s.settled(&app, "a", 1).await;
     assert!(names.contains(&left[0]));
-    assert_eq!(s.in_rotation(&app), 1);
 }
 
 /// The replacement of an evicted instance is ready before it leaves; unknown names are ignored.
 pub async fn eviction_replaces_first(s: Subject) {
-    let app = app();
+    let app = s.app();
     s.apply(&app, 1, &[("web", 1, "a", &s.serves)]).await;
     let before = s.settled(&app, "a", 1).await;
-    let unknown = InstanceName::new("blog-web-1-zzzzz").expect("it is valid");
+    let unknown = InstanceName::new(format!("{}-web-1-zzzzz", app.name)).expect("it is valid");
     s.scheduler.evict(&app, &[before[0].clone(), unknown]).await.expect("eviction is accepted");
     until(s.patience, "the replacement alone", || async {
         let seen = s.observe(&app).await.instances;
@@ -218,34 +131,17 @@ pub async fn eviction_replaces_first(s: Subject) {
     .await;
 }
 
-/// An instance that is to leave gets no new request, and lives until those in flight are done.
-pub async fn leaving_waits_for_requests(s: Subject) {
-    let app = app();
-    s.apply(&app, 1, &[("web", 1, "a", &s.serves)]).await;
-    s.settled(&app, "a", 1).await;
-    let lease = s.endpoints.lease(app.uid, &ProcessType::web(), &[]).expect("an instance is ready");
-    s.apply(&app, 2, &[("web", 1, "b", &s.serves)]).await;
-    s.found(&app, "the new instance", |i| i.template.0 == "b" && i.is_ready()).await;
-    let old = s.found(&app, "the old instance on its way out", Instance::is_draining).await;
-    assert_eq!(old.name, *lease.instance());
-    assert!(lease.is_draining());
-    let next = s.endpoints.lease(app.uid, &ProcessType::web(), &[]).expect("the new instance is ready");
-    assert_ne!(next.instance(), lease.instance());
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(s.observe(&app).await.instances.len(), 2, "it lives while the request is in flight");
-    drop(lease);
-    s.settled(&app, "b", 1).await;
-}
-
-/// Removal stops everything and nothing brings that life of the app back; another life is another app.
+/// Removal stops everything, tells what is left until nothing is, and nothing brings that life of the app back; another life is another app.
 pub async fn removal_is_final(s: Subject) {
-    let (old, new) = (app(), app());
+    let old = s.app();
+    let new = s.another_life(&old);
     s.apply(&old, 7, &[("web", 1, "a", &s.serves)]).await;
     s.settled(&old, "a", 1).await;
     s.scheduler.remove(&old).await.expect("removal is accepted");
     s.scheduler.remove(&old).await.expect("and again");
     s.gone(&old).await;
-    assert!(s.scheduler.apps().await.expect("it can be asked").is_empty());
+    assert!(!s.scheduler.apps().await.expect("it can be asked").contains(&old));
+    assert_eq!(s.observe(&old).await.remains, None, "its name is free");
     let late = s.workload(&old, 8, &[("web", 1, "a", &s.serves)]);
     assert!(matches!(s.scheduler.apply(&late).await, Err(SchedulerError::Stale { .. })));
     s.apply(&new, 1, &[("web", 1, "a", &s.serves)]).await;
@@ -255,16 +151,16 @@ pub async fn removal_is_final(s: Subject) {
 
 /// Nothing is known of an unknown app, and that is no error.
 pub async fn an_unknown_app_is_empty(s: Subject) {
-    let app = app();
+    let app = s.app();
     assert_eq!(s.observe(&app).await, Observation::default());
     s.scheduler.evict(&app, &[]).await.expect("nothing is evicted");
-    assert!(s.scheduler.apps().await.expect("it can be asked").is_empty());
+    assert!(!s.scheduler.apps().await.expect("it can be asked").contains(&app));
     s.scheduler.remove(&app).await.expect("nothing is removed");
 }
 
 /// A newer workload takes the place of one that is still under way.
 pub async fn a_newer_workload_supersedes(s: Subject) {
-    let app = app();
+    let app = s.app();
     s.apply(&app, 1, &[("web", 1, "a", &s.idles)]).await;
     s.apply(&app, 2, &[("web", 2, "b", &s.ends)]).await;
     s.apply(&app, 3, &[("web", 2, "c", &s.serves)]).await;
@@ -278,7 +174,7 @@ pub async fn a_newer_workload_supersedes(s: Subject) {
 /// macro_rules! count {
 ///     ($($case:ident)*) => { [$(stringify!($case)),*].len() };
 /// }
-/// assert_eq!(deis_core::scheduler_cases!(count;), 12);
+/// assert_eq!(deis_core::scheduler_cases!(count;), 16);
 /// ```
 #[macro_export]
 macro_rules! scheduler_cases {
@@ -292,10 +188,14 @@ macro_rules! scheduler_cases {
             silence_is_not_readiness
             a_missing_type_leaves
             eviction_replaces_first
-            leaving_waits_for_requests
             removal_is_final
             an_unknown_app_is_empty
             a_newer_workload_supersedes
+            readiness_comes_before_availability
+            old_instances_wait_for_availability
+            a_longer_ready_time_restarts_nobody
+            what_ends_at_once_is_never_available
+            a_template_that_comes_and_goes_is_failing
         }
     };
 }

@@ -11,7 +11,7 @@ use std::{
 
 /// Ports of a range, each given to one instance at a time and rested before it is given out again.
 #[derive(Debug)]
-pub(super) struct Ports {
+pub(in crate::local) struct Ports {
     range: RangeInclusive<u16>,
     rest: Duration,
     taken: Mutex<Taken>,
@@ -26,7 +26,7 @@ struct Taken {
 
 impl Ports {
     /// Begins anywhere in the range, so that two platforms on one machine rarely try the same port.
-    pub(super) fn new(range: RangeInclusive<u16>, rest: Duration) -> Self {
+    pub(in crate::local) fn new(range: RangeInclusive<u16>, rest: Duration) -> Self {
         let seed = uuid::Uuid::new_v4().as_u128();
         let length = u128::from(range.end().saturating_sub(*range.start())) + 1;
         let next = range.start() + u16::try_from(seed % length).unwrap_or(0);
@@ -34,7 +34,7 @@ impl Ports {
     }
 
     /// A port on which nobody listens; `None` if all are taken.
-    pub(super) fn take(&self, now: Instant) -> Option<u16> {
+    pub(in crate::local) fn take(&self, now: Instant) -> Option<u16> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.until.retain(|_, until| until.is_none_or(|until| until > now));
         for _ in self.range.clone() {
@@ -49,12 +49,12 @@ impl Ports {
     }
 
     /// Marks the port of an adopted instance.
-    pub(super) fn keep(&self, port: u16) {
+    pub(in crate::local) fn keep(&self, port: u16) {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).until.insert(port, None);
     }
 
     /// Gives a port back that was used until `ended`; it rests first.
-    pub(super) fn free(&self, port: u16, ended: Instant) {
+    pub(in crate::local) fn free(&self, port: u16, ended: Instant) {
         let until = Some(ended + self.rest);
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).until.insert(port, until);
     }

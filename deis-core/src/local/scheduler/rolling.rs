@@ -1,4 +1,4 @@
-//! Which instances to start and which to let go: rolling with one extra, none unavailable. Pure.
+//! Which instances to start and which to let go: rolling with a few extra, none unavailable. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,45 +6,59 @@ use crate::model::{InstanceName, ProcessType, TemplateId, Timestamp};
 
 /// What is wanted of one process type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) scale: usize,
-    pub(super) template: TemplateId,
+pub(in crate::local) struct Wanted {
+    pub(in crate::local) scale: usize,
+    /// So many more than `scale` may run.
+    pub(in crate::local) surge: usize,
+    pub(in crate::local) template: TemplateId,
 }
 
 /// An instance, as far as rolling looks at it. Leaving ones are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
-    pub(super) name: InstanceName,
-    pub(super) process: ProcessType,
-    pub(super) template: TemplateId,
+pub(in crate::local) struct Seen {
+    pub(in crate::local) name: InstanceName,
+    pub(in crate::local) process: ProcessType,
+    pub(in crate::local) template: TemplateId,
     /// Whether it was asked to give way to another of its kind.
-    pub(super) evicted: bool,
-    pub(super) ready: bool,
-    /// Whether it ever was ready: then it may come back.
-    pub(super) proven: bool,
-    pub(super) started: Timestamp,
+    pub(in crate::local) evicted: bool,
+    pub(in crate::local) standing: Standing,
+    pub(in crate::local) started: Timestamp,
+}
+
+/// How much an instance is worth, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::local) enum Standing {
+    /// It is not ready, and nothing says that it will be.
+    Down,
+    /// It is not ready, but it was, and may be again.
+    MayComeBack,
+    /// It is ready.
+    Ready,
+    /// It has been ready for long enough to take the place of another.
+    Available,
 }
 
 /// What to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Moves {
+pub(in crate::local) struct Moves {
     /// How many instances of which type to start.
-    pub(super) start: BTreeMap<ProcessType, usize>,
+    pub(in crate::local) start: BTreeMap<ProcessType, usize>,
     /// Instances that leave.
-    pub(super) leave: Vec<InstanceName>,
+    pub(in crate::local) leave: Vec<InstanceName>,
 }
 
 impl Moves {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::local) fn is_empty(&self) -> bool {
         self.start.is_empty() && self.leave.is_empty()
     }
 }
 
 /// Decides for all process types of an app.
 ///
-/// Instances of the wanted template are *current*, others *old*. At most `scale + 1` run, except that nothing
-/// that is ready leaves before `scale` others are.
-pub(super) fn decide(wanted: &BTreeMap<ProcessType, Wanted>, seen: &[Seen]) -> Moves {
+/// Instances of the wanted template are *current*, others *old*. At most `scale + surge` run, except that nothing
+/// that is ready leaves before `scale` others are: old ones as long as they are ready, current ones once they are
+/// available.
+pub(in crate::local) fn decide(wanted: &BTreeMap<ProcessType, Wanted>, seen: &[Seen]) -> Moves {
     let mut moves = Moves::default();
     for gone in seen.iter().filter(|s| !wanted.contains_key(&s.process)) {
         moves.leave.push(gone.name.clone());
@@ -54,25 +68,25 @@ pub(super) fn decide(wanted: &BTreeMap<ProcessType, Wanted>, seen: &[Seen]) -> M
         let (mut current, mut old): (Vec<&Seen>, Vec<&Seen>) =
             of_type.partition(|s| s.template == wanted.template && !s.evicted);
         // What never worked and is not wanted any more has nothing to wait for.
-        let (hopeless, rest) = old.into_iter().partition::<Vec<_>, _>(|s| !s.ready && !s.proven);
+        let (hopeless, rest) = old.into_iter().partition::<Vec<_>, _>(|s| s.standing == Standing::Down);
         old = rest;
         moves.leave.extend(hopeless.iter().map(|s| s.name.clone()));
 
         let surplus = current.len().saturating_sub(wanted.scale);
-        current.sort_by_key(|s| (s.ready, s.proven, std::cmp::Reverse(s.started)));
+        current.sort_by_key(|s| (s.standing, std::cmp::Reverse(s.started)));
         for extra in current.drain(..surplus) {
             moves.leave.push(extra.name.clone());
         }
 
         let missing = wanted.scale - current.len();
-        let room = (wanted.scale + 1).saturating_sub(current.len() + old.len());
+        let room = (wanted.scale + wanted.surge).saturating_sub(current.len() + old.len());
         if missing.min(room) > 0 {
             moves.start.insert(process.clone(), missing.min(room));
         }
 
-        let ready = current.iter().filter(|s| s.ready).count();
-        let mut replaced = (ready + old.len()).saturating_sub(wanted.scale);
-        old.sort_by_key(|s| (s.ready, s.started));
+        let available = current.iter().filter(|s| s.standing == Standing::Available).count();
+        let mut replaced = (available + old.len()).saturating_sub(wanted.scale);
+        old.sort_by_key(|s| (s.standing >= Standing::Ready, s.started));
         for leaving in old {
             if replaced == 0 {
                 break;
@@ -88,21 +102,27 @@ pub(super) fn decide(wanted: &BTreeMap<ProcessType, Wanted>, seen: &[Seen]) -> M
 mod tests {
     use super::*;
 
-    /// `c` current and `o` old ones; a capital letter is ready; `p` is old, not ready, but was once; `e` is
-    /// current, ready and evicted.
+    /// `c` current and `o` old ones; a capital letter is available, `r` is current, ready and not yet available; `p` is
+    /// old, not ready, but was once; `e` is current, available and evicted.
     fn moves(scale: usize, seen: &str) -> (usize, Vec<String>) {
         let web = ProcessType::web();
         let of = |(n, kind): (usize, char)| Seen {
             name: InstanceName::new(format!("{}{n}", kind.to_ascii_lowercase())).unwrap(),
             process: web.clone(),
-            template: TemplateId(if "cCeE".contains(kind) { "new" } else { "old" }.into()),
+            template: TemplateId(if "cCre".contains(kind) { "new" } else { "old" }.into()),
             evicted: kind == 'e',
-            ready: kind.is_ascii_uppercase() || kind == 'e',
-            proven: kind.is_ascii_uppercase() || "pe".contains(kind),
+            standing: match kind {
+                'p' => Standing::MayComeBack,
+                'r' => Standing::Ready,
+                'e' => Standing::Available,
+                kind if kind.is_ascii_uppercase() => Standing::Available,
+                _ => Standing::Down,
+            },
             started: Timestamp(i64::try_from(n).unwrap()),
         };
         let seen: Vec<Seen> = seen.chars().enumerate().map(of).collect();
-        let wanted = Wanted { scale, template: TemplateId("new".into()) };
+        let surge = scale.div_ceil(4);
+        let wanted = Wanted { scale, surge, template: TemplateId("new".into()) };
         let moves = decide(&BTreeMap::from([(web.clone(), wanted)]), &seen);
         (
             moves.start.get(&web).copied().unwrap_or(0),
@@ -127,6 +147,23 @@ mod tests {
         assert_eq!(moves(3, "OOC"), (1, vec![]));
         assert_eq!(moves(3, "OCCC"), (0, leaves(&["o0"])));
         assert_eq!(moves(3, "CCC"), (0, vec![]));
+    }
+
+    #[test]
+    fn one_that_is_only_ready_takes_no_place() {
+        assert_eq!(moves(1, "Or"), (0, vec![]));
+        assert_eq!(moves(3, "OOOr"), (0, vec![]));
+        assert_eq!(moves(1, "er"), (0, vec![]));
+        assert_eq!(moves(2, "CCr"), (0, leaves(&["r2"])), "and goes before those that are available");
+    }
+
+    #[test]
+    fn a_quarter_is_replaced_at_a_time() {
+        assert_eq!(moves(8, "OOOOOOOO"), (2, vec![]));
+        assert_eq!(moves(8, "OOOOOOOOcc"), (0, vec![]));
+        assert_eq!(moves(8, "OOOOOOOOCC"), (0, leaves(&["o0", "o1"])));
+        assert_eq!(moves(9, "OOOOOOOOO"), (3, vec![]));
+        assert_eq!(moves(0, ""), (0, vec![]));
     }
 
     #[test]
@@ -167,8 +204,7 @@ mod tests {
             process: ProcessType::new("worker").unwrap(),
             template: TemplateId("x".into()),
             evicted: false,
-            ready: true,
-            proven: true,
+            standing: Standing::Available,
             started: Timestamp(0),
         };
         assert_eq!(decide(&BTreeMap::new(), std::slice::from_ref(&seen)).leave, [seen.name]);

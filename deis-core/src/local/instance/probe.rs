@@ -19,7 +19,7 @@ use crate::model::HttpCheck;
 const CONNECT: Duration = Duration::from_secs(1);
 
 /// Where somebody accepts on this port: 127.0.0.1 counts here, and `::1` for what listens on nothing else.
-pub(super) async fn accepts(port: u16) -> io::Result<SocketAddr> {
+pub(in crate::local) async fn accepts(port: u16) -> io::Result<SocketAddr> {
     let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
         .map(|ip| SocketAddr::new(ip, port));
     let mut first_error = None;
@@ -34,7 +34,7 @@ pub(super) async fn accepts(port: u16) -> io::Result<SocketAddr> {
 
 /// Asks once over HTTP; 2xx and 3xx pass. Over `HTTPS` only the connection is checked: what an instance has
 /// to show there, nobody here could verify.
-pub(super) async fn http(port: u16, check: &HttpCheck) -> Result<SocketAddr, String> {
+pub(in crate::local) async fn http(port: u16, check: &HttpCheck) -> Result<SocketAddr, String> {
     let address = accepts(port).await.map_err(|error| format!("port {port}: {error}"))?;
     if check.scheme.as_deref().is_some_and(|s| s.eq_ignore_ascii_case("https")) {
         return Ok(address);
