@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use deis_core::{AppRef, local::LocalScheduler, port::Scheduler as _};
+use deis_core::{
+    AppRef,
+    local::{LocalRunner, LocalScheduler},
+    port::Scheduler as _,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
@@ -52,5 +56,8 @@ pub(crate) async fn stop_apps(data: &DataDir) -> Result<Vec<AppRef>, StartError>
     let scheduler = LocalScheduler::open(local_options(data, &slugs)).await.map_err(open("the processes"))?;
     let apps = scheduler.apps().await.map_err(open("the processes"))?;
     scheduler.stop_all().await;
+    // Commands that go on by themselves are of an app, too.
+    let runner = LocalRunner::open(local_options(data, &slugs)).await.map_err(open("the tasks"))?;
+    runner.stop_all().await;
     Ok(apps)
 }

@@ -70,9 +70,7 @@ impl Pipeline {
         // A cache must leave room for the build that uses it.
         let max_cache = options.max_cache_bytes.min(options.max_build_bytes / 2);
         let caches = Caches::open(options.folder.join("cache"), max_cache)?;
-        for name in [DEPOTS, WORK] {
-            fs::create_dir_all(options.folder.join(name))?;
-        }
+        fs::create_dir_all(options.folder.join(DEPOTS))?;
         put_caches_back(&options.folder.join(DEPOTS), &caches)?;
         remove_aside(&options.folder)?;
         Ok(Self(Arc::new(Inner { options, runner, artifacts, caches })))
@@ -139,8 +137,6 @@ fn spec(built: Built, sha: String, key: Option<Digest>) -> BuildSpec {
 
 /// Folders of depots, by ticket.
 const DEPOTS: &str = "depots";
-/// Folders that builders work in.
-const WORK: &str = "work";
 /// How the names of folders begin that are being removed.
 const ASIDE: &str = ".old-work-";
 
@@ -154,10 +150,8 @@ fn put_caches_back(depots: &Path, caches: &Caches) -> io::Result<()> {
 /// left more than a start can wait for.
 fn remove_aside(folder: &Path) -> io::Result<()> {
     let aside = tempfile::Builder::new().prefix(ASIDE).tempdir_in(folder)?.keep();
-    for name in [DEPOTS, WORK] {
-        fs::rename(folder.join(name), aside.join(name))?;
-        fs::create_dir(folder.join(name))?;
-    }
+    fs::rename(folder.join(DEPOTS), aside.join(DEPOTS))?;
+    fs::create_dir(folder.join(DEPOTS))?;
     let old: Vec<PathBuf> = fs::read_dir(folder)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(ASIDE)))

@@ -124,6 +124,8 @@ pub enum Kind {
     User,
     /// A process type of a build.
     ProcessType,
+    /// A one-off command.
+    Run,
 }
 
 impl std::fmt::Display for Kind {
@@ -137,6 +139,7 @@ impl std::fmt::Display for Kind {
             Self::KeyId => "key id",
             Self::User => "user",
             Self::ProcessType => "process type",
+            Self::Run => "command",
         })
     }
 }
@@ -191,6 +194,7 @@ impl From<TaskError> for Error {
         match error {
             TaskError::Stale { .. } => Self::Stale(Box::new(error)),
             TaskError::Rejected { reason } => Self::Rejected { cause: Cause::Rejected { reason } },
+            TaskError::Busy => Self::Busy { reason: error.to_string() },
             other => Self::Unavailable(Box::new(other)),
         }
     }

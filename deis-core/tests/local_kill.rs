@@ -20,10 +20,10 @@ use std::{
 };
 
 use deis_core::{
-    AppRef, AppUid, Attempt, Environment, Generation, Instance, InstanceState, Program, Task, TaskKind,
-    TaskName, TemplateId,
+    AppRef, AppUid, Attempt, Exit, Generation, Instance, InstanceState, Program, Task, TaskKind, TaskLife,
+    TaskName, TaskState, TemplateId,
     local::{LocalOptions, LocalRunner, LocalScheduler, ShimProgram, shim},
-    port::{Scheduler as _, TaskRunner as _, output_channel},
+    port::{Cursor, Scheduler as _, TaskRunner as _, TaskRunnerExt as _},
 };
 use futures_util::FutureExt as _;
 use support::{
@@ -60,6 +60,8 @@ fn main() -> ExitCode {
         a_version_that_was_not_ready_is_not_ready_after_a_kill
         tasks_end_at_once
         tasks_end_even_if_their_shims_are_killed_too
+        a_task_that_ended_well_before_a_kill_has_ended_well
+        a_detached_task_goes_on_and_is_followed
     );
     println!("\n{passed} passed, {failed} failed");
     ExitCode::from(u8::from(failed > 0))
@@ -79,14 +81,11 @@ async fn be_killed(dir: &Path, uid: uuid::Uuid) -> ! {
     machine.app = AppRef { uid: AppUid(uid), ..machine.app.clone() };
     let scheduler = open(&machine).await;
     let runner = LocalRunner::open(options(&machine)).await.unwrap();
-    let mut keep = Vec::new();
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
         match line.split_once(' ').unwrap() {
             ("task", command) => {
-                let (sender, output) = output_channel();
-                runner.start(task(&machine.app, command), sender).await.unwrap();
-                keep.push(output);
+                runner.start(&task(&machine.app, command)).await.unwrap();
             }
             ("await", count) => {
                 let count: usize = count.parse().unwrap();
@@ -112,16 +111,12 @@ async fn be_killed(dir: &Path, uid: uuid::Uuid) -> ! {
 }
 
 fn task(app: &AppRef, command: &str) -> Task {
-    Task {
-        app: app.clone(),
-        name: TaskName::new("one").unwrap(),
-        kind: TaskKind::Release,
-        attempt: Attempt(1),
-        release: None,
-        program: Program::Launch { artifact: artifact(), command: command.into() },
-        env: Environment::new(),
-        limit: Duration::from_secs(600),
-    }
+    let program = Program::Launch { artifact: artifact(), command: command.into() };
+    let (name, limit) = (TaskName::new("one").unwrap(), Duration::from_secs(600));
+    let task = Task::new(app.clone(), TaskKind::Release, name, program, limit);
+    // `detached` as the first word is for this test.
+    let life = if command.starts_with("detached") { TaskLife::Detached } else { TaskLife::Bound };
+    Task { attempt: Attempt(1), life, ..task }
 }
 
 /// A platform process of its own.
@@ -311,7 +306,8 @@ async fn tasks_end_even_if_their_shims_are_killed_too() {
 async fn tasks_end_at_once() {
     let machine = Machine::new();
     let mut victim = Victim::start(&machine);
-    victim.say("task trap '' TERM; (setsid sleep 621 &); sleep 622 & while :; do sleep 623; done");
+    victim
+        .say("task echo begun; trap '' TERM; (setsid sleep 621 &); sleep 622 & while :; do sleep 623; done");
     eventually("the task and its children run", || async {
         (processes_of(&machine.run_dir()).len() >= 4).then_some(())
     })
@@ -319,6 +315,47 @@ async fn tasks_end_at_once() {
     victim.kill();
     let runner = LocalRunner::open(options(&machine)).await.unwrap();
     assert_eq!(processes_of(&machine.run_dir()), Vec::<String>::new());
-    assert_eq!(tree(&machine.run_dir().join("tasks")), Vec::<std::path::PathBuf>::new());
     assert!(runner.is_idle(&machine.app).await.unwrap());
+    // What it printed and that it was lost is still known, so that nobody runs it again.
+    let task = task(&machine.app, "").reference();
+    let seen = runner.observe(&task).await.unwrap();
+    let ended = TaskState::Ended { exit: Exit::Lost, last_lines: vec!["begun".to_owned()] };
+    assert_eq!((seen.fence, seen.state), (Attempt(1), ended));
+}
+
+async fn a_task_that_ended_well_before_a_kill_has_ended_well() {
+    let machine = Machine::new();
+    let mut victim = Victim::start(&machine);
+    victim.say("task echo migrated");
+    eventually("it has ended", || async {
+        tree(&machine.run_dir()).iter().any(|path| path.ends_with("exit.json")).then_some(())
+    })
+    .await;
+    victim.kill();
+    let runner = LocalRunner::open(options(&machine)).await.unwrap();
+    let seen = runner.observe(&task(&machine.app, "").reference()).await.unwrap();
+    let ended = TaskState::Ended { exit: Exit::Code(0), last_lines: vec!["migrated".to_owned()] };
+    assert_eq!(seen.state, ended);
+}
+
+async fn a_detached_task_goes_on_and_is_followed() {
+    let machine = Machine::new();
+    let mut victim = Victim::start(&machine);
+    victim.say("task detached=1; echo begun; while [ ! -e ../go ]; do sleep 0.05; done; echo ended; exit 6");
+    let folder = machine.run_dir().join("tasks").join(machine.app.uid.to_string()).join("release-one-1");
+    eventually("the task runs", || async { folder.join("main.json").exists().then_some(()) }).await;
+    victim.kill();
+    std::thread::sleep(Duration::from_millis(300));
+    let runner = LocalRunner::open(options(&machine)).await.unwrap();
+    let task = task(&machine.app, "").reference();
+    assert_eq!(runner.observe(&task).await.unwrap().state, TaskState::Running);
+    fs::write(folder.join("go"), "").unwrap();
+    let lines = std::sync::Mutex::new(Vec::new());
+    let each = |line| {
+        lines.lock().unwrap().push(line);
+        std::future::ready(())
+    };
+    assert_eq!(runner.follow_lines(&task, Cursor::START, each).await.unwrap(), Exit::Code(6));
+    assert_eq!(lines.into_inner().unwrap(), ["begun", "ended"]);
+    assert_eq!(processes_of(&machine.run_dir()), Vec::<String>::new());
 }

@@ -68,6 +68,8 @@ pub(super) enum ApiError {
     MediaType(String),
     /// 422.
     Unprocessable(String),
+    /// 429.
+    TooMany(String),
     /// 503.
     Unavailable(String),
     /// 500 as plain text, of the log only.
@@ -120,6 +122,7 @@ impl ApiError {
                 Kind::Key | Kind::KeyId => "key_not_found",
                 Kind::User => "user_not_found",
                 Kind::ProcessType => "process_type_not_found",
+                Kind::Run => "run_not_found",
             },
             Self::NotFound(_) => "not_found",
             Self::Bad(_) | Self::Fields(_) => "invalid",
@@ -130,6 +133,7 @@ impl ApiError {
             Self::Conflict(_) => "conflict",
             Self::Unchanged(_) => "unchanged",
             Self::Busy(_) => "busy",
+            Self::TooMany(_) => "too_many",
             Self::Slow => "request_timeout",
             Self::TooLarge | Self::Oversize(_) => "too_large",
             Self::Full => "disk_full",
@@ -139,6 +143,14 @@ impl ApiError {
             Self::Logs(_) => "logs_unavailable",
             Self::Internal => "internal",
         }
+    }
+
+    /// Its status, its code and its text, for who is answered on a websocket.
+    pub(super) fn into_message(self) -> (u16, String, String) {
+        let code = self.code().to_owned();
+        let (status, body) = self.parts();
+        let text = body.get("detail").and_then(Value::as_str).map_or_else(|| body.to_string(), str::to_owned);
+        (status.as_u16(), code, text)
     }
 
     fn parts(self) -> (StatusCode, Value) {
@@ -182,6 +194,7 @@ impl ApiError {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, detail(&text))
             }
             Self::Unprocessable(text) => (StatusCode::UNPROCESSABLE_ENTITY, detail(&text)),
+            Self::TooMany(text) => (StatusCode::TOO_MANY_REQUESTS, detail(&text)),
             Self::Unavailable(text) => (StatusCode::SERVICE_UNAVAILABLE, detail(&text)),
             Self::Logs(_) | Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, detail("Server Error")),
         }
@@ -222,7 +235,7 @@ pub(super) fn taken(what: Kind) -> Option<(&'static str, &'static str)> {
         Kind::User => Some(("username", "A user with that username already exists.")),
         Kind::Key => Some(("public", "Public Key is already in use")),
         Kind::KeyId => Some(("id", "SSH Key with this id already exists.")),
-        Kind::Release | Kind::Build | Kind::ProcessType => None,
+        Kind::Release | Kind::Build | Kind::ProcessType | Kind::Run => None,
     }
 }
 
@@ -251,6 +264,7 @@ fn model(kind: Kind) -> &'static str {
         Kind::Key | Kind::KeyId => "Key",
         Kind::User => "User",
         Kind::ProcessType => "Container type",
+        Kind::Run => "Run",
     }
 }
 

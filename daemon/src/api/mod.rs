@@ -2,6 +2,7 @@
 
 mod accounts;
 mod apps;
+mod attach;
 mod auth;
 mod body;
 mod builds;
@@ -22,6 +23,7 @@ mod pods;
 mod releases;
 mod respond;
 mod run;
+mod runs;
 mod url;
 
 use std::sync::Arc;
@@ -31,6 +33,8 @@ use axum::{
     routing::{MethodRouter, delete, get, post},
 };
 use deis_core::Platform;
+
+pub use attach::Attachments;
 
 use crate::accounts::{Bootstrap, Passwords, TokenSecret};
 
@@ -87,6 +91,8 @@ pub struct ApiState {
     pub bootstrap: Option<Arc<Bootstrap>>,
     /// What the platform says about itself.
     pub info: Arc<PlatformInfo>,
+    /// Who is attached to commands.
+    pub attachments: Attachments,
 }
 
 /// All routes, each with and without a slash at its end.
@@ -134,7 +140,10 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         ("/v2/apps/{app}/pods/{type}/{name}", get(pods::list)),
         ("/v2/apps/{app}/pods/{type}/{name}/restart", post(pods::restart)),
         ("/v2/apps/{app}/scale", post(pods::scale)),
-        ("/v2/apps/{app}/run", post(run::run)),
+        ("/v2/apps/{app}/run", post(run::run).get(attach::run)),
+        ("/v2/apps/{app}/runs", get(runs::list).post(runs::create)),
+        ("/v2/apps/{app}/runs/{name}", get(runs::info).delete(runs::stop)),
+        ("/v2/apps/{app}/runs/{name}/attach", get(attach::follow)),
         ("/v2/apps/{app}/logs", get(logs::logs)),
         ("/v2/apps/{app}/domains", get(domains::list).post(domains::add)),
         ("/v2/apps/{app}/domains/{domain}", delete(domains::remove)),

@@ -11,9 +11,12 @@ use reqwest::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use tokio_tungstenite::tungstenite::{handshake::client::generate_key, protocol::Role};
+
 use super::{
     compat,
     error::{ClientError, Result},
+    pipe::Socket,
 };
 
 /// A connection to one controller, with or without a token.
@@ -123,6 +126,25 @@ impl Api {
         let code = code_of(response.headers());
         let body = response.text().await.map_err(|e| self.unreachable(e))?;
         Err(refusal(status, code, &body))
+    }
+
+    /// A websocket.
+    pub(super) async fn websocket(&self, path: &str) -> Result<Socket> {
+        let request = self
+            .request(Method::GET, path, None)
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", generate_key());
+        let response = self.response(request).await?;
+        let status = response.status();
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            let code = code_of(response.headers());
+            let body = response.text().await.map_err(|e| self.unreachable(e))?;
+            return Err(refusal(status, code, &body));
+        }
+        let stream = response.upgrade().await.map_err(|e| self.unreachable(e))?;
+        Ok(Socket::from_raw_socket(stream, Role::Client, None).await)
     }
 
     async fn response(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {

@@ -9,6 +9,7 @@ mod git;
 mod http;
 mod normalize;
 mod output;
+mod pipe;
 mod plugin;
 mod profile;
 mod prompt;

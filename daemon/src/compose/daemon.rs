@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     accounts::{Bootstrap, Passwords, TokenSecret},
-    api::{self, ApiState, PlatformInfo, PlatformPorts},
+    api::{self, ApiState, Attachments, PlatformInfo, PlatformPorts},
     datadir::DataDir,
     git::{http::GitHttp, ssh::GitSsh},
     metrics,
@@ -78,6 +78,7 @@ impl Daemon {
             registration: settings.registration,
             bootstrap,
             info: Arc::clone(&info),
+            attachments: Attachments::default(),
         };
         let git = GitHttp { platform: engine.platform.clone(), pushes: pushes.clone() };
         let routes = crate::git::http::router(git).merge(api::router(state));

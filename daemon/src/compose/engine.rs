@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use deis_build::{Artifacts, Pipeline, PipelineOptions, SlugFolders, git::Limits};
 use deis_core::{
-    Platform, PlatformOptions,
-    local::{LocalOptions, LocalRunner, LocalScheduler},
+    Platform, PlatformOptions, Tool,
+    local::{LocalOptions, LocalRunner, LocalScheduler, LocalTool},
     logs::FileLogs,
     port::{LogStore, Wake},
     routing::{Endpoints, RouteTable},
@@ -73,7 +73,7 @@ impl Engine {
         data: &DataDir,
         info: &PlatformInfo,
     ) -> Result<Pushes, BoxError> {
-        let mut options = PipelineOptions::new(data.join("build"), std::env::current_exe()?);
+        let mut options = PipelineOptions::new(data.join("build"));
         options.buildpacks.clone_from(&settings.buildpacks);
         options.schemes.clone_from(&settings.schemes);
         options.limit = settings.build_limit;
@@ -121,7 +121,16 @@ fn remove_staged(folder: &Path) -> std::io::Result<()> {
 
 /// How the processes of a data folder run.
 pub(crate) fn local_options(data: &DataDir, slugs: &SlugFolders) -> LocalOptions {
-    let options = LocalOptions::new(data.join("run"), slugs.unpacker()).with_path(search_path(data));
+    // This very executable, also when another version has taken its place on disk by now.
+    let builder = LocalTool {
+        program: "/proc/self/exe".into(),
+        argv0: Some(deis_build::driver::NAME.to_owned()),
+        args: Vec::new(),
+    };
+    let options = LocalOptions::new(data.join("run"), slugs.unpacker())
+        .with_path(search_path(data))
+        .with_tool(Tool::Builder, builder)
+        .with_depots(PipelineOptions::depots_of(&data.join("build")));
     match inherited::open_files() {
         Some(soft_limit) => options.with_open_files(soft_limit),
         None => options,

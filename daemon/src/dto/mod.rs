@@ -1,6 +1,7 @@
 //! Shapes of the API's JSON. They are not the engine's types: those may change, these may not.
 
 mod app;
+pub(crate) mod attach;
 mod config;
 mod page;
 mod plan;

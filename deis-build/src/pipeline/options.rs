@@ -1,6 +1,10 @@
 //! How builds are run.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::buildpack::job::BuildLimits;
 
@@ -11,9 +15,6 @@ pub struct PipelineOptions {
     pub folder: PathBuf,
     /// The operator's buildpacks, tried in the order of their names before the embedded ones.
     pub buildpacks: Option<PathBuf>,
-    /// The program that is run as the build: this very one, or one that calls
-    /// [`driver::run_if_asked`](crate::driver::run_if_asked).
-    pub program: PathBuf,
     /// Environment of every build besides what the contract names: `PATH`, proxies, certificates.
     pub env: BTreeMap<String, String>,
     /// URL schemes that a `BUILDPACK_URL` may have.
@@ -35,13 +36,16 @@ pub struct PipelineOptions {
 }
 
 impl PipelineOptions {
-    /// Builds below `folder` by `program`, with https buildpacks only, for 15 minutes at most.
-    pub fn new(folder: impl Into<PathBuf>, program: impl Into<PathBuf>) -> Self {
+    /// Builds below `folder`, with https buildpacks only, for 15 minutes at most. The runner must have
+    /// [`Tool::Builder`](deis_core::Tool::Builder): this very executable called by
+    /// [`driver::NAME`](crate::driver::NAME), or another one that calls
+    /// [`driver::run_if_asked`](crate::driver::run_if_asked). It must tell that program where its depot is, in the
+    /// variable [`DEPOT`](crate::DEPOT), below [`PipelineOptions::depots_of`].
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
         let limits = BuildLimits::default();
         Self {
             folder: folder.into(),
             buildpacks: None,
-            program: program.into(),
             env: BTreeMap::new(),
             schemes: vec!["https".to_owned()],
             limit: Duration::from_secs(900),
@@ -52,6 +56,11 @@ impl PipelineOptions {
             max_app_bytes: limits.slug.unpacked_bytes,
             max_slug_bytes: limits.slug.packed_bytes,
         }
+    }
+
+    /// Where the depots of builds below `folder` are, each in `<app uid>/<attempt>`.
+    pub fn depots_of(folder: &Path) -> PathBuf {
+        folder.join(super::DEPOTS)
     }
 
     pub(super) fn limits(&self) -> BuildLimits {

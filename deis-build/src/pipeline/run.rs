@@ -1,31 +1,25 @@
 //! One build: its depot filled, its task run to the end, its slug stored.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io::{self, Read as _},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use deis_core::{
-    Exit, Program, Task, TaskKind, TaskName, TaskState,
-    port::{StopScope, output_channel},
+    Exit, Program, Task, TaskKind, TaskName, Tool,
+    port::{Cursor, StopScope, TaskError, TaskRunnerExt as _},
 };
 
-use super::{BuildRequest, DEPOTS, LineSender, Pipeline, WORK, blocking};
+use super::{BuildRequest, DEPOTS, LineSender, Pipeline, blocking};
 use crate::{
-    buildpack::{
-        driver,
-        job::{Built, Job, Outcome},
-    },
-    depot::{DEPOT, Depot, Ticket},
+    buildpack::job::{Built, Job, Outcome},
+    depot::{Depot, Ticket},
     error::BuildError,
-    folders::remove_tree,
     git::Budget,
     key::STACK,
     slug::EPOCH,
@@ -37,21 +31,20 @@ const MAX_RESULT: u64 = 1 << 20;
 /// A buildpack to fetch: URL and reference.
 type Fetch = Option<(String, Option<String>)>;
 
-/// The folders of one build, which go with it; its cache goes back first.
+/// The depot of one build, which goes with it; its cache goes back first.
 struct Folders {
     pipeline: Pipeline,
     ticket: Ticket,
     depot: Depot,
-    work: PathBuf,
 }
 
 impl Drop for Folders {
     fn drop(&mut self) {
         let (pipeline, ticket) = (self.pipeline.clone(), self.ticket);
-        let (depot, work) = (self.depot.clone(), self.work.clone());
+        let depot = self.depot.clone();
         let tidy = move || {
             let back = pipeline.0.caches.put_back(ticket.app, &depot.cache());
-            if let Err(error) = back.and(depot.remove()).and(remove_tree(&work)) {
+            if let Err(error) = back.and(depot.remove()) {
                 tracing::warn!(path = %depot.folder().display(), %error, "what is left of a build cannot be removed");
             }
         };
@@ -71,14 +64,14 @@ impl Pipeline {
         output: &LineSender,
     ) -> Result<Built, BuildError> {
         // There is one build of an app at a time; one that is left of a push that was given up ends here.
-        self.0.runner.stop(&request.app, StopScope::Kind(TaskKind::Build), request.attempt).await?;
+        self.0.runner.stop(&request.app, &StopScope::Kind(TaskKind::Build), request.attempt).await?;
         let limit = self.0.options.limit;
         let filled = tokio::time::timeout(limit, self.fill(request));
         let (folders, submodules) = filled.await.map_err(|_| BuildError::TooLong(limit.as_secs()))??;
         for path in submodules {
             let _ = output.send(format!(" !     Submodule {path} is not fetched")).await;
         }
-        let ended = self.run_task(self.task(request, fetch, &folders)?, output).await;
+        let ended = self.run_task(self.task(request, fetch)?, output).await;
         // Before anything else, for the next build may begin as soon as this one has its answer.
         let (own, app, cache) = (self.clone(), request.app.uid, folders.depot.cache());
         blocking(move || Ok(own.0.caches.put_back(app, &cache)?)).await?;
@@ -112,9 +105,7 @@ impl Pipeline {
             let options = &own.0.options;
             let ticket = Ticket { app: request.app.uid, attempt: request.attempt };
             let depot = Depot::create(&options.folder.join(DEPOTS), ticket)?;
-            let work = options.folder.join(WORK).join(format!("{}-{}", ticket.app, ticket.attempt));
-            let folders = Folders { pipeline: own.clone(), ticket, depot, work };
-            fs::create_dir(&folders.work)?;
+            let folders = Folders { pipeline: own.clone(), ticket, depot };
             let cached = !request.config.contains_key("DEIS_DISABLE_CACHE");
             own.0.caches.take(ticket.app, &folders.depot.cache(), cached)?;
             if let Some(buildpacks) = &options.buildpacks {
@@ -129,7 +120,7 @@ impl Pipeline {
         .await
     }
 
-    fn task(&self, request: &BuildRequest, fetch: Fetch, folders: &Folders) -> Result<Task, BuildError> {
+    fn task(&self, request: &BuildRequest, fetch: Fetch) -> Result<Task, BuildError> {
         let options = &self.0.options;
         let mut env = options.env.clone();
         let id = uuid::Uuid::new_v4().simple().to_string();
@@ -147,43 +138,18 @@ impl Pipeline {
         let job = Job { config, env: env.keys().cloned().collect(), fetch, limits: options.limits() };
         let input = serde_json::to_vec(&job).map_err(io::Error::other)?;
         let refused = |e: deis_core::InvalidName| BuildError::Refused(e.to_string());
-        Ok(Task {
-            app: request.app.clone(),
-            name: TaskName::new(format!("build-{}", request.attempt.0)).map_err(refused)?,
-            kind: TaskKind::Build,
-            attempt: request.attempt,
-            release: None,
-            program: self.builder(input, folders, &mut env),
-            env: env.into(),
-            limit: options.limit,
-        })
-    }
-
-    /// How a builder is run on this machine: this very program, told where its depot is by its environment.
-    fn builder(&self, input: Vec<u8>, folders: &Folders, env: &mut BTreeMap<String, String>) -> Program {
-        env.insert(DEPOT.to_owned(), folders.depot.folder().to_string_lossy().into_owned());
-        Program::Exec {
-            program: self.0.options.program.clone(),
-            argv0: Some(driver::NAME.to_owned()),
-            args: Vec::new(),
-            directory: folders.work.clone(),
-            stdin: input,
-        }
+        let name = TaskName::new(format!("build-{}", request.attempt.0)).map_err(refused)?;
+        let program = Program::Tool { tool: Tool::Builder, input };
+        let task = Task::new(request.app.clone(), TaskKind::Build, name, program, options.limit);
+        Ok(Task { attempt: request.attempt, env: env.into(), ..task })
     }
 
     async fn run_task(&self, task: Task, output: &LineSender) -> Result<Exit, BuildError> {
-        let (app, name) = (task.app.clone(), task.name.clone());
-        let (sender, mut lines) = output_channel();
-        self.0.runner.start(task, sender).await?;
-        while let Some(line) = lines.recv().await {
-            let _ = output.send(line.text).await;
-        }
-        loop {
-            match self.0.runner.observe(&app, TaskKind::Build, &name).await?.state {
-                TaskState::Ended { exit, .. } => return Ok(exit),
-                TaskState::Unknown => return Ok(Exit::Lost),
-                TaskState::Running => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
+        self.0.runner.start(&task).await?;
+        let each = |line: String| async move { drop(output.send(line).await) };
+        match self.0.runner.follow_lines(&task.reference(), Cursor::START, each).await {
+            Err(TaskError::Unknown) => Ok(Exit::Lost),
+            other => Ok(other?),
         }
     }
 }

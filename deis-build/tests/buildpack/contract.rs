@@ -147,7 +147,7 @@ async fn temporary_files_go_with_the_build() {
     );
     let built = shop.build(&[("Procfile", "web: x\n")]).await.map_err(|(e, _)| e).unwrap();
     let place = built.read("where");
-    assert!(place.starts_with(shop.path("build/work").to_str().unwrap()), "{place}");
+    assert!(place.starts_with(shop.path("run/tasks").to_str().unwrap()), "{place}");
     assert_eq!(built.read("version").trim(), &built.spec.commit().unwrap()[..8]);
     shop.is_clean().await;
 }

@@ -1,15 +1,14 @@
 //! A builder needs its depot and its input, and nothing else of the platform.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use crate::workshop::{Workshop, write};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_job_gives_the_same_digest_with_its_depot_elsewhere_and_no_data_folder() {
     // The builder is a script that keeps its input and its depot before it becomes the real one.
-    let shop = Workshop::with(|options| {
-        let folder = options.folder.parent().unwrap();
-        let (real, kept) = (options.program.display().to_string(), folder.join("kept"));
+    let instead = |folder: &Path, real: &Path| {
+        let (real, kept) = (real.display(), folder.join("kept"));
         fs::create_dir(&kept).unwrap();
         let script = format!(
             "#!/bin/bash\ncd {kept} && cat > input && cp -a \"$DEIS_DEPOT\" depot && cd - > /dev/null\n\
@@ -17,9 +16,9 @@ async fn the_same_job_gives_the_same_digest_with_its_depot_elsewhere_and_no_data
             kept = kept.display()
         );
         write(folder, "bin/builder", &script);
-        options.program = folder.join("bin/builder");
-    })
-    .await;
+        folder.join("bin/builder")
+    };
+    let shop = Workshop::with_builder(|_| (), instead).await;
     let make = "umask 077; echo \"$SOURCE_DATE_EPOCH\" > \"$1/epoch\"; cp \"$2/../source/a\" \"$1/b\"; touch -r \"$1/a\" \"$1/b\" \"$1/epoch\"";
     shop.pack("mine", &[("detect", "echo Mine"), ("compile", make)]);
     let files = [("Procfile", "web: x\n"), ("a", "1"), ("bin/tool", "")];

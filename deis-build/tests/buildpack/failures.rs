@@ -115,7 +115,7 @@ async fn control_files_are_never_read_or_written_through_a_link() {
 async fn what_a_killed_build_left_is_put_aside_at_a_start() {
     let uid = uuid::Uuid::new_v4();
     let shop = Workshop::with(|options| {
-        fs::create_dir_all(options.folder.join("work/old/tmp/deep")).unwrap();
+        fs::create_dir_all(options.folder.join(format!("depots/{uid}/9/source/deep"))).unwrap();
         for (attempt, text) in [(9, "newer"), (10, "newest")] {
             let cache = options.folder.join(format!("depots/{uid}/{attempt}/cache"));
             fs::create_dir_all(&cache).unwrap();

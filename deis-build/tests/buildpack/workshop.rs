@@ -16,8 +16,8 @@ use deis_build::{
     Artifacts, BuildError, BuildRequest, Pipeline, PipelineOptions, SlugFolders, git::Repository,
 };
 use deis_core::{
-    AppName, AppRef, AppUid, Attempt, BuildSpec, ProcessType,
-    local::{LocalOptions, LocalRunner, ShimProgram},
+    AppName, AppRef, AppUid, Attempt, BuildSpec, ProcessType, Tool,
+    local::{LocalOptions, LocalRunner, LocalTool, ShimProgram},
 };
 use object_store::local::LocalFileSystem;
 
@@ -44,6 +44,14 @@ impl Workshop {
     }
 
     pub(crate) async fn with(tune: impl FnOnce(&mut PipelineOptions)) -> Self {
+        Self::with_builder(tune, |_, real| real.to_owned()).await
+    }
+
+    /// With another program in the place of the builder; `builder` is given the folder of everything and the real one.
+    pub(crate) async fn with_builder(
+        tune: impl FnOnce(&mut PipelineOptions),
+        builder: impl FnOnce(&Path, &Path) -> PathBuf,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         for name in ["work", "slugs", "packs"] {
@@ -53,11 +61,15 @@ impl Workshop {
         let artifacts = Artifacts::new(store);
         let slugs = SlugFolders::open(artifacts.clone(), path("unpacked")).unwrap();
         let program = PathBuf::from(env!("CARGO_BIN_EXE_deis-builder"));
+        let argv0 = Some(deis_build::driver::NAME.to_owned());
+        let builder = LocalTool { program: builder(folder.path(), &program), argv0, args: Vec::new() };
         let local = LocalOptions::new(path("run"), slugs.unpacker())
+            .with_depots(PipelineOptions::depots_of(&path("build")))
             .with_shim(ShimProgram::Path(program.clone()))
+            .with_tool(Tool::Builder, builder)
             .with_path(std::env::var("PATH").unwrap());
         let runner = Arc::new(LocalRunner::open(local).await.unwrap());
-        let mut options = PipelineOptions::new(path("build"), program);
+        let mut options = PipelineOptions::new(path("build"));
         options.buildpacks = Some(path("packs"));
         options.env = ["PATH", "PIP_FIND_LINKS", "PIP_INDEX_URL", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"]
             .into_iter()
@@ -144,8 +156,11 @@ impl Workshop {
     /// Nothing is left of builds, and nothing of them runs.
     pub(crate) async fn is_clean(&self) {
         let list = || -> Vec<PathBuf> {
-            let folders = ["build/work", "build/depots"].map(|name| fs::read_dir(self.path(name)).unwrap());
-            folders.into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+            let depots = fs::read_dir(self.path("build/depots")).unwrap();
+            let mut left: Vec<PathBuf> = depots.flatten().map(|entry| entry.path()).collect();
+            left.extend(folders_of_tasks(&self.path("run/tasks")).map(|task| task.join("app")));
+            left.retain(|path| path.exists());
+            left
         };
         let mut left = list();
         // What was built is removed beside the answer.
@@ -168,6 +183,12 @@ impl Built {
     pub(crate) fn command(&self, process: &str) -> Option<&str> {
         self.spec.processes.get(&ProcessType::new(process).unwrap()).and_then(deis_core::Command::as_shell)
     }
+}
+
+/// The folders of tasks, each below that of its app.
+fn folders_of_tasks(tasks: &Path) -> impl Iterator<Item = PathBuf> {
+    let inside = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    inside(tasks).flat_map(move |app| inside(&app).collect::<Vec<_>>())
 }
 
 /// Runs git in a folder.

@@ -16,12 +16,12 @@ use tokio::sync::Notify;
 use crate::{
     model::{
         AppRef, AppRoutes, Attempt, DomainName, InstanceName, LogLine, LogQuery, Observation, RouteFence,
-        Task, TaskKind, TaskName, TaskObservation, Workload,
+        Task, TaskInfo, TaskObservation, TaskRef, Workload,
     },
     port::{
-        ArtifactError, Batch, BoxError, LogError, LogStore, LogStream, OutputSender, Preparer, Read, Reading,
-        Revision, Router, RouterError, Scheduler, SchedulerError, StopScope, Store, StoreError, TaskError,
-        TaskRunner,
+        ArtifactError, Attached, Batch, BoxError, Cursor, LogError, LogStore, LogStream, Preparer, Read,
+        Reading, Revision, Router, RouterError, Scheduler, SchedulerError, StopScope, Store, StoreError,
+        TaskError, TaskRunner,
     },
 };
 
@@ -333,24 +333,22 @@ impl<T: Router + ?Sized> Router for Faulty<T> {
 
 #[async_trait]
 impl<T: TaskRunner + ?Sized> TaskRunner for Faulty<T> {
-    async fn start(&self, task: Task, output: OutputSender) -> Result<(), TaskError> {
-        let inner = Arc::clone(&self.inner);
-        self.fuse.write(async move { inner.start(task, output).await }, TaskError::Unavailable).await
+    async fn start(&self, task: &Task) -> Result<(), TaskError> {
+        let (inner, task) = (Arc::clone(&self.inner), task.clone());
+        self.fuse.write(async move { inner.start(&task).await }, TaskError::Unavailable).await
     }
-    async fn observe(
-        &self,
-        app: &AppRef,
-        kind: TaskKind,
-        name: &TaskName,
-    ) -> Result<TaskObservation, TaskError> {
-        self.fuse.call(self.inner.observe(app, kind, name), TaskError::Unavailable).await
+    async fn attach(&self, task: &TaskRef, from: Cursor, input: bool) -> Result<Attached, TaskError> {
+        self.fuse.call(self.inner.attach(task, from, input), TaskError::Unavailable).await
     }
-    async fn stop(&self, app: &AppRef, scope: StopScope, attempt: Attempt) -> Result<(), TaskError> {
-        let (inner, app) = (Arc::clone(&self.inner), app.clone());
-        self.fuse.write(async move { inner.stop(&app, scope, attempt).await }, TaskError::Unavailable).await
+    async fn observe(&self, task: &TaskRef) -> Result<TaskObservation, TaskError> {
+        self.fuse.call(self.inner.observe(task), TaskError::Unavailable).await
     }
-    async fn is_idle(&self, app: &AppRef) -> Result<bool, TaskError> {
-        self.fuse.call(self.inner.is_idle(app), TaskError::Unavailable).await
+    async fn stop(&self, app: &AppRef, scope: &StopScope, attempt: Attempt) -> Result<(), TaskError> {
+        let (inner, app, scope) = (Arc::clone(&self.inner), app.clone(), scope.clone());
+        self.fuse.write(async move { inner.stop(&app, &scope, attempt).await }, TaskError::Unavailable).await
+    }
+    async fn tasks(&self, app: Option<&AppRef>) -> Result<Vec<TaskInfo>, TaskError> {
+        self.fuse.call(self.inner.tasks(app), TaskError::Unavailable).await
     }
 }
 

@@ -2,47 +2,73 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc::Receiver, time::timeout};
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use super::wait::until;
 use crate::{
     model::{
-        AppName, AppRef, AppUid, Attempt, Environment, Exit, Program, Task, TaskKind, TaskName,
-        TaskObservation, TaskState,
+        AppName, AppRef, AppUid, Attempt, Exit, Program, Task, TaskInfo, TaskKind, TaskName, TaskObservation,
+        TaskRef, TaskState,
     },
-    port::{OutputLine, StopScope, TaskError, TaskRunner, output_channel},
+    port::{Attached, Cursor, StopScope, TaskError, TaskRunner, TaskRunnerExt as _},
 };
 
+mod input;
+mod life;
+mod output;
+
+pub use input::*;
+pub use life::*;
+pub use output::*;
+
 /// A runner that has run nothing, and what its cases may run on it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Subject {
     /// The runner.
     pub runner: Arc<dyn TaskRunner>,
-    /// Prints `out` and, on standard error, `err`, and ends with code 3.
+    /// Ends the process of the runner – the case has let go of it – and gives the runner of the next one.
+    pub next_process: Arc<dyn Fn() -> BoxFuture<'static, Arc<dyn TaskRunner>> + Send + Sync>,
+    /// Prints the line `out` and, on standard error, `err`, and ends with code 3.
     pub prints: Program,
-    /// Runs until it is stopped.
+    /// Runs until it is stopped, or a signal ends it.
     pub lasts: Program,
     /// Prints without end.
     pub floods: Program,
+    /// Prints [`COUNTED`] bytes, each its position modulo 251, and ends with code 0.
+    pub counts: Program,
+    /// Prints its input, and ends with it with code 0.
+    pub copies: Program,
+    /// Prints `<rows> <columns>` of its terminal, again whenever that changes, and ends with its input.
+    pub measures: Program,
     /// How long the runner may take for anything that a case waits for.
     pub patience: Duration,
 }
 
+/// How much [`Subject::counts`] prints: more than is kept.
+pub const COUNTED: u64 = 20 << 20;
+
+impl std::fmt::Debug for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subject").field("runner", &self.runner).finish_non_exhaustive()
+    }
+}
+
 impl Subject {
-    async fn start(&self, task: &Task) -> Receiver<OutputLine> {
-        let (sender, receiver) = output_channel();
-        self.runner.start(task.clone(), sender).await.expect("the task is newer than all before");
-        receiver
+    async fn start(&self, task: &Task) -> TaskRef {
+        self.runner.start(task).await.expect("the task is newer than all before");
+        task.reference()
     }
 
-    async fn observe(&self, app: &AppRef, kind: TaskKind) -> TaskObservation {
-        self.runner.observe(app, kind, &name()).await.expect("the runner can be asked")
+    async fn observe(&self, task: &TaskRef) -> TaskObservation {
+        self.runner.observe(task).await.expect("the runner can be asked")
     }
 
-    async fn ended(&self, app: &AppRef, kind: TaskKind) -> (Exit, Vec<String>) {
+    /// How it ended, and its last lines.
+    async fn ended(&self, task: &TaskRef) -> (Exit, Vec<String>) {
         until(self.patience, "the task ends", || async {
-            match self.observe(app, kind).await.state {
+            match self.observe(task).await.state {
                 TaskState::Ended { exit, last_lines } => Some((exit, last_lines)),
                 _ => None,
             }
@@ -50,75 +76,88 @@ impl Subject {
         .await
     }
 
+    async fn running(&self, task: &TaskRef) {
+        until(self.patience, "the task runs", || async {
+            (self.observe(task).await.state == TaskState::Running).then_some(())
+        })
+        .await;
+    }
+
     async fn is_idle(&self, app: &AppRef) -> bool {
         self.runner.is_idle(app).await.expect("the runner can be asked")
     }
 
     async fn stop(&self, app: &AppRef, scope: StopScope, attempt: u64) {
-        self.runner.stop(app, scope, Attempt(attempt)).await.expect("stopping is accepted");
+        self.runner.stop(app, &scope, Attempt(attempt)).await.expect("stopping is accepted");
     }
 
     async fn is_stale(&self, task: Task) -> bool {
-        let (sender, _receiver) = output_channel();
-        matches!(self.runner.start(task, sender).await, Err(TaskError::Stale { .. }))
+        matches!(self.runner.start(&task).await, Err(TaskError::Stale { .. }))
     }
 }
 
 fn task(app: &AppRef, kind: TaskKind, attempt: u64, program: &Program) -> Task {
-    Task {
-        app: app.clone(),
-        name: name(),
-        kind,
-        attempt: Attempt(attempt),
-        release: None,
-        program: program.clone(),
-        env: Environment::new(),
-        limit: Duration::from_secs(600),
-    }
+    let task = Task::new(app.clone(), kind, name("one"), program.clone(), Duration::from_secs(600));
+    Task { attempt: Attempt(attempt), ..task }
 }
 
 fn app() -> AppRef {
     AppRef { name: AppName::new("blog").expect("it is a valid name"), uid: AppUid(Uuid::new_v4()) }
 }
 
-fn name() -> TaskName {
-    TaskName::new("one").expect("it is a valid name")
+fn name(text: &str) -> TaskName {
+    TaskName::new(text).expect("it is a valid name")
 }
 
-/// A task's output comes line by line in the order it was printed, and its end is remembered with its last lines.
-pub async fn output_and_end_are_told(s: Subject) {
-    let app = app();
-    let mut output = s.start(&task(&app, TaskKind::Run, 1, &s.prints)).await;
-    let mut lines = Vec::new();
-    while let Some(line) = timeout(s.patience, output.recv()).await.expect("the output ends with the task") {
-        lines.push(line.text);
+async fn attempt_of(s: &Subject, task: &TaskRef) -> u64 {
+    s.observe(task).await.fence.0
+}
+
+/// Stands where a runner was whose process has ended.
+#[derive(Debug)]
+struct Nobody;
+
+#[async_trait]
+impl TaskRunner for Nobody {
+    async fn start(&self, _: &Task) -> Result<(), TaskError> {
+        Err(TaskError::Unavailable("its process has ended".into()))
     }
-    assert_eq!(lines, ["out", "err"]);
-    assert_eq!(s.ended(&app, TaskKind::Run).await, (Exit::Code(3), lines));
-    assert!(s.is_idle(&app).await);
+    async fn attach(&self, _: &TaskRef, _: Cursor, _: bool) -> Result<Attached, TaskError> {
+        Err(TaskError::Unavailable("its process has ended".into()))
+    }
+    async fn observe(&self, _: &TaskRef) -> Result<TaskObservation, TaskError> {
+        Err(TaskError::Unavailable("its process has ended".into()))
+    }
+    async fn stop(&self, _: &AppRef, _: &StopScope, _: Attempt) -> Result<(), TaskError> {
+        Err(TaskError::Unavailable("its process has ended".into()))
+    }
+    async fn tasks(&self, _: Option<&AppRef>) -> Result<Vec<TaskInfo>, TaskError> {
+        Err(TaskError::Unavailable("its process has ended".into()))
+    }
 }
 
 /// The same name and attempt again starts nothing, while it runs and after.
 pub async fn the_same_attempt_runs_once(s: Subject) {
     let app = app();
     let task = task(&app, TaskKind::Release, 4, &s.prints);
-    let mut first = s.start(&task).await;
-    let mut second = s.start(&task).await;
-    s.ended(&app, TaskKind::Release).await;
-    let mut third = s.start(&task).await;
-    assert!(first.recv().await.is_some());
-    assert!(second.recv().await.is_none() && third.recv().await.is_none(), "it printed only once");
+    let reference = s.start(&task).await;
+    s.start(&task).await;
+    s.ended(&reference).await;
+    s.start(&task).await;
+    let (_, lines) = s.ended(&reference).await;
+    assert_eq!(lines, ["out", "err"], "it printed only once");
+    assert_eq!(s.runner.tasks(Some(&app)).await.expect("the runner can be asked").len(), 1);
 }
 
 /// An older attempt than one that was started before is stale; that of another kind is not.
 pub async fn attempts_fence(s: Subject) {
     let app = app();
-    let _output = s.start(&task(&app, TaskKind::Release, 5, &s.prints)).await;
+    let release = s.start(&task(&app, TaskKind::Release, 5, &s.prints)).await;
     assert!(s.is_stale(task(&app, TaskKind::Release, 4, &s.prints)).await);
-    assert_eq!(s.observe(&app, TaskKind::Release).await.fence, Attempt(5));
-    let _output = s.start(&task(&app, TaskKind::Build, 1, &s.prints)).await;
-    s.ended(&app, TaskKind::Build).await;
-    s.ended(&app, TaskKind::Release).await;
+    assert_eq!(s.observe(&release).await.fence, Attempt(5));
+    let build = s.start(&task(&app, TaskKind::Build, 1, &s.prints)).await;
+    s.ended(&build).await;
+    s.ended(&release).await;
 }
 
 /// Stopping ends older attempts and makes later starts of them stale, also where nothing ran.
@@ -126,14 +165,15 @@ pub async fn stopping_fences(s: Subject) {
     let app = app();
     s.stop(&app, StopScope::Kind(TaskKind::Release), 3).await;
     assert!(s.is_stale(task(&app, TaskKind::Release, 2, &s.lasts)).await);
-    let _output = s.start(&task(&app, TaskKind::Release, 3, &s.lasts)).await;
+    let release = s.start(&task(&app, TaskKind::Release, 3, &s.lasts)).await;
+    s.running(&release).await;
     s.stop(&app, StopScope::Kind(TaskKind::Release), 3).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(s.observe(&app, TaskKind::Release).await.state, TaskState::Running, "it is not older");
+    assert_eq!(s.observe(&release).await.state, TaskState::Running, "it is not older");
     s.stop(&app, StopScope::Kind(TaskKind::Release), 4).await;
-    let (exit, _) = s.ended(&app, TaskKind::Release).await;
+    let (exit, _) = s.ended(&release).await;
     assert_ne!(exit, Exit::Code(0));
-    let seen = s.observe(&app, TaskKind::Release).await;
+    let seen = s.observe(&release).await;
     assert_eq!((seen.fence, seen.older_running), (Attempt(4), false));
 }
 
@@ -141,25 +181,48 @@ pub async fn stopping_fences(s: Subject) {
 pub async fn an_older_attempt_that_runs_is_seen(s: Subject) {
     let app = app();
     let mut old = task(&app, TaskKind::Release, 1, &s.lasts);
-    old.name = TaskName::new("older").expect("it is a valid name");
-    let _output = s.start(&old).await;
-    let _output = s.start(&task(&app, TaskKind::Release, 2, &s.prints)).await;
-    assert!(s.observe(&app, TaskKind::Release).await.older_running);
-    s.ended(&app, TaskKind::Release).await;
+    old.name = name("older");
+    s.start(&old).await;
+    let new = s.start(&task(&app, TaskKind::Release, 2, &s.prints)).await;
+    assert!(s.observe(&new).await.older_running);
+    s.ended(&new).await;
     s.stop(&app, StopScope::Kind(TaskKind::Release), 2).await;
     until(s.patience, "the older task ends", || async { s.is_idle(&app).await.then_some(()) }).await;
-    assert!(!s.observe(&app, TaskKind::Release).await.older_running);
+    assert!(!s.observe(&new).await.older_running);
+}
+
+/// Stopping one task by its name ends that one whatever its attempt, and no other; it never starts again.
+pub async fn stopping_one_makes_its_name_stale(s: Subject) {
+    let app = app();
+    let (mut one, mut other) =
+        (task(&app, TaskKind::Run, 0, &s.lasts), task(&app, TaskKind::Run, 0, &s.lasts));
+    (one.name, other.name) = (name("this-one"), name("other"));
+    let (this, kept) = (s.start(&one).await, s.start(&other).await);
+    s.running(&kept).await;
+    s.stop(&app, StopScope::Task(one.name.clone()), 0).await;
+    let (exit, _) = s.ended(&this).await;
+    assert_ne!(exit, Exit::Code(0));
+    assert_eq!(s.observe(&kept).await.state, TaskState::Running);
+    one.attempt = Attempt(7);
+    assert!(s.is_stale(one).await);
+    // One that was stopped before it was ever started will not start, either.
+    let mut never = task(&app, TaskKind::Run, 0, &s.lasts);
+    never.name = name("never");
+    s.stop(&app, StopScope::Task(never.name.clone()), 0).await;
+    assert!(s.is_stale(never).await);
+    s.stop(&app, StopScope::All, u64::MAX).await;
+    until(s.patience, "all tasks end", || async { s.is_idle(&app).await.then_some(()) }).await;
 }
 
 /// Stopping everything ends tasks of all kinds and refuses all later ones.
 pub async fn stopping_everything_is_final(s: Subject) {
     let app = app();
-    let _run = s.start(&task(&app, TaskKind::Run, 1, &s.lasts)).await;
-    let _build = s.start(&task(&app, TaskKind::Build, 9, &s.lasts)).await;
+    s.start(&task(&app, TaskKind::Run, 1, &s.lasts)).await;
+    s.start(&task(&app, TaskKind::Build, 9, &s.lasts)).await;
     assert!(!s.is_idle(&app).await);
     s.stop(&app, StopScope::All, u64::MAX).await;
     until(s.patience, "all tasks end", || async { s.is_idle(&app).await.then_some(()) }).await;
-    for kind in [TaskKind::Run, TaskKind::Build, TaskKind::Release] {
+    for kind in TaskKind::ALL {
         assert!(s.is_stale(task(&app, kind, 100, &s.prints)).await);
     }
 }
@@ -169,34 +232,19 @@ pub async fn the_limit_ends_a_task(s: Subject) {
     let app = app();
     let mut task = task(&app, TaskKind::Build, 1, &s.lasts);
     task.limit = Duration::from_millis(200);
-    let _output = s.start(&task).await;
-    assert_eq!(s.ended(&app, TaskKind::Build).await.0, Exit::TimedOut);
+    let task = s.start(&task).await;
+    assert_eq!(s.ended(&task).await.0, Exit::TimedOut);
 }
 
-/// A receiver that stalls holds up the printing, not the limit.
-pub async fn a_stalled_receiver_does_not_hold_up_the_limit(s: Subject) {
-    let app = app();
-    let mut task = task(&app, TaskKind::Run, 1, &s.floods);
-    task.limit = Duration::from_millis(300);
-    let _stalled = s.start(&task).await;
-    let (exit, lines) = s.ended(&app, TaskKind::Run).await;
-    assert_eq!(exit, Exit::TimedOut);
-    assert!(!lines.is_empty());
-}
-
-/// A receiver that is gone does not fail the task.
-pub async fn a_gone_receiver_does_not_fail_the_task(s: Subject) {
-    let app = app();
-    drop(s.start(&task(&app, TaskKind::Run, 1, &s.prints)).await);
-    assert_eq!(s.ended(&app, TaskKind::Run).await.0, Exit::Code(3));
-}
-
-/// Nothing is known of an unknown app, and that is no error.
+/// Nothing is known of an unknown app, and that is no error; following it is one.
 pub async fn an_unknown_app_is_idle(s: Subject) {
     let app = app();
     assert!(s.is_idle(&app).await);
-    let seen = s.observe(&app, TaskKind::Build).await;
+    let unknown = TaskRef { app, kind: TaskKind::Build, name: name("one") };
+    let seen = s.observe(&unknown).await;
     assert_eq!(seen, TaskObservation { fence: Attempt(0), older_running: false, state: TaskState::Unknown });
+    let attached = s.runner.attach(&unknown, Cursor::START, false).await;
+    assert!(matches!(attached, Err(TaskError::Unknown)), "{attached:?}");
 }
 
 /// Hands the names of all cases of [`conformance::runner`](crate::conformance::runner) to a macro of yours, after
@@ -206,22 +254,40 @@ pub async fn an_unknown_app_is_idle(s: Subject) {
 /// macro_rules! count {
 ///     ($($case:ident)*) => { [$(stringify!($case)),*].len() };
 /// }
-/// assert_eq!(deis_core::runner_cases!(count;), 10);
+/// assert_eq!(deis_core::runner_cases!(count;), 28);
 /// ```
 #[macro_export]
 macro_rules! runner_cases {
     ($with:ident; $($own:tt)*) => {
         $with! { $($own)*
-            output_and_end_are_told
             the_same_attempt_runs_once
             attempts_fence
             stopping_fences
             an_older_attempt_that_runs_is_seen
+            stopping_one_makes_its_name_stale
             stopping_everything_is_final
             the_limit_ends_a_task
-            a_stalled_receiver_does_not_hold_up_the_limit
-            a_gone_receiver_does_not_fail_the_task
             an_unknown_app_is_idle
+            output_and_end_are_told
+            streams_are_kept_apart
+            every_byte_arrives
+            what_is_held_waits_for_its_reader
+            what_is_held_and_never_read_is_stopped
+            what_is_dropped_is_counted
+            a_cursor_goes_on_where_it_was
+            readers_cost_only_themselves
+            output_of_the_ended_is_still_there
+            a_flood_does_not_hold_up_the_limit
+            input_arrives_and_ends
+            there_is_one_writer
+            a_write_waits_for_the_process
+            signals_reach_the_process
+            a_terminal_has_a_size
+            a_bound_task_ends_with_its_writer
+            a_bound_task_ends_with_its_process_and_is_still_known
+            a_detached_task_is_found_by_the_next_process
+            tasks_are_listed
+            ended_tasks_are_kept_for_a_while
         }
     };
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -13,9 +13,9 @@ use super::{
     copy::remove_tree,
     folder, orphans,
     process::MARGIN,
-    shim::{Ended, Identity, State},
+    shim::{Ended, Identity, State, TaskIdentity, Who},
 };
-use crate::model::Timestamp;
+use crate::model::{TaskLife, Timestamp};
 
 /// A shim that has not said whom it runs for so long is stopped.
 const STATE_WAIT: Duration = Duration::from_secs(2);
@@ -52,22 +52,49 @@ pub(super) fn scan(run_dir: &Path) -> io::Result<Found> {
     Ok(found)
 }
 
-/// Removes the folders of tasks that an earlier process left. Blocks until the tasks have ended, for which those that
-/// do not end by themselves have the grace period.
-pub(super) fn sweep_tasks(tasks: &Path, grace: Duration) -> io::Result<()> {
+/// A task that an earlier process left.
+#[derive(Debug)]
+pub(super) struct FoundTask {
+    pub(super) folder: PathBuf,
+    pub(super) identity: TaskIdentity,
+    /// Its shim, if it lives on.
+    pub(super) shim: Option<Who>,
+}
+
+/// Looks at all tasks below `tasks`. Detached ones may run; bound ones end with the process that started them, which is
+/// waited for, and those that do not end by themselves have the grace period. What says nothing of itself is removed.
+/// Blocks.
+pub(super) fn scan_tasks(tasks: &Path, grace: Duration) -> io::Result<Vec<FoundTask>> {
     let begun = Instant::now();
+    let mut found = Vec::new();
     for app in folder::subfolders(tasks)? {
-        for task in folder::subfolders(&app)? {
-            while folder::is_held(&task) && begun.elapsed() < TASKS_WAIT {
+        for folder in folder::subfolders(&app)? {
+            let identity = TaskIdentity::read(&folder);
+            if identity.as_ref().is_some_and(|task| task.life == TaskLife::Detached)
+                && let Some(shim) = folder::holder(&folder).filter(|who| who.exists())
+                && folder::is_held(&folder)
+            {
+                found.extend(identity.map(|identity| FoundTask { folder, identity, shim: Some(shim) }));
+                continue;
+            }
+            while folder::is_held(&folder) && begun.elapsed() < TASKS_WAIT {
                 thread::sleep(LOOK);
             }
-            stop_holder(&task, grace);
-            orphans::end_task(&task);
-            remove_tree(&task)?;
+            stop_holder(&folder, grace);
+            orphans::end_task(&folder)?;
+            match identity {
+                Some(identity) => {
+                    remove_tree(&folder::files(&folder))?;
+                    found.push(FoundTask { folder, identity, shim: None });
+                }
+                None => remove_tree(&folder)?,
+            }
         }
-        remove_tree(&app)?;
+        // Goes if it is empty.
+        let _ = std::fs::remove_dir(&app);
     }
-    Ok(())
+    found.sort_by_key(|task| task.identity.since);
+    Ok(found)
 }
 
 fn look_at(instance: &Path) -> io::Result<Option<State>> {

@@ -15,7 +15,7 @@ use super::{
     copy::remove_tree,
     last_lines::LastLines,
     orphans,
-    shim::{Ended, Identity, Who, now, parse_line},
+    shim::{Ended, Identity, Who, parse_line},
 };
 use crate::model::{AppUid, Exit, InstanceName, Timestamp};
 
@@ -106,7 +106,7 @@ pub(super) fn end(folder: &Path, main: Option<Who>) -> io::Result<Exit> {
         return Ok(ended.exit);
     }
     orphans::kill(main, &mark(folder));
-    Ended { exit: Exit::Lost, at: now() }.write(folder)?;
+    Ended::new(Exit::Lost).write(folder)?;
     Ok(Exit::Lost)
 }
 

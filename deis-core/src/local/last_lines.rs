@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use super::shim::truncate;
+use crate::port::truncate;
 
 /// So many lines are kept.
-const MOST_LINES: usize = 50;
+const MAX_LINES: usize = 50;
 /// Longest line.
-const MOST_LINE: usize = 1024;
-/// All lines together.
-const MOST_BYTES: usize = 16 * 1024;
+const MAX_LINE: usize = 1024;
+/// All lines together, in bytes.
+const MAX_BYTES: usize = 16 * 1024;
 
 /// A few lines, short and printable whatever the process printed: they go into records and messages.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,9 @@ pub(super) struct LastLines {
 }
 
 impl LastLines {
+    /// So many bytes of output hold all that is kept.
+    pub(super) const MAX_BYTES: u64 = 2 * 16 * 1024;
+
     pub(super) fn push(&mut self, text: &str) {
         let mut line = String::new();
         for letter in text.chars() {
@@ -27,14 +30,14 @@ impl LastLines {
             } else {
                 line.push(letter);
             }
-            if line.len() > MOST_LINE {
+            if line.len() > MAX_LINE {
                 break;
             }
         }
-        truncate(&mut line, MOST_LINE);
+        truncate(&mut line, MAX_LINE);
         self.bytes += line.len();
         self.lines.push_back(line);
-        while self.lines.len() > MOST_LINES || self.bytes > MOST_BYTES {
+        while self.lines.len() > MAX_LINES || self.bytes > MAX_BYTES {
             self.bytes -= self.lines.pop_front().map_or(0, |line| line.len());
         }
     }
@@ -56,8 +59,8 @@ mod tests {
         }
         let lines = last.clone().into_vec();
         assert!(lines.len() > 10 && lines[lines.len() - 1].starts_with("59 \\u{1}"), "{lines:?}");
-        assert!(lines.iter().all(|line| line.len() <= MOST_LINE && !line.contains('\u{1}')));
-        assert!(lines.iter().map(String::len).sum::<usize>() <= MOST_BYTES);
+        assert!(lines.iter().all(|line| line.len() <= MAX_LINE && !line.contains('\u{1}')));
+        assert!(lines.iter().map(String::len).sum::<usize>() <= MAX_BYTES);
         for n in 0..60 {
             last.push(&format!("\t{n} ü"));
         }

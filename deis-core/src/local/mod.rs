@@ -1,8 +1,8 @@
 //! Runs apps and tasks as processes of this machine.
 //!
 //! Each instance and each task has a small supervising process, the [`shim`]: it captures output, records the
-//! end and kills whatever its child leaves behind. Instances outlive the platform process and are adopted by the
-//! next one; tasks end with it.
+//! end and kills whatever its child leaves behind. Instances and detached tasks outlive the platform process and are
+//! adopted by the next one; bound tasks end with it, and their output and end stay known.
 
 mod adopt;
 mod artifact;
@@ -20,8 +20,12 @@ mod runner;
 mod scheduler;
 pub mod shim;
 mod task;
+mod task_attach;
+mod task_log;
+mod task_table;
+mod wire;
 
 pub use artifact::{ArtifactFolder, Unpacker, preparer, unpacked_at};
-pub use options::{LocalOptions, ShimProgram, Timing};
+pub use options::{LocalOptions, LocalTool, ShimProgram, Timing};
 pub use runner::LocalRunner;
 pub use scheduler::{LocalProcess, LocalScheduler};

@@ -1,9 +1,10 @@
 //! What the local back ends are told by their caller.
 
-use std::{fmt, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use super::artifact::Unpacker;
 use crate::{
+    model::Tool,
     plan::constants,
     port::{LogStore, Wake},
     routing::Endpoints,
@@ -22,6 +23,19 @@ pub struct LocalOptions {
     pub(super) logs: Option<Arc<dyn LogStore>>,
     pub(super) open_files: Option<u64>,
     pub(super) timing: Timing,
+    pub(super) tools: BTreeMap<Tool, LocalTool>,
+    pub(super) depots: Option<PathBuf>,
+}
+
+/// How a program of the platform is run on this machine.
+#[derive(Clone, Debug)]
+pub struct LocalTool {
+    /// Absolute path.
+    pub program: PathBuf,
+    /// Name that it is called by (`argv[0]`); the path if `None`.
+    pub argv0: Option<String>,
+    /// Arguments.
+    pub args: Vec<String>,
 }
 
 /// Which program is started as the shim.
@@ -101,7 +115,16 @@ impl LocalOptions {
             logs: None,
             open_files: None,
             timing: Timing::default(),
+            tools: BTreeMap::new(),
+            depots: None,
         }
+    }
+
+    /// Another folder for instances and tasks.
+    #[must_use]
+    pub fn with_run_dir(mut self, run_dir: impl Into<PathBuf>) -> Self {
+        self.run_dir = run_dir.into();
+        self
     }
 
     /// The table that ready instances are put into.
@@ -150,6 +173,21 @@ impl LocalOptions {
     #[must_use]
     pub fn with_open_files(mut self, soft_limit: u64) -> Self {
         self.open_files = Some(soft_limit);
+        self
+    }
+
+    /// How a program of the platform is run. A task that needs one that is not named here is refused.
+    #[must_use]
+    pub fn with_tool(mut self, tool: Tool, program: LocalTool) -> Self {
+        self.tools.insert(tool, program);
+        self
+    }
+
+    /// Where tools exchange files with whoever started them: the folder `<app uid>/<attempt>` in this one is named to
+    /// a tool as `DEIS_DEPOT`. The runner neither makes nor removes it.
+    #[must_use]
+    pub fn with_depots(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.depots = Some(folder.into());
         self
     }
 

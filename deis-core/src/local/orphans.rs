@@ -4,6 +4,7 @@
 //! meaning to is an entry of its environment.
 
 use std::{
+    io,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -24,13 +25,15 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Names the folder of a task to its processes.
 pub(super) const TASK: &str = "DEIS_TASK";
 
-/// How a task ended whose shim is gone. If that could not write it down, what the task left is killed.
-pub(super) fn end_task(folder: &Path) -> Exit {
-    let ended = Ended::read(folder);
-    if ended.is_none() {
-        kill(read_main(folder), &mark_of_task(folder));
+/// How a task ended whose shim is gone. If that could not write it down, it is now, and what the task left is killed.
+pub(super) fn end_task(folder: &Path) -> io::Result<Ended> {
+    if let Some(ended) = Ended::read(folder) {
+        return Ok(ended);
     }
-    ended.map_or(Exit::Lost, |ended| ended.exit)
+    kill(read_main(folder), &mark_of_task(folder));
+    let ended = Ended::new(Exit::Lost);
+    ended.write(folder)?;
+    Ok(ended)
 }
 
 /// An entry that is in the environment of a task's processes, and of no others.

@@ -15,6 +15,7 @@ use super::{
     readable::readable,
     shim::{self, Spec, State, Who},
 };
+use crate::model::TaskLife;
 
 /// What a shim may take beyond the grace period.
 pub(super) const MARGIN: Duration = Duration::from_secs(5);
@@ -74,11 +75,11 @@ impl Drop for Process {
     }
 }
 
-/// The shim of a task.
+/// The shim of a task that runs.
 pub(super) struct StartedTask {
     pub(super) child: Child,
+    /// Whoever holds it keeps a bound task alive; a detached one has none.
     pub(super) lifeline: Option<ChildStdin>,
-    pub(super) output: OwnedFd,
 }
 
 /// Starts the shim of an instance and waits until its child runs; blocks for some milliseconds.
@@ -103,22 +104,36 @@ fn state_of(child: &mut Child, spec: &Spec) -> io::Result<Option<State>> {
     if line.is_empty() { Ok(None) } else { Ok(Some(serde_json::from_str(&line)?)) }
 }
 
-/// Starts the shim of a task. Whoever holds the returned pipe keeps the task alive; what is written into it
-/// is the input of the task. What the task prints comes out of `output`, in the order it was printed.
-pub(super) fn start_task(program: &ShimProgram, spec: &Spec) -> io::Result<StartedTask> {
-    let (output, end_of_output) = io::pipe()?;
-    let mut command = command(program);
-    command.stdout(end_of_output.try_clone()?).stderr(end_of_output);
-    let mut child = command.spawn()?;
-    // It holds the writing end, which would keep the output from ending.
-    drop(command);
-    match give(&mut child, spec) {
-        Ok(lifeline) => Ok(StartedTask { child, lifeline, output: output.into() }),
-        Err(error) => {
+/// Starts the shim of a task, hands it the input of a tool, and waits until its child runs; blocks for some
+/// milliseconds. `None` if the child could not be started, which the task's output and end say.
+pub(super) fn start_task(
+    program: &ShimProgram,
+    spec: &Spec,
+    input: &[u8],
+    life: TaskLife,
+) -> io::Result<Option<StartedTask>> {
+    let mut child = command(program).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    match wait_for_task(&mut child, spec, input) {
+        Ok((lifeline, true)) => {
+            Ok(Some(StartedTask { child, lifeline: lifeline.filter(|_| life == TaskLife::Bound) }))
+        }
+        other => {
             end(child);
-            Err(error)
+            other.map(|_| None)
         }
     }
+}
+
+fn wait_for_task(child: &mut Child, spec: &Spec, input: &[u8]) -> io::Result<(Option<ChildStdin>, bool)> {
+    let mut lifeline = give(child, spec)?;
+    if let Some(pipe) = &mut lifeline {
+        pipe.write_all(input)?;
+    }
+    let mut line = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        BufReader::new(stdout).read_line(&mut line)?;
+    }
+    Ok((lifeline, !line.is_empty()))
 }
 
 /// Stops a shim, and with it its child, and reaps it. Blocks.

@@ -3,32 +3,37 @@
 use std::{
     collections::BTreeMap,
     fmt, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
-use tokio::{sync::watch, task::JoinSet, time::timeout};
+use tokio::{sync::watch, task::JoinSet};
 
 use super::{
     adopt,
-    copy::{copy_tree, remove_tree},
-    launch::{add_defaults, make_private, reason, start_of},
+    copy::remove_tree,
+    folder,
+    launch::{make_private, reason},
     options::LocalOptions,
+    orphans,
     scheduler::validate,
-    shim::{Output, Spec, Start},
-    task::{self, Printed},
+    shim::{Ended, TaskIdentity},
+    task::{self, Stage, Started, is_terminal_size},
+    task_attach,
+    task_table::{AppTasks, Entry},
+    wire::SOCKET,
 };
 use crate::{
-    model::{AppRef, AppUid, Attempt, Exit, Program, Task, TaskKind, TaskName, TaskObservation, TaskState},
-    port::{BoxError, OutputLine, OutputSender, StopScope, TaskError, TaskRunner},
+    model::{
+        AppRef, AppUid, Attempt, Exit, Program, Task, TaskInfo, TaskInput, TaskObservation, TaskRef,
+        TaskState, Tool,
+    },
+    port::{Attached, BoxError, Cursor, StopScope, TaskError, TaskRunner},
 };
 
-/// Ended tasks that are remembered per app and kind.
-const REMEMBERED: usize = 32;
-const KINDS: [TaskKind; 3] = [TaskKind::Build, TaskKind::Release, TaskKind::Run];
-
-/// Runs tasks as processes of this machine. They end with this process, even if it is killed.
+/// Runs tasks as processes of this machine. Bound ones end with this process, even if it is killed; detached ones are
+/// adopted by the next one.
 pub struct LocalRunner {
     shared: Arc<Shared>,
 }
@@ -39,200 +44,227 @@ struct Shared {
     followers: Mutex<JoinSet<()>>,
 }
 
-#[derive(Default)]
-struct AppTasks {
-    fences: BTreeMap<TaskKind, Attempt>,
-    /// In the order of their start.
-    tasks: Vec<Entry>,
-}
-
-struct Entry {
-    kind: TaskKind,
-    name: TaskName,
-    attempt: Attempt,
-    state: TaskState,
-    stop: watch::Sender<bool>,
-}
-
 impl LocalRunner {
-    /// Makes the run folder if it is missing and removes what tasks of an earlier process left in it. May share
-    /// the folder with a [`LocalScheduler`](super::LocalScheduler).
+    /// Makes the run folder if it is missing, adopts detached tasks of an earlier process and waits for the end of its
+    /// bound ones. May share the folder with a [`LocalScheduler`](super::LocalScheduler).
+    ///
+    /// # Errors
+    /// The folder cannot be made or read.
     pub async fn open(options: LocalOptions) -> io::Result<Self> {
         let (tasks, grace) = (options.run_dir.join("tasks"), options.timing.task_grace);
-        tokio::task::spawn_blocking(move || {
+        let found = tokio::task::spawn_blocking(move || {
             make_private(&tasks)?;
-            adopt::sweep_tasks(&tasks, grace)
+            adopt::scan_tasks(&tasks, grace)
         })
         .await??;
-        Ok(Self { shared: Arc::new(Shared { options, apps: Mutex::default(), followers: Mutex::default() }) })
+        let shared = Arc::new(Shared { options, apps: Mutex::default(), followers: Mutex::default() });
+        for found in found {
+            let started = match found.shim {
+                Some(shim) => Started::adopted(found.folder.clone(), shim, grace)?,
+                None => None,
+            };
+            shared.adopt(found.folder, found.identity, started).await;
+        }
+        shared.tidy_all().await;
+        Ok(Self { shared })
+    }
+
+    /// Ends all tasks, detached ones too, and returns once they have ended.
+    pub async fn stop_all(&self) {
+        let stages: Vec<watch::Receiver<Stage>> =
+            self.shared.lock().values().flat_map(AppTasks::stop_all).collect();
+        for mut stage in stages {
+            // Its sender goes only after the end.
+            let _ = stage.wait_for(|stage| matches!(stage, Stage::Ended { .. })).await;
+        }
     }
 }
 
 #[async_trait]
 impl TaskRunner for LocalRunner {
-    async fn start(&self, task: Task, output: OutputSender) -> Result<(), TaskError> {
-        if let Some(reason) = refusal(&task) {
+    async fn start(&self, task: &Task) -> Result<(), TaskError> {
+        if let Some(reason) = self.shared.refusal(task) {
             return Err(TaskError::Rejected { reason });
         }
-        let mut apps = self.shared.lock();
-        let app = apps.entry(task.app.uid).or_default();
-        let fence = app.fences.entry(task.kind).or_default();
-        if task.attempt < *fence {
-            return Err(TaskError::Stale { given: task.attempt, current: *fence });
-        }
-        *fence = task.attempt;
-        if app.find(task.kind, &task.name).is_some_and(|known| known.attempt == task.attempt) {
-            return Ok(());
-        }
-        let stop = watch::Sender::new(false);
-        let stopped = stop.subscribe();
-        app.remember(Entry {
-            kind: task.kind,
-            name: task.name.clone(),
-            attempt: task.attempt,
-            state: TaskState::Running,
-            stop,
-        });
-        let follower = Arc::clone(&self.shared).follow(task, output, stopped);
-        let mut followers = self.shared.followers.lock().unwrap_or_else(PoisonError::into_inner);
-        while followers.try_join_next().is_some() {}
-        followers.spawn(follower);
-        Ok(())
-    }
-
-    async fn observe(
-        &self,
-        app: &AppRef,
-        kind: TaskKind,
-        name: &TaskName,
-    ) -> Result<TaskObservation, TaskError> {
-        let apps = self.shared.lock();
-        let Some(app) = apps.get(&app.uid) else {
-            return Ok(TaskObservation {
-                fence: Attempt(0),
-                older_running: false,
-                state: TaskState::Unknown,
-            });
+        let identity = TaskIdentity::of(task);
+        let folder = self.shared.folder(task);
+        let (stage, stop) = {
+            let mut apps = self.shared.lock();
+            let app = apps.entry(task.app.uid).or_default();
+            if !app.admit(task)? {
+                return Ok(());
+            }
+            app.add(Entry::new(identity.clone(), folder.clone(), Stage::Starting))
         };
-        let fence = app.fences.get(&kind).copied().unwrap_or_default();
-        let mut running = app.tasks.iter().filter(|t| t.kind == kind && t.state == TaskState::Running);
-        Ok(TaskObservation {
-            fence,
-            older_running: running.any(|task| task.attempt < fence),
-            state: app.find(kind, name).map_or(TaskState::Unknown, |task| task.state.clone()),
-        })
-    }
-
-    async fn stop(&self, app: &AppRef, scope: StopScope, attempt: Attempt) -> Result<(), TaskError> {
-        let mut apps = self.shared.lock();
-        let app = apps.entry(app.uid).or_default();
-        for kind in KINDS {
-            if scope != StopScope::All && scope != StopScope::Kind(kind) {
-                continue;
-            }
-            let fence = app.fences.entry(kind).or_default();
-            *fence = attempt.max(*fence);
-            for task in app.tasks.iter().filter(|t| t.kind == kind && t.attempt < attempt) {
-                task.stop.send_replace(true);
-            }
-        }
+        let follower =
+            Arc::clone(&self.shared).follow(identity, folder, stage, stop, Next::Start(task.clone()));
+        self.shared.spawn(follower);
         Ok(())
     }
 
-    async fn is_idle(&self, app: &AppRef) -> Result<bool, TaskError> {
+    async fn attach(&self, task: &TaskRef, from: Cursor, input: bool) -> Result<Attached, TaskError> {
+        let (folder, stage) = {
+            let apps = self.shared.lock();
+            let entry = apps.get(&task.app.uid).and_then(|app| app.find(task.kind, &task.name));
+            let entry = entry.ok_or(TaskError::Unknown)?;
+            (entry.folder.clone(), entry.stage.subscribe())
+        };
+        let input = if input { Some(task_attach::writer(&folder, stage.clone()).await?) } else { None };
+        Ok(Attached { output: task_attach::output(&folder, stage, from), input })
+    }
+
+    async fn observe(&self, task: &TaskRef) -> Result<TaskObservation, TaskError> {
+        let (mut seen, folder) = {
+            let apps = self.shared.lock();
+            let Some(app) = apps.get(&task.app.uid) else {
+                return Ok(TaskObservation {
+                    fence: Attempt(0),
+                    older_running: false,
+                    state: TaskState::Unknown,
+                });
+            };
+            let entry = app.find(task.kind, &task.name);
+            (app.observe(task.kind, entry), entry.map(|entry| entry.folder.clone()))
+        };
+        if let (TaskState::Ended { last_lines, .. }, Some(folder)) = (&mut seen.state, folder) {
+            *last_lines = blocking(move || Ok(task::last_lines(&folder))).await.map_err(unavailable)?;
+        }
+        Ok(seen)
+    }
+
+    async fn stop(&self, app: &AppRef, scope: &StopScope, attempt: Attempt) -> Result<(), TaskError> {
+        self.shared.lock().entry(app.uid).or_default().stop(scope, attempt);
+        self.shared.tidy(app.uid).await;
+        Ok(())
+    }
+
+    async fn tasks(&self, app: Option<&AppRef>) -> Result<Vec<TaskInfo>, TaskError> {
         let apps = self.shared.lock();
-        Ok(apps.get(&app.uid).is_none_or(|app| app.tasks.iter().all(|t| t.state != TaskState::Running)))
+        let wanted = apps.iter().filter(|(uid, _)| app.is_none_or(|app| app.uid == **uid));
+        Ok(wanted.flat_map(|(_, tasks)| tasks.list()).collect())
     }
 }
 
+/// What a follower begins with.
+enum Next {
+    Start(Task),
+    Adopt(Started),
+}
+
 impl Shared {
+    async fn adopt(self: &Arc<Self>, folder: PathBuf, identity: TaskIdentity, started: Option<Started>) {
+        let stage = if started.is_some() {
+            Stage::Running
+        } else {
+            let own = folder.clone();
+            let ended = blocking(move || Ok(Stage::ended(orphans::end_task(&own)?, &own))).await;
+            ended.unwrap_or_else(|_| Stage::Ended { ended: Ended::new(Exit::Lost), size: 0 })
+        };
+        let entry = Entry::new(identity.clone(), folder.clone(), stage);
+        let (stage, stop) = {
+            let mut apps = self.lock();
+            let app = apps.entry(identity.app.uid).or_default();
+            app.raise_fence(identity.kind, identity.attempt);
+            app.add(entry)
+        };
+        if let Some(started) = started {
+            self.spawn(Arc::clone(self).follow(identity, folder, stage, stop, Next::Adopt(started)));
+        }
+    }
+
+    fn spawn(&self, follower: impl Future<Output = ()> + Send + 'static) {
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        while followers.try_join_next().is_some() {}
+        followers.spawn(follower);
+    }
+
     /// Runs a task to its end and remembers how it ended.
-    async fn follow(self: Arc<Self>, task: Task, output: OutputSender, stop: watch::Receiver<bool>) {
-        let key = (task.app.clone(), task.kind, task.name.clone(), task.attempt);
-        let lines = Printed::default();
-        let folder = self.folder(&task);
-        let exit = match self.run(task, folder.clone(), output.clone(), lines.clone(), stop).await {
-            Ok(exit) => exit,
+    async fn follow(
+        self: Arc<Self>,
+        identity: TaskIdentity,
+        folder: PathBuf,
+        stage: Arc<watch::Sender<Stage>>,
+        mut stop: watch::Receiver<bool>,
+        next: Next,
+    ) {
+        let ended = match self.run(&identity, &folder, &stage, &mut stop, next).await {
+            Ok(ended) => ended,
             Err(error) => {
-                let text = format!("the task cannot be started: {}", reason(error.as_ref()));
-                lines.push(&text);
-                let _ = output.try_send(OutputLine { text });
-                Exit::Lost
+                let (folder, text) = (folder.clone(), reason(error.as_ref()));
+                let told = blocking(move || task::never_ran(&folder, identity.output, Some(&text))).await;
+                told.unwrap_or_else(|_| Ended::new(Exit::Lost))
             }
         };
-        let removed = tokio::task::spawn_blocking(move || {
-            remove_tree(&folder)?;
-            // Goes with the app's last task; as long as there are others it stays.
-            let _ = folder.parent().map(std::fs::remove_dir);
-            Ok::<(), io::Error>(())
+        let files = folder::files(&folder);
+        let socket = folder.join(SOCKET);
+        let removed = blocking(move || {
+            // A shim that was killed leaves it.
+            let _ = std::fs::remove_file(socket);
+            remove_tree(&files)
         });
-        if let Ok(Err(error)) = removed.await {
-            tracing::warn!(app = %key.0, task = %key.2, %error, "the folder of an ended task cannot be removed");
+        if let Err(error) = removed.await {
+            tracing::warn!(app = %identity.app, task = %identity.name, %error, "an ended task's files stay");
         }
-        let (app, kind, name, attempt) = key;
-        let ended = TaskState::Ended { exit, last_lines: lines.last() };
-        if let Some(known) = self.lock().get_mut(&app.uid) {
-            let own = |t: &&mut Entry| t.kind == kind && t.name == name && t.attempt == attempt;
-            if let Some(entry) = known.tasks.iter_mut().find(own) {
-                entry.state = ended;
-            }
-        }
-        self.options.wake.hint(&app.name);
-        // Last: whoever sees the output end finds the task ended.
-        drop(output);
+        let own = folder.clone();
+        let last = blocking(move || Ok(Stage::ended(ended, &own))).await;
+        stage.send_replace(last.unwrap_or_else(|_| Stage::Ended { ended: Ended::new(Exit::Lost), size: 0 }));
+        self.tidy(identity.app.uid).await;
+        self.options.wake.hint(&identity.app.name);
     }
 
     async fn run(
         &self,
-        task: Task,
-        folder: PathBuf,
-        output: OutputSender,
-        lines: Printed,
-        mut stop: watch::Receiver<bool>,
-    ) -> Result<Exit, BoxError> {
-        let mut spec = Spec {
-            folder,
-            start: Start::Shell { command: String::new() },
-            env: task.env,
-            directory: PathBuf::new(),
-            grace_ms: u64::try_from(self.options.timing.task_grace.as_millis()).unwrap_or(u64::MAX),
-            limit_ms: u64::try_from(task.limit.as_millis()).ok(),
-            open_files: self.options.open_files,
-            output: Output::Stream { stdin: 0 },
+        identity: &TaskIdentity,
+        folder: &Path,
+        stage: &watch::Sender<Stage>,
+        stop: &mut watch::Receiver<bool>,
+        next: Next,
+    ) -> Result<Ended, BoxError> {
+        let started = match next {
+            Next::Adopt(started) => Some(started),
+            Next::Start(task) => {
+                let (own, written) = (folder.to_owned(), identity.clone());
+                blocking(move || task::make_folder(&own, &written)).await?;
+                task::prepare(&self.options, task, folder, stop).await?
+            }
         };
-        let mut input = Vec::new();
-        match task.program {
-            Program::Launch { artifact, command } => {
-                spec.start = start_of(&command);
-                spec.directory = spec.folder.join("app");
-                add_defaults(&mut spec.env, &self.options);
-                let source = tokio::select! {
-                    _ = stop.wait_for(|stop| *stop) => return Ok(Exit::Lost),
-                    source = timeout(task.limit, (self.options.unpacker)(artifact)) => match source {
-                        Ok(source) => source?,
-                        Err(_) => return Ok(Exit::TimedOut),
-                    },
-                };
-                let (folder, files) = (spec.folder.clone(), spec.directory.clone());
-                tokio::task::spawn_blocking(move || {
-                    make_private(&folder)?;
-                    copy_tree(&source.path, &files)
-                })
-                .await??;
-            }
-            Program::Exec { program, argv0, args, directory, stdin } => {
-                spec.start = Start::Program { program, argv0, args };
-                spec.directory = directory;
-                spec.output = Output::Stream { stdin: u64::try_from(stdin.len())? };
-                input = stdin;
-            }
+        if let Some(started) = started {
+            stage.send_replace(Stage::Running);
+            return Ok(started.finish(stop).await?);
         }
-        let home = spec.directory.display().to_string();
-        // Only a one-off command may have another (`plan::lower::environment`); programs of the operator know theirs.
-        spec.env.entry("HOME".to_owned()).or_insert(home);
-        spec.env.entry("PATH".to_owned()).or_insert_with(|| self.options.path.clone());
-        let started = task::start(&self.options, spec).await?;
-        Ok(started.finish(input, output, lines, stop).await)
+        // It ended before it ran: its shim says why, or it was stopped.
+        let (folder, output) = (folder.to_owned(), identity.output);
+        let ended = blocking(move || match Ended::read(&folder) {
+            Some(ended) => Ok(ended),
+            None => task::never_ran(&folder, output, None),
+        });
+        Ok(ended.await?)
+    }
+
+    /// Removes what need not be kept of an app's ended tasks.
+    async fn tidy(&self, app: AppUid) {
+        let gone = self.lock().get_mut(&app).map(AppTasks::take_surplus).unwrap_or_default();
+        if gone.is_empty() {
+            return;
+        }
+        let removed = blocking(move || {
+            for folder in gone {
+                remove_tree(&folder)?;
+                // Goes with the app's last task; as long as there are others it stays.
+                let _ = folder.parent().map(std::fs::remove_dir);
+            }
+            Ok(())
+        });
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "the folder of an ended task cannot be removed");
+        }
+    }
+
+    async fn tidy_all(&self) {
+        let apps: Vec<AppUid> = self.lock().keys().copied().collect();
+        for app in apps {
+            self.tidy(app).await;
+        }
     }
 
     fn folder(&self, task: &Task) -> PathBuf {
@@ -240,41 +272,44 @@ impl Shared {
         app.join(format!("{}-{}-{}", task.kind.word(), task.name, task.attempt))
     }
 
+    /// Why this task can never run here.
+    fn refusal(&self, task: &Task) -> Option<String> {
+        let problem = match &task.program {
+            Program::Tool { tool, .. } if !self.options.tools.contains_key(tool) => {
+                Some(format!("this machine has no tool {tool:?}"))
+            }
+            Program::Tool { input, .. } if input.len() > Tool::MAX_INPUT => {
+                Some(format!("the input of a tool is larger than {} bytes", Tool::MAX_INPUT))
+            }
+            Program::Tool { .. } if task.input != TaskInput::Closed => {
+                Some("a tool's input is what it is started with".to_owned())
+            }
+            Program::Launch { command, .. } if validate::command(command).is_some() => {
+                validate::command(command)
+            }
+            Program::Launch { .. } | Program::Tool { .. } => match task.input {
+                TaskInput::Terminal(size) if !is_terminal_size(size) => {
+                    Some("a terminal has at least one column and one row".to_owned())
+                }
+                _ => None,
+            },
+        };
+        problem.or_else(|| validate::environment(&task.env))
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<AppUid, AppTasks>> {
         self.apps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl AppTasks {
-    /// The newest task of this name.
-    fn find(&self, kind: TaskKind, name: &TaskName) -> Option<&Entry> {
-        self.tasks.iter().filter(|t| t.kind == kind && t.name == *name).max_by_key(|t| t.attempt)
-    }
-
-    fn remember(&mut self, entry: Entry) {
-        let kind = entry.kind;
-        self.tasks.push(entry);
-        let ended = |t: &Entry| t.kind == kind && t.state != TaskState::Running;
-        let mut surplus = self.tasks.iter().filter(|t| ended(t)).count().saturating_sub(REMEMBERED);
-        self.tasks.retain(|task| {
-            let forgotten = surplus > 0 && ended(task);
-            surplus -= usize::from(forgotten);
-            !forgotten
-        });
-    }
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-/// Why this task can never run here.
-fn refusal(task: &Task) -> Option<String> {
-    let nul = |text: &str| text.contains('\0');
-    let bad = match &task.program {
-        Program::Launch { command, .. } => validate::command(command),
-        Program::Exec { args, argv0, .. } => {
-            let bad = args.iter().chain(argv0).any(|text| nul(text));
-            bad.then(|| "the command contains a NUL byte".to_owned())
-        }
-    };
-    bad.or_else(|| validate::environment(&task.env))
+pub(super) fn unavailable(error: io::Error) -> TaskError {
+    TaskError::Unavailable(Box::new(error))
 }
 
 impl fmt::Debug for LocalRunner {

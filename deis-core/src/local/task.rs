@@ -1,98 +1,186 @@
-//! Runs one program to its end, with its output as it comes.
+//! Runs one task to its end: its files, its shim, its end.
 
 use std::{
-    fs::File,
-    io::{self, Write as _},
-    os::fd::AsFd as _,
-    path::PathBuf,
+    io,
+    path::{Path, PathBuf},
     process::ChildStdin,
-    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use rustix::process::Signal;
-use tokio::{io::AsyncReadExt as _, net::unix::pipe::Receiver, sync::watch, task::JoinSet, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
 
 use super::{
-    copy::remove_tree,
+    copy::{copy_tree, remove_tree},
+    folder,
     last_lines::LastLines,
-    launch::{make_private, reason},
+    launch::{add_defaults, make_private, reason, start_of},
     options::LocalOptions,
     orphans,
     process::{self, MARGIN, Process, StartedTask},
-    shim::{Lines, Output, SILENCE, Spec, Start, text_of},
+    shim::{Ended, Output, Spec, Start, TaskIdentity, TaskSpec, Who, now},
+    task_log::{self, TaskLogWriter},
 };
 use crate::{
-    model::{Environment, Exit},
-    port::{BoxError, OutputLine, OutputSender},
+    model::{
+        Environment, Exit, Program, Task, TaskInput, TaskLife, TaskOutput, TaskStreams, TerminalSize,
+        WhenFull,
+    },
+    plan::constants::TASK_START_LIMIT,
+    port::{BoxError, LineSplitter, OutputStream, line_text},
 };
 
-/// How long the last output is waited for once the task has ended: its reader may have stalled.
-const LAST_OUTPUT: Duration = Duration::from_secs(1);
+/// How far a task has come. Whoever follows it is woken by each change.
+#[derive(Clone, Debug)]
+pub(super) enum Stage {
+    Starting,
+    Running,
+    Ended {
+        ended: Ended,
+        /// Bytes on disk of its output.
+        size: u64,
+    },
+}
+
+impl Stage {
+    /// The end of a task whose folder this is. Blocks.
+    pub(super) fn ended(ended: Ended, folder: &Path) -> Self {
+        Self::Ended { ended, size: task_log::size(folder) }
+    }
+}
 
 /// A task that runs.
 pub(super) struct Started {
     process: Process,
-    /// Kept open: its end is the end of the task.
+    /// Its end is the end of a bound task: also that of one that nobody follows any more.
     lifeline: Option<ChildStdin>,
-    /// Both its standard output and its standard error, in the order they were written.
-    output: Option<Receiver>,
     folder: PathBuf,
     grace: Duration,
 }
 
-/// The newest lines of a task that may still print.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Printed(Arc<Mutex<LastLines>>);
-
-impl Printed {
-    pub(super) fn push(&self, text: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-    }
-
-    pub(super) fn last(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().into_vec()
-    }
+/// Makes the files of a task ready and starts it. `None` if it has ended already.
+///
+/// Nothing is left running if the future is dropped: a bound task ends with its lifeline, and a detached one is found
+/// by its folder.
+pub(super) async fn prepare(
+    options: &LocalOptions,
+    task: Task,
+    folder: &Path,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Option<Started>, BoxError> {
+    let deadline = Instant::now() + TASK_START_LIMIT;
+    let ready = async {
+        let (spec, input) = make(options, task, folder).await?;
+        Ok::<_, BoxError>((spec, input))
+    };
+    let (spec, input, life) = tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => return Ok(None),
+        () = sleep_until(deadline) => return Err("what it needs was not there in time".into()),
+        ready = ready => {
+            let (spec, input) = ready?;
+            let life = if let Output::Task(task) = &spec.output { task.life } else { TaskLife::Bound };
+            (spec, input, life)
+        }
+    };
+    start(options, spec, input, life).await
 }
 
-/// Starts a task in its folder, which is made.
-pub(super) async fn start(options: &LocalOptions, mut spec: Spec) -> Result<Started, BoxError> {
-    let shim = options.shim.clone();
-    let (folder, grace) = (spec.folder.clone(), Duration::from_millis(spec.grace_ms));
+/// The files of a task, and what its shim is told.
+async fn make(options: &LocalOptions, task: Task, folder: &Path) -> Result<(Spec, Vec<u8>), BoxError> {
+    let (start, directory, input, env) = match task.program {
+        Program::Launch { artifact, command } => {
+            let source = (options.unpacker)(artifact).await?;
+            let files = folder::files(folder);
+            let copy = files.clone();
+            tokio::task::spawn_blocking(move || copy_tree(&source.path, &copy)).await??;
+            let mut env = task.env;
+            add_defaults(&mut env, options);
+            (start_of(&command), files, Vec::new(), env)
+        }
+        Program::Tool { tool, input } => {
+            let known = options.tools.get(&tool).ok_or("this machine does not have that tool")?;
+            let (program, argv0, args) = (known.program.clone(), known.argv0.clone(), known.args.clone());
+            let mut env = task.env;
+            if let Some(depots) = &options.depots {
+                let depot = depots.join(task.app.uid.to_string()).join(task.attempt.to_string());
+                env.insert("DEIS_DEPOT".to_owned(), depot.display().to_string());
+            }
+            // What it leaves there goes with it; its output and its end stay.
+            let directory = folder::files(folder);
+            let own = directory.clone();
+            tokio::task::spawn_blocking(move || make_private(&own)).await??;
+            (Start::Program { program, argv0, args }, directory, input, env)
+        }
+    };
+    let mut spec = Spec {
+        folder: folder.to_owned(),
+        start,
+        env,
+        directory,
+        grace_ms: u64::try_from(options.timing.task_grace.as_millis()).unwrap_or(u64::MAX),
+        limit_ms: u64::try_from(task.limit.as_millis()).ok(),
+        open_files: options.open_files,
+        output: Output::Task(Box::new(TaskSpec {
+            life: task.life,
+            output: task.output,
+            input: task.input,
+            input_bytes: u64::try_from(input.len())?,
+        })),
+    };
+    let home = spec.directory.display().to_string();
+    spec.env.entry("HOME".to_owned()).or_insert(home);
+    spec.env.entry("PATH".to_owned()).or_insert_with(|| options.path.clone());
     // By this its processes are known should its shim be killed.
     spec.env.insert(orphans::TASK.to_owned(), folder.display().to_string());
-    let started = tokio::task::spawn_blocking(move || {
-        make_private(&spec.folder)?;
-        process::start_task(&shim, &spec)
-    });
-    let StartedTask { child, lifeline, output } = started.await??;
-    let process = Process::started(child)?;
-    let output = Some(Receiver::from_owned_fd(output)?);
-    Ok(Started { process, lifeline, output, folder, grace })
+    Ok((spec, input))
 }
 
-impl Drop for Started {
-    /// A task ends with whoever follows it, even where a thread that writes its input still holds its lifeline.
-    fn drop(&mut self) {
-        self.process.signal(Signal::TERM);
+async fn start(
+    options: &LocalOptions,
+    spec: Spec,
+    input: Vec<u8>,
+    life: TaskLife,
+) -> Result<Option<Started>, BoxError> {
+    let shim = options.shim.clone();
+    let (folder, grace) = (spec.folder.clone(), Duration::from_millis(spec.grace_ms));
+    let started = tokio::task::spawn_blocking(move || process::start_task(&shim, &spec, &input, life));
+    let Some(StartedTask { child, lifeline }) = started.await?? else { return Ok(None) };
+    let process = Process::started(child)?;
+    Ok(Some(Started { process, lifeline, folder, grace }))
+}
+
+/// Writes down what a task is and makes its folder, which nothing may be in yet.
+pub(super) fn make_folder(folder: &Path, identity: &TaskIdentity) -> io::Result<()> {
+    remove_tree(folder)?;
+    make_private(folder)?;
+    identity.write(folder)
+}
+
+/// Writes down that a task ended before it ran, and why.
+pub(super) fn never_ran(folder: &Path, output: TaskOutput, why: Option<&str>) -> io::Result<Ended> {
+    let mut log = TaskLogWriter::new(folder, output.when_full);
+    if let Some(why) = why {
+        let stream =
+            if output.streams == TaskStreams::Apart { OutputStream::Stderr } else { OutputStream::Stdout };
+        log.append(stream, now(), format!("the task cannot be started: {why}\n").as_bytes());
     }
+    let ended = Ended { output: log.position(), ..Ended::new(Exit::Lost) };
+    ended.write(folder)?;
+    Ok(ended)
 }
 
 impl Started {
-    /// Follows the task to its end. Its output goes to `output` line by line; a receiver that stalls or is gone
-    /// holds up neither the end nor the time limit.
-    pub(super) async fn finish(
-        mut self,
-        input: Vec<u8>,
-        output: OutputSender,
-        lines: Printed,
-        stop: watch::Receiver<bool>,
-    ) -> Exit {
-        let mut readers = JoinSet::new();
-        if let Some(pipe) = self.output.take() {
-            readers.spawn(forward(pipe, output, lines));
-        }
-        let lifeline = feed(self.lifeline.take(), input);
+    /// A task that an earlier process started; `None` if it has ended by now.
+    pub(super) fn adopted(folder: PathBuf, shim: Who, grace: Duration) -> io::Result<Option<Self>> {
+        let process = Process::adopted(shim)?;
+        Ok(process.map(|process| Self { process, lifeline: None, folder, grace }))
+    }
+
+    /// Follows the task to its end. Nothing of it runs any more then.
+    pub(super) async fn finish(mut self, stop: &mut watch::Receiver<bool>) -> io::Result<Ended> {
         tokio::select! {
             () = self.process.ended() => {}
             () = stopped(stop) => {
@@ -103,19 +191,30 @@ impl Started {
                 }
             }
         }
-        drop(lifeline);
-        let exit = self.exit().await;
-        if timeout(LAST_OUTPUT, readers.join_next()).await.is_err() {
-            readers.detach_all();
-        }
-        exit
-    }
-
-    /// How it ended; nothing of it runs any more then.
-    async fn exit(&self) -> Exit {
+        drop(self.lifeline.take());
         let folder = self.folder.clone();
-        tokio::task::spawn_blocking(move || orphans::end_task(&folder)).await.unwrap_or(Exit::Lost)
+        tokio::task::spawn_blocking(move || orphans::end_task(&folder)).await.map_err(io::Error::other)?
     }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The last lines that a task printed. Blocks.
+pub(super) fn last_lines(folder: &Path) -> Vec<String> {
+    let mut last = LastLines::default();
+    let mut streams: [LineSplitter; 2] = Default::default();
+    for chunk in task_log::tail(folder, LastLines::MAX_BYTES) {
+        let stream = usize::from(chunk.stream == OutputStream::Stderr);
+        streams[stream].feed(&chunk.bytes, |line| last.push(&line_text(line)));
+    }
+    for stream in &mut streams {
+        stream.finish(|line| last.push(&line_text(line)));
+    }
+    last.into_vec()
 }
 
 /// Runs a program whose output nobody wants; an error says how it ended. It must end within `limit`.
@@ -128,57 +227,42 @@ pub(super) async fn run_quietly(
     limit: Duration,
 ) -> Result<(), String> {
     let limit_ms = u64::try_from(limit.as_millis()).ok();
-    let output = Output::Stream { stdin: 0 };
-    let open_files = options.open_files;
-    let spec =
-        Spec { folder: folder.clone(), start, env, directory, grace_ms: 0, limit_ms, open_files, output };
-    let started = self::start(options, spec).await.map_err(|error| reason(error.as_ref()))?;
-    let (sender, _) = crate::port::output_channel();
-    let (_keep, stop) = watch::channel(false);
-    let lines = Printed::default();
-    let exit = started.finish(Vec::new(), sender, lines.clone(), stop).await;
-    let _ = tokio::task::spawn_blocking(move || remove_tree(&folder)).await;
-    match exit {
+    let output = TaskOutput { streams: TaskStreams::Merged, when_full: WhenFull::Drop };
+    let task = TaskSpec { life: TaskLife::Bound, output, input: TaskInput::Closed, input_bytes: 0 };
+    let mut env = env;
+    env.insert(orphans::TASK.to_owned(), folder.display().to_string());
+    let spec = Spec {
+        folder: folder.clone(),
+        start,
+        env,
+        directory,
+        grace_ms: 0,
+        limit_ms,
+        open_files: options.open_files,
+        output: Output::Task(Box::new(task)),
+    };
+    let text = |error: BoxError| reason(error.as_ref());
+    let made = folder.clone();
+    let made = tokio::task::spawn_blocking(move || make_private(&made)).await;
+    made.map_err(|error| text(error.into()))?.map_err(|error| text(error.into()))?;
+    let (_keep, mut stop) = watch::channel(false);
+    let ended = match self::start(options, spec, Vec::new(), TaskLife::Bound).await.map_err(text)? {
+        Some(started) => started.finish(&mut stop).await,
+        None => Ended::read(&folder).ok_or_else(|| io::ErrorKind::NotFound.into()),
+    };
+    let lines = tokio::task::spawn_blocking(move || {
+        let lines = last_lines(&folder);
+        let _ = remove_tree(&folder);
+        lines
+    });
+    let lines = lines.await.unwrap_or_default();
+    match ended.map_or(Exit::Lost, |ended| ended.exit) {
         Exit::Code(0) => Ok(()),
-        exit => Err(lines.last().pop().map_or_else(|| exit.to_string(), |line| format!("{exit}: {line}"))),
+        exit => Err(lines.last().map_or_else(|| exit.to_string(), |line| format!("{exit}: {line}"))),
     }
 }
 
-/// Writes the input on a thread of its own, since the task may never read it. Returns the pipe, still open.
-fn feed(lifeline: Option<ChildStdin>, input: Vec<u8>) -> io::Result<Option<ChildStdin>> {
-    if let (Some(pipe), false) = (&lifeline, input.is_empty()) {
-        let mut pipe = File::from(pipe.as_fd().try_clone_to_owned()?);
-        tokio::task::spawn_blocking(move || pipe.write_all(&input));
-    }
-    Ok(lifeline)
-}
-
-async fn forward(mut pipe: Receiver, output: OutputSender, last: Printed) {
-    let mut cutter = Lines::default();
-    let mut buffer = vec![0; 16 * 1024];
-    let mut ended = false;
-    while !ended {
-        let mut found = Vec::new();
-        let mut line = |bytes: &[u8]| found.push(text_of(bytes));
-        let silence = if cutter.is_waiting() { SILENCE } else { Duration::MAX };
-        match timeout(silence, pipe.read(&mut buffer)).await {
-            Ok(Ok(n)) if n > 0 => cutter.feed(&buffer[..n], &mut line),
-            Ok(_) => {
-                cutter.finish(&mut line);
-                ended = true;
-            }
-            Err(_) => cutter.show(&mut line),
-        }
-        for text in found {
-            last.push(&text);
-            // Nobody may listen any more; the task goes on all the same.
-            let _ = output.send(OutputLine { text }).await;
-        }
-    }
-}
-
-async fn stopped(mut stop: watch::Receiver<bool>) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending::<()>().await;
-    }
+/// Whether a terminal can be so large.
+pub(super) fn is_terminal_size(size: TerminalSize) -> bool {
+    size.columns > 0 && size.rows > 0
 }

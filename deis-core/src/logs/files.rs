@@ -21,12 +21,9 @@ use super::{
     known_ids::KnownIds,
 };
 use crate::{
-    local::{
-        folder,
-        shim::{MOST_LINE, truncate},
-    },
+    local::folder,
     model::{AppRef, LineId, LogLine, LogQuery},
-    port::{LogError, LogStore, LogStream},
+    port::{LogError, LogStore, LogStream, MAX_LINE, truncate},
 };
 
 /// Largest file of platform lines; there are two.
@@ -124,7 +121,7 @@ fn write(folder: &Path, lines: Vec<LogLine>) -> io::Result<()> {
     let mut bytes = Vec::new();
     let (mut file, mut size) = open(&path)?;
     for mut line in lines {
-        truncate(&mut line.text, MOST_LINE);
+        truncate(&mut line.text, MAX_LINE);
         let mut json = serde_json::to_vec(&line)?;
         json.push(b'\n');
         let more = u64::try_from(json.len()).unwrap_or(u64::MAX);
@@ -185,7 +182,7 @@ mod tests {
             assert!(fs::metadata(logs.folder(&app).join(name)).unwrap().len() <= MOST_FILE);
         }
         let texts = texts(&logs, &app).await;
-        assert!(texts.iter().all(|text| text.len() <= MOST_LINE));
+        assert!(texts.iter().all(|text| text.len() <= MAX_LINE));
         assert_eq!(texts.last().unwrap(), "last");
     }
 

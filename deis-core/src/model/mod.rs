@@ -50,5 +50,8 @@ pub use release::{Outcome, Release};
 pub use rollout::{Phase, ReleaseCommand, Rollout, RolloutEnd};
 pub use route::{AppRoutes, RouteFence, RouteMode};
 pub use secret::{Environment, Secret};
-pub use task::{Program, Task, TaskKind, TaskObservation, TaskState};
+pub use task::{
+    Program, Task, TaskInfo, TaskInput, TaskKind, TaskLife, TaskObservation, TaskOutput, TaskRef, TaskSignal,
+    TaskState, TaskStreams, TerminalSize, Tool, WhenFull,
+};
 pub use workload::{Amount, Hooks, Launch, Limits, ProcessGroup, RegistryAuth, Template, Workload};

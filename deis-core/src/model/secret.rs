@@ -118,7 +118,7 @@ impl FromIterator<(String, String)> for Environment {
 mod tests {
     use super::*;
     use crate::model::{
-        AppName, AppRef, AppUid, Artifact, Attempt, Command, ConfigData, ConfigPatch, Digest, EnvKey, Launch,
+        AppName, AppRef, AppUid, Artifact, Command, ConfigData, ConfigPatch, Digest, EnvKey, Launch,
         ProcessType, Program, RegistryAuth, ReleaseVersion, Task, TaskKind, TaskName, Template,
     };
 
@@ -140,16 +140,10 @@ mod tests {
             registry: Some(registry),
             ..Template::new(ReleaseVersion(1), ProcessType::web(), launch)
         };
-        let task = Task {
-            app: AppRef { name: AppName::new("blog").unwrap(), uid: AppUid(uuid::Uuid::nil()) },
-            name: TaskName::new("run").unwrap(),
-            kind: TaskKind::Run,
-            attempt: Attempt(0),
-            release: None,
-            program: Program::Launch { artifact, command: Command::from("./serve") },
-            env,
-            limit: std::time::Duration::ZERO,
-        };
+        let app = AppRef { name: AppName::new("blog").unwrap(), uid: AppUid(uuid::Uuid::nil()) };
+        let program = Program::Launch { artifact, command: Command::from("./serve") };
+        let name = TaskName::new("run").unwrap();
+        let task = Task { env, ..Task::new(app, TaskKind::Run, name, program, std::time::Duration::ZERO) };
         let patch = ConfigPatch::default().set(key, plain);
         let printed = format!("{config:?} {template:?} {task:?} {patch:?} {:?} {}", secret(), secret());
         assert!(

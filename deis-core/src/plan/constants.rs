@@ -48,6 +48,12 @@ pub const MAX_MIN_READY_SECONDS: u32 = 60;
 pub const IDLE_UPSTREAM: Duration = Duration::from_millis(1500);
 /// How often spent time is saved while a rollout waits.
 pub const SAVE_SPENT: Duration = Duration::from_secs(10);
+/// Time that fetching what a task needs may take.
+pub const TASK_START_LIMIT: Duration = Duration::from_secs(600);
+/// Most commands of one app that run at once.
+pub const MAX_RUNS: usize = 32;
+/// Between SIGHUP and SIGKILL when the writer of a bound task has gone.
+pub const HANG_UP_GRACE: Duration = Duration::from_secs(5);
 /// `PORT` of a one-off command whose config has none.
 pub const TASK_PORT: u16 = 5000;
 /// Most bytes of a variable's name and value together: what Linux takes, less `=` and the NUL byte.

@@ -232,8 +232,8 @@ fn release_command(view: &View<'_>, task: &TaskObservation, by: uuid::Uuid) -> S
     let given_up = task.fence >= beyond;
     let failed = |exit, last_lines| revert(Cause::ReleaseCommand { exit, last_lines });
     match &task.state {
-        TaskState::Running if overdue && !given_up => Step::StopTasks(beyond),
-        TaskState::Running => Step::Wait,
+        TaskState::Starting | TaskState::Running if overdue && !given_up => Step::StopTasks(beyond),
+        TaskState::Starting | TaskState::Running => Step::Wait,
         TaskState::Ended { exit: Exit::Code(0), .. } => {
             prepare(view, limit.saturating_add(PREPARE_LIMIT), Step::Enter(Phase::Rolling))
         }

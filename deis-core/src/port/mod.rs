@@ -3,17 +3,25 @@
 //! Each has at least two implementations here and a suite in `conformance` that proves a further one right.
 
 mod artifact;
+mod lines;
 mod logs;
 mod router;
 mod runner;
+mod runner_ext;
 mod scheduler;
 mod store;
 mod wake;
 
 pub use artifact::{ArtifactError, Prepared, Preparer, always_prepared};
+pub(crate) use lines::truncate;
+pub use lines::{LINE_SILENCE, LineSplitter, MAX_LINE, line_text};
 pub use logs::{IDS_KEPT, LogError, LogStore, LogStream};
 pub use router::{Router, RouterError};
-pub use runner::{OutputLine, OutputSender, StopScope, TaskError, TaskRunner, output_channel};
+pub use runner::{
+    Attached, Cursor, HOLD_LIMIT, MAX_CHUNK, MAX_TASK_OUTPUT, OutputChunk, OutputItem, OutputItems,
+    OutputStream, Positioned, StopScope, TaskError, TaskRunner, TaskWriter,
+};
+pub use runner_ext::TaskRunnerExt;
 pub use scheduler::{Scheduler, SchedulerError};
 pub use store::{
     AnswerSize, Batch, Edit, Expect, Found, Key, MAX_ANSWER_BYTES, MAX_BATCH_BYTES, MAX_EDITS, MAX_GETS,

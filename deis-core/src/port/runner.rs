@@ -1,66 +1,200 @@
-//! Who runs tasks: processes that run to their end, with their output streamed.
+//! Who runs tasks: processes that run to their end, whose output and input can be followed from anywhere.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 
 use super::BoxError;
-use crate::model::{AppRef, Attempt, Task, TaskKind, TaskName, TaskObservation};
+use crate::model::{
+    AppRef, Attempt, Exit, Task, TaskInfo, TaskKind, TaskName, TaskObservation, TaskRef, TaskSignal,
+    TerminalSize, Timestamp,
+};
 
-/// Runs tasks, fenced by attempt.
+/// Runs tasks, fenced by attempt within each kind of an app.
 ///
 /// # Contract
-/// A task ends with its whole process group, at the latest after its limit. A task does not outlive the
-/// platform process that started it where the runner is local; a remote runner finds it again by its name.
+/// A task ends with everything that it started, at the latest after its limit, which counts from the moment that it
+/// runs. A [bound](crate::TaskLife::Bound) task does not outlive the platform process that started it where the
+/// runner is local; a remote runner finds it again by its name. What it printed and how it ended stays known for a
+/// while: of each app and kind at least the newest 32 ended tasks for a day, up to 64 MiB of output an app.
+///
+/// Every call may be repeated. The future of a call may be dropped: whether the call took effect is unknown then, as
+/// after [`TaskError::Unavailable`]. Conveniences stand in [`TaskRunnerExt`](super::TaskRunnerExt).
 ///
 /// # Implementing
 /// Run `conformance::runner` over it.
 #[async_trait]
 pub trait TaskRunner: fmt::Debug + Send + Sync + 'static {
-    /// Starts the task and returns once accepted; its output follows line by line. The same name and attempt
-    /// again: no effect. An attempt below the kind's fence: [`TaskError::Stale`]. A slow or gone receiver
-    /// never fails the task.
-    async fn start(&self, task: Task, output: OutputSender) -> Result<(), TaskError>;
+    /// Starts the task and returns once accepted. The same name and attempt again: no effect.
+    ///
+    /// # Errors
+    /// [`TaskError::Stale`] for an attempt below the kind's fence, or a name that was stopped;
+    /// [`TaskError::Rejected`] for what can never run.
+    async fn start(&self, task: &Task) -> Result<(), TaskError>;
+
+    /// Its output from `from` on, to its end; with `input` also the place of the one writer.
+    ///
+    /// Any number of readers is possible at any time, also after the end; a slow one costs only itself. Dropping
+    /// what comes back stops nothing, except that a bound task whose input is open ends when its writer goes:
+    /// SIGHUP, and SIGKILL after 5 s.
+    ///
+    /// # Errors
+    /// [`TaskError::Unknown`] for a task that is not known, or no longer; [`TaskError::Busy`] if there is another
+    /// writer.
+    async fn attach(&self, task: &TaskRef, from: Cursor, input: bool) -> Result<Attached, TaskError>;
 
     /// What it knows of this task, and the fence of the kind.
-    async fn observe(
-        &self,
-        app: &AppRef,
-        kind: TaskKind,
-        name: &TaskName,
-    ) -> Result<TaskObservation, TaskError>;
+    ///
+    /// # Errors
+    /// Only [`TaskError::Unavailable`]: an unknown task is [`TaskState::Unknown`](crate::TaskState::Unknown).
+    async fn observe(&self, task: &TaskRef) -> Result<TaskObservation, TaskError>;
 
-    /// Ends the app's tasks in `scope` that are older than `attempt` and makes later starts of such stale;
-    /// returns once accepted. Unknown app: `Ok`.
-    async fn stop(&self, app: &AppRef, scope: StopScope, attempt: Attempt) -> Result<(), TaskError>;
+    /// Ends the app's tasks in `scope` and makes later starts of such stale; returns once accepted. Unknown app: `Ok`.
+    /// [`StopScope::Kind`] and [`StopScope::All`] mean those that are older than `attempt`, [`StopScope::Task`] means
+    /// that one whatever its attempt.
+    ///
+    /// # Errors
+    /// [`TaskError::Unavailable`].
+    async fn stop(&self, app: &AppRef, scope: &StopScope, attempt: Attempt) -> Result<(), TaskError>;
 
-    /// Whether any task of the app still runs.
-    async fn is_idle(&self, app: &AppRef) -> Result<bool, TaskError>;
+    /// What is known, of one app or of all, in the order of start.
+    ///
+    /// # Errors
+    /// [`TaskError::Unavailable`].
+    async fn tasks(&self, app: Option<&AppRef>) -> Result<Vec<TaskInfo>, TaskError>;
 }
 
 /// Which tasks of an app a stop means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StopScope {
     /// Those of one kind.
     Kind(TaskKind),
     /// All, as when the app is destroyed.
     All,
+    /// The one of this name.
+    Task(TaskName),
 }
 
-/// A line that a task printed, on standard output or standard error: they are one stream, in the order written.
+/// A position in a task's output. Opaque: it comes with each item, and means something to the runner that made it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cursor(u64);
+
+impl Cursor {
+    /// The oldest that is still there.
+    pub const START: Self = Self(0);
+
+    /// For runners: a cursor that stands for this number.
+    pub fn from_raw(position: u64) -> Self {
+        Self(position)
+    }
+
+    /// For runners: the number that it stands for.
+    pub fn into_raw(self) -> u64 {
+        self.0
+    }
+}
+
+/// Most output of a task that is kept, in bytes.
+pub const MAX_TASK_OUTPUT: u64 = 8 << 20;
+
+/// A task whose output is [held](crate::WhenFull::Hold) and full is stopped when nobody has read it for so long.
+pub const HOLD_LIMIT: Duration = Duration::from_secs(30);
+
+/// Largest chunk of output or input that is handed on at once, in bytes.
+pub const MAX_CHUNK: usize = 16 * 1024;
+
+/// Which stream of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OutputStream {
+    /// Standard output; everything, where the streams are merged.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// A piece of output, cut anywhere: neither lines nor characters are kept together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutputLine {
-    /// The text without line end; not necessarily what was UTF-8 before.
-    pub text: String,
+pub struct OutputChunk {
+    /// Where it was written.
+    pub stream: OutputStream,
+    /// When it was taken in.
+    pub at: Timestamp,
+    /// At most [`MAX_CHUNK`], exactly as written, in the order of its stream.
+    pub bytes: Bytes,
 }
 
-/// The writing end of a task's output.
-pub type OutputSender = mpsc::Sender<OutputLine>;
+/// What a reader of a task gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutputItem {
+    /// Output.
+    Output(OutputChunk),
+    /// So much is missing here: it was dropped before this reader came.
+    Lost {
+        /// How much.
+        bytes: u64,
+    },
+    /// The output ends too early, and the task was ended for it.
+    Broken {
+        /// Why, for people.
+        reason: String,
+    },
+    /// The end, after all output: the last item, exactly once.
+    Ended {
+        /// How.
+        exit: Exit,
+    },
+}
 
-/// A channel for a task's output with room for a burst; a reader that stalls stalls the task's printing only.
-pub fn output_channel() -> (OutputSender, mpsc::Receiver<OutputLine>) {
-    mpsc::channel(1024)
+/// An item with the cursor behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Positioned {
+    /// Where to go on after this item.
+    pub cursor: Cursor,
+    /// The item.
+    pub item: OutputItem,
+}
+
+/// A task's output as a stream. Asking for an item acknowledges all items before it: where output is
+/// [held](crate::WhenFull::Hold), that makes room. An error, or an end without [`OutputItem::Ended`], is a broken
+/// connection to the runner: attach again from the last cursor.
+pub type OutputItems = BoxStream<'static, Result<Positioned, TaskError>>;
+
+/// A connection to a task.
+pub struct Attached {
+    /// Its output.
+    pub output: OutputItems,
+    /// The writer's place, if it was asked for.
+    pub input: Option<Box<dyn TaskWriter>>,
+}
+
+impl fmt::Debug for Attached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attached").field("input", &self.input.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// The one writer of a task. Dropping it frees its place. Input is neither kept nor replayed.
+///
+/// Writing and the other calls can go on side by side: a write that waits holds up no signal.
+///
+/// # Errors
+/// All calls give [`TaskError::Unavailable`] once the connection to the task is gone, which its end is too.
+#[async_trait]
+pub trait TaskWriter: Send + Sync + 'static {
+    /// Writes at most [`MAX_CHUNK`] bytes; waits while the process has not read the 64 KiB before. What a process
+    /// has closed its input for is thrown away.
+    async fn write(&self, bytes: Bytes) -> Result<(), TaskError>;
+
+    /// Ends the input; on a terminal this is Ctrl-D.
+    async fn end(&self) -> Result<(), TaskError>;
+
+    /// The terminal has another size now; without a terminal there is no effect.
+    async fn resize(&self, size: TerminalSize) -> Result<(), TaskError>;
+
+    /// Sends a signal to the process group of the task.
+    async fn signal(&self, signal: TaskSignal) -> Result<(), TaskError>;
 }
 
 /// Why a runner call failed.
@@ -81,6 +215,12 @@ pub enum TaskError {
         /// Why, for people.
         reason: String,
     },
+    /// There is no such task, or no longer.
+    #[error("there is no such task")]
+    Unknown,
+    /// The task has a writer.
+    #[error("somebody else writes to the task")]
+    Busy,
     /// It cannot be reached; whether the call took effect is unknown.
     #[error("the task runner is not available")]
     Unavailable(#[source] BoxError),

@@ -35,6 +35,7 @@ pub use plan::Intent;
 pub use platform::{Clock, Platform};
 pub use reconcile::{Orphans, Progress, Workers};
 pub use releases::ReleaseInfo;
+pub use run::RunOptions;
 pub use session::Session;
 pub use users::NewUser;
 pub use wait::Settled;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     keyed_mutex::KeyedMutex,
     options::PlatformOptions,
-    reconcile::{Outputs, Volatile},
+    reconcile::{TaskOutputs, Volatile},
 };
 use crate::{
     error::Result,
@@ -51,7 +51,7 @@ pub(super) struct Inner {
     pub(super) changed: watch::Sender<u64>,
     /// Changes of an app, or of a user, wait for each other.
     pub(super) changes: KeyedMutex,
-    pub(super) outputs: Outputs,
+    pub(super) outputs: TaskOutputs,
     volatile: Mutex<BTreeMap<AppName, Volatile>>,
 }
 
@@ -70,7 +70,7 @@ impl Platform {
             process: Uuid::new_v4(),
             changed,
             changes: KeyedMutex::default(),
-            outputs: Outputs::default(),
+            outputs: TaskOutputs::default(),
             volatile: Mutex::default(),
         }))
     }

@@ -1,28 +1,62 @@
 //! One-off commands.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use tokio::sync::mpsc;
+use futures_util::StreamExt as _;
 use uuid::Uuid;
 
 use super::{formation::must_build, handle::AppHandle};
 use crate::{
-    error::{Error, Result},
-    model::{Attempt, Exit, LogLevel, Program, Task, TaskKind, TaskName, TaskState},
+    error::{Error, Kind, Result},
+    model::{
+        Attempt, EnvKey, Exit, LogLevel, Program, Task, TaskInfo, TaskInput, TaskKind, TaskLife, TaskName,
+        TaskOutput, TaskRef, TaskStreams, WhenFull,
+    },
     plan::{
-        constants::MAX_ENV_VARIABLE,
+        constants::{MAX_ENV_VARIABLE, MAX_RUNS},
         lower::{Purpose, Source, environment},
     },
-    port::OutputSender,
+    port::{Attached, Cursor, OutputItem, StopScope, TaskError, TaskRunnerExt as _},
     state::apps::{AppState, LoadedRelease, load_release},
 };
 
+/// How a one-off command is run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Variables beside the config's, and before them.
+    pub env: BTreeMap<EnvKey, String>,
+    /// Where its input comes from.
+    pub input: TaskInput,
+    /// What becomes of its output.
+    pub output: TaskOutput,
+    /// Whether it lives on without whoever started it.
+    pub life: TaskLife,
+}
+
+impl RunOptions {
+    /// A command whose output somebody takes as it comes, to the last byte: streams apart, held when nobody reads.
+    pub fn attached(input: TaskInput) -> Self {
+        let streams =
+            if let TaskInput::Terminal(_) = input { TaskStreams::Merged } else { TaskStreams::Apart };
+        let output = TaskOutput { streams, when_full: WhenFull::Hold };
+        Self { env: BTreeMap::new(), input, output, life: TaskLife::Bound }
+    }
+
+    /// A command that goes on by itself, without input.
+    pub fn detached() -> Self {
+        let output = TaskOutput { streams: TaskStreams::Apart, when_full: WhenFull::Drop };
+        Self { env: BTreeMap::new(), input: TaskInput::Closed, output, life: TaskLife::Detached }
+    }
+}
+
 impl AppHandle {
-    /// Runs a command with build and config of the live release and waits for its end; before a release with a
-    /// build is live, with those of the one that is to become it. Its environment is that of every process of the release.
+    /// Starts a command with build and config of the live release; before a release with a build is live, with those
+    /// of the one that is to become it. Its environment is that of every process of the release.
     ///
-    /// Output goes to `output` line by line. The future can be dropped: the command goes on to its limit.
-    pub async fn run(&self, command: &str, output: OutputSender) -> Result<Exit> {
+    /// # Errors
+    /// [`Error::NoBuild`] if there is nothing to run; [`Error::Busy`] if [`MAX_RUNS`] commands of the app run;
+    /// [`Error::Refused`] or [`Error::Invalid`] for what no command line or environment can hold.
+    pub async fn start_run(&self, command: &str, options: RunOptions) -> Result<TaskName> {
         if command.trim().is_empty() {
             return Err(Error::refused("command is a required field"));
         }
@@ -37,35 +71,108 @@ impl AppHandle {
         let base = self.live_or_base(&state).await?;
         let build = must_build(&base)?;
         let app = self.app.reference();
+        let known = self.runs().await?;
+        if known.iter().filter(|run| run.state.is_active()).count() >= MAX_RUNS {
+            let reason =
+                format!("{MAX_RUNS} commands of this app run already; wait, or stop one: deis ps:stop");
+            return Err(Error::Busy { reason });
+        }
         let source = Source { app: &app, release: &base.release, build, config: &base.config };
+        let mut env = environment(source, Purpose::OneOff);
+        for (key, value) in options.env {
+            if value.contains('\0') || key.as_str().len() + value.len() > MAX_ENV_VARIABLE {
+                let reason = format!("{key} holds a NUL byte, or is longer than {MAX_ENV_VARIABLE} bytes");
+                return Err(Error::invalid("env", reason));
+            }
+            env.insert(key.to_string(), value);
+        }
         let id: String = Uuid::new_v4().simple().to_string().chars().take(8).collect();
         let name = TaskName::new(format!("run-{id}")).map_err(|e| Error::Internal(Box::new(e)))?;
+        let program = Program::Launch { artifact: build.spec.artifact.clone(), command: command.into() };
+        let limit = self.platform.0.options.run_limit;
         let task = Task {
-            app: app.clone(),
-            name: name.clone(),
-            kind: TaskKind::Run,
             attempt: Attempt(0),
             release: Some(base.release.version),
-            program: Program::Launch { artifact: build.spec.artifact.clone(), command: command.into() },
-            env: environment(source, Purpose::OneOff),
-            limit: self.platform.0.options.run_limit,
+            env,
+            life: options.life,
+            output: options.output,
+            input: options.input,
+            ..Task::new(app, TaskKind::Run, name.clone(), program, limit)
         };
         // A log that cannot be written is no reason to refuse the command.
         let _ = self.say(LogLevel::Info, format!("{} on {name} runs '{command}'", self.actor.name())).await;
-        // The runner drops its sender when the task ends: a signal to look, without polling.
-        let (sender, mut lines) = mpsc::channel(1024);
-        let runner = &self.platform.0.runner;
-        runner.start(task, sender).await?;
-        while let Some(line) = lines.recv().await {
-            let _ = output.send(line).await;
+        self.platform.0.runner.start(&task).await?;
+        Ok(name)
+    }
+
+    /// Follows a command, and with `input` writes to it: see [`TaskRunner::attach`](crate::port::TaskRunner::attach).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it is not known, or no longer; [`Error::Busy`] if somebody else writes to it.
+    pub async fn attach_run(&self, name: &TaskName, from: Cursor, input: bool) -> Result<Attached> {
+        match self.platform.0.runner.attach(&self.run_ref(name), from, input).await {
+            Err(TaskError::Unknown) => Err(self.no_run(name)),
+            other => Ok(other?),
         }
-        loop {
-            match runner.observe(&app, TaskKind::Run, &name).await?.state {
-                TaskState::Ended { exit, .. } => return Ok(exit),
-                TaskState::Unknown => return Ok(Exit::Lost),
-                TaskState::Running => tokio::time::sleep(Duration::from_millis(20)).await,
+    }
+
+    /// Runs a command without input and waits for its end. Its output, both streams in one order, goes to `each` as it
+    /// comes.
+    ///
+    /// The future can be dropped: the command goes on to its limit, unless it prints more than is kept.
+    ///
+    /// # Errors
+    /// As [`AppHandle::start_run`].
+    pub async fn run<F, Fut>(&self, command: &str, mut each: F) -> Result<Exit>
+    where
+        F: FnMut(OutputItem) -> Fut + Send,
+        Fut: Future<Output = ()> + Send,
+    {
+        let mut options = RunOptions::attached(TaskInput::Closed);
+        options.output.streams = TaskStreams::Merged;
+        let task = self.run_ref(&self.start_run(command, options).await?);
+        let runner = &self.platform.0.runner;
+        let mut items = runner.items(&task, Cursor::START);
+        while let Some(item) = items.next().await {
+            match item {
+                Ok(item) => match item.item {
+                    OutputItem::Ended { exit } => return Ok(exit),
+                    item => each(item).await,
+                },
+                Err(TaskError::Unknown) => break,
+                Err(error) => return Err(error.into()),
             }
         }
+        Ok(Exit::Lost)
+    }
+
+    /// The commands of this app that run, and those that ended and are still known, the oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the runner cannot be asked.
+    pub async fn runs(&self) -> Result<Vec<TaskInfo>> {
+        let tasks = self.platform.0.runner.tasks(Some(&self.app.reference())).await?;
+        Ok(tasks.into_iter().filter(|task| task.task.kind == TaskKind::Run).collect())
+    }
+
+    /// Ends a command.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it is not known, or no longer.
+    pub async fn stop_run(&self, name: &TaskName) -> Result<()> {
+        if !self.runs().await?.iter().any(|run| run.task.name == *name) {
+            return Err(self.no_run(name));
+        }
+        let scope = StopScope::Task(name.clone());
+        Ok(self.platform.0.runner.stop(&self.app.reference(), &scope, Attempt(0)).await?)
+    }
+
+    fn run_ref(&self, name: &TaskName) -> TaskRef {
+        TaskRef { app: self.app.reference(), kind: TaskKind::Run, name: name.clone() }
+    }
+
+    fn no_run(&self, name: &TaskName) -> Error {
+        Error::NotFound { what: Kind::Run, name: format!("{name} of {}", self.name()) }
     }
 
     async fn live_or_base(&self, state: &AppState) -> Result<LoadedRelease> {

@@ -11,12 +11,13 @@ use std::{
 use async_trait::async_trait;
 use deis_core::{
     Actor, AppHandle, AppName, AppRef, Attempt, BuildSpec, Cause, Change, ConfigPatch, Digest, EnvKey,
-    Generation, InstanceName, NewUser, Observation, Phase, Platform, PlatformBuilder, ProcessType, Progress,
-    ReleaseVersion, Secret, Task, TaskKind, TaskName, TaskObservation, Timestamp, UserId, Username, Workload,
+    Generation, InstanceName, NewUser, Observation, Phase, Platform, PlatformBuilder, ProcessType, Program,
+    Progress, ReleaseVersion, Secret, Task, TaskInfo, TaskObservation, TaskRef, Timestamp, UserId, Username,
+    Workload,
     conformance::sim::{NoLogs, World},
     port::{
-        Batch, OutputLine, OutputSender, Read, Reading, Revision, Scheduler, SchedulerError, StopScope,
-        Store, StoreError, TaskError, TaskRunner, always_prepared,
+        Attached, Batch, Cursor, Read, Reading, Revision, Scheduler, SchedulerError, StopScope, Store,
+        StoreError, TaskError, TaskRunner, always_prepared,
     },
     state::apps::AppState,
     store::MemoryStore,
@@ -303,30 +304,30 @@ impl Chatty {
 
 #[async_trait]
 impl TaskRunner for Chatty {
-    async fn start(&self, task: Task, output: OutputSender) -> Result<(), TaskError> {
+    async fn start(&self, task: &Task) -> Result<(), TaskError> {
         self.asked.lock().unwrap().push(task.release);
         if self.refuses {
             return Err(TaskError::Rejected { reason: "a NUL byte".to_owned() });
         }
-        let _ = output.try_send(OutputLine { text: "migrating".to_owned() });
-        self.world.start(task, output).await
+        let Program::Launch { artifact, .. } = &task.program else { panic!("{task:?}") };
+        let program = Program::Launch { artifact: artifact.clone(), command: "says migrating".into() };
+        self.world.start(&Task { program, ..task.clone() }).await
     }
 
-    async fn observe(
-        &self,
-        app: &AppRef,
-        kind: TaskKind,
-        name: &TaskName,
-    ) -> Result<TaskObservation, TaskError> {
-        TaskRunner::observe(&self.world, app, kind, name).await
+    async fn attach(&self, task: &TaskRef, from: Cursor, input: bool) -> Result<Attached, TaskError> {
+        self.world.attach(task, from, input).await
     }
 
-    async fn stop(&self, app: &AppRef, scope: StopScope, attempt: Attempt) -> Result<(), TaskError> {
+    async fn observe(&self, task: &TaskRef) -> Result<TaskObservation, TaskError> {
+        TaskRunner::observe(&self.world, task).await
+    }
+
+    async fn stop(&self, app: &AppRef, scope: &StopScope, attempt: Attempt) -> Result<(), TaskError> {
         self.world.stop(app, scope, attempt).await
     }
 
-    async fn is_idle(&self, app: &AppRef) -> Result<bool, TaskError> {
-        self.world.is_idle(app).await
+    async fn tasks(&self, app: Option<&AppRef>) -> Result<Vec<TaskInfo>, TaskError> {
+        self.world.tasks(app).await
     }
 }
 

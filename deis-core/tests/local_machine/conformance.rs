@@ -47,26 +47,91 @@ mod leases {
 }
 
 mod runner {
-    use std::{path::PathBuf, sync::Arc, time::Duration};
+    use std::{sync::Arc, time::Duration};
 
-    use deis_core::{Program, conformance::runner::Subject, local::LocalRunner};
+    use deis_core::{
+        Program,
+        conformance::runner::{COUNTED, Subject},
+        local::LocalRunner,
+        port::TaskRunner,
+    };
 
-    use crate::support::Machine;
+    use crate::support::{Machine, artifact, python};
 
     async fn subject(machine: &Machine) -> Subject {
-        let shell = |script: &str| Program::Exec {
-            program: PathBuf::from("/bin/sh"),
-            argv0: None,
-            args: vec!["-c".to_owned(), script.to_owned()],
-            directory: machine.files(),
-            stdin: Vec::new(),
-        };
+        let launch = |script: &str| Program::Launch { artifact: artifact(), command: script.into() };
+        let options = machine.options();
+        let next = options.clone();
+        let counts = format!(
+            "import sys; p = bytes(range(251)) * 4096; n = {COUNTED}\n\
+             while n > 0: n -= sys.stdout.buffer.write(p[:n])"
+        );
         Subject {
-            runner: Arc::new(LocalRunner::open(machine.options()).await.unwrap()),
-            prints: shell("echo out; echo err >&2; exit 3"),
-            lasts: shell("exec sleep 600"),
-            floods: shell("exec yes"),
-            patience: Duration::from_secs(20),
+            runner: Arc::new(LocalRunner::open(options).await.unwrap()),
+            next_process: Arc::new(move || {
+                let options = next.clone();
+                Box::pin(
+                    async move { Arc::new(LocalRunner::open(options).await.unwrap()) as Arc<dyn TaskRunner> },
+                )
+            }),
+            prints: launch("echo out; echo err >&2; exit 3"),
+            lasts: launch("exec sleep 600"),
+            floods: launch("exec yes"),
+            counts: launch(&python(&counts)),
+            copies: launch("exec cat"),
+            measures: launch(
+                "while :; do s=$(stty size); [ \"$s\" = \"$o\" ] || echo \"$s\"; o=$s; \
+                 read -t 0.1 -r l; [ $? != 1 ] || exit 0; done",
+            ),
+            patience: Duration::from_secs(60),
+        }
+    }
+
+    deis_core::runner_cases!(cases; runner, subject:);
+}
+
+mod simulated_runner {
+    use std::{sync::Arc, time::Duration};
+
+    use deis_core::{
+        Program,
+        conformance::{
+            runner::{COUNTED, Subject},
+            sim::World,
+        },
+        port::TaskRunner,
+    };
+
+    use crate::support::{Machine, artifact};
+
+    #[expect(clippy::unused_async, reason = "the same form for all suites")]
+    async fn subject(_: &Machine) -> Subject {
+        let launch = |script: &str| Program::Launch { artifact: artifact(), command: script.into() };
+        let world = World::new();
+        let (ticking, next) = (world.clone(), world.clone());
+        // Goes on until the test's runtime ends.
+        tokio::spawn(async move {
+            loop {
+                ticking.tick();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        Subject {
+            runner: Arc::new(world),
+            next_process: Arc::new(move || {
+                let world = next.clone();
+                Box::pin(async move {
+                    world.end_process();
+                    Arc::new(world) as Arc<dyn TaskRunner>
+                })
+            }),
+            prints: launch("prints"),
+            lasts: launch("lasts"),
+            floods: launch("floods"),
+            counts: launch(&format!("counts {COUNTED}")),
+            copies: launch("copies"),
+            measures: launch("measures"),
+            patience: Duration::from_secs(60),
         }
     }
 

@@ -1,12 +1,14 @@
 //! Tasks as processes: what they get, what they leave.
 
-use std::{fs, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use deis_core::{
-    Attempt, Environment, Exit, Program, Task, TaskKind, TaskName, TaskState,
-    local::LocalRunner,
-    port::{StopScope, TaskError, TaskRunner, output_channel},
+    Attempt, Environment, Exit, Program, Task, TaskInput, TaskKind, TaskLife, TaskName, TaskOutput, TaskRef,
+    TaskStreams, TerminalSize, Tool, WhenFull,
+    local::{LocalOptions, LocalRunner, LocalTool},
+    port::{Cursor, OutputItem, StopScope, TaskError, TaskRunner, TaskRunnerExt as _},
 };
+use futures_util::StreamExt as _;
 
 use crate::support::{Machine, artifact, eventually, kill, processes_of, shim_of, tree};
 
@@ -14,50 +16,73 @@ async fn open(machine: &Machine) -> LocalRunner {
     LocalRunner::open(machine.options()).await.unwrap()
 }
 
+/// A runner whose tool is this program.
+async fn with_tool(machine: &Machine, program: &str, args: &[&str]) -> LocalRunner {
+    LocalRunner::open(tool(machine.options(), program, args)).await.unwrap()
+}
+
+fn tool(options: LocalOptions, program: &str, args: &[&str]) -> LocalOptions {
+    let args = args.iter().map(|a| (*a).to_owned()).collect();
+    options.with_tool(Tool::Builder, LocalTool { program: program.into(), argv0: None, args })
+}
+
 fn task(machine: &Machine, program: Program) -> Task {
-    Task {
-        app: machine.app.clone(),
-        name: TaskName::new("one").unwrap(),
-        kind: TaskKind::Run,
-        attempt: Attempt(1),
-        release: None,
-        program,
-        env: Environment::from([("GREETING".to_owned(), "hello".to_owned())]),
-        limit: Duration::from_secs(60),
-    }
+    let limit = Duration::from_secs(60);
+    let task = Task::new(machine.app.clone(), TaskKind::Run, TaskName::new("one").unwrap(), program, limit);
+    let env = Environment::from([("GREETING".to_owned(), "hello".to_owned())]);
+    Task { attempt: Attempt(1), env, ..task }
 }
 
 fn launch(command: &str) -> Program {
     Program::Launch { artifact: artifact(), command: command.into() }
 }
 
-fn exec(machine: &Machine, program: &str, args: &[&str], stdin: Vec<u8>) -> Program {
-    Program::Exec {
-        program: program.into(),
-        argv0: None,
-        args: args.iter().map(|a| (*a).to_owned()).collect(),
-        directory: machine.files(),
-        stdin,
-    }
+fn exec(input: Vec<u8>) -> Program {
+    Program::Tool { tool: Tool::Builder, input }
 }
 
 /// Runs a task to its end: all its output and how it ended.
 async fn run(machine: &Machine, runner: &LocalRunner, program: Program) -> (Vec<String>, Exit) {
-    let (sender, mut output) = output_channel();
-    let task = task(machine, program);
-    runner.start(task.clone(), sender).await.unwrap();
-    let mut lines = Vec::new();
-    while let Some(line) = output.recv().await {
-        lines.push(line.text);
-    }
-    match runner.observe(&task.app, task.kind, &task.name).await.unwrap().state {
-        TaskState::Ended { exit, .. } => (lines, exit),
-        other => panic!("its output has ended, but it is {other:?}"),
-    }
+    run_task(runner, &task(machine, program)).await
 }
 
-fn left(machine: &Machine) -> Vec<std::path::PathBuf> {
-    tree(&machine.run_dir().join("tasks"))
+async fn run_task(runner: &LocalRunner, task: &Task) -> (Vec<String>, Exit) {
+    runner.start(task).await.unwrap();
+    let lines = std::sync::Mutex::new(Vec::new());
+    let each = |line| {
+        lines.lock().unwrap().push(line);
+        std::future::ready(())
+    };
+    let exit = runner.follow_lines(&task.reference(), Cursor::START, each).await.unwrap();
+    (lines.into_inner().unwrap(), exit)
+}
+
+/// Waits until its output contains this; gives what came so far.
+async fn printed(runner: &LocalRunner, task: &TaskRef, text: &str) -> String {
+    let mut items = runner.items(task, Cursor::START);
+    let mut all = String::new();
+    while !all.contains(text) {
+        match items.next().await.unwrap().unwrap().item {
+            OutputItem::Output(chunk) => all.push_str(&String::from_utf8_lossy(&chunk.bytes)),
+            other => panic!("{other:?} after {all:?}"),
+        }
+    }
+    all
+}
+
+async fn stop(machine: &Machine, runner: &LocalRunner) {
+    runner.stop(&machine.app, &StopScope::All, Attempt::MAX).await.unwrap();
+    eventually("it has ended", || async { runner.is_idle(&machine.app).await.unwrap().then_some(()) }).await;
+}
+
+/// What is left of tasks' files, besides what says what they printed and how they ended.
+fn left(machine: &Machine) -> Vec<PathBuf> {
+    let kept = ["task.json", "main.json", "exit.json", "lock"];
+    let is_kept = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        path.is_dir() && !path.ends_with("app") || kept.contains(&&*name) || name.starts_with("output.")
+    };
+    tree(&machine.run_dir().join("tasks")).into_iter().filter(|path| !is_kept(path)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,26 +96,32 @@ async fn a_command_runs_in_a_copy_of_the_app() {
     assert_eq!(lines, ["new", "server.py", "hello yes", "home"]);
     assert_eq!(exit, Exit::Code(7));
     assert!(!machine.files().join("new").exists());
-    assert_eq!(left(&machine), Vec::<std::path::PathBuf>::new());
+    assert_eq!(left(&machine), Vec::<PathBuf>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_gets_its_input_and_only_the_declared_environment() {
+async fn a_tool_gets_its_input_and_only_the_declared_environment() {
+    let machine = Machine::new();
+    let runner = with_tool(&machine, "/usr/bin/wc", &["-c"]).await;
+    let (lines, exit) = run(&machine, &runner, exec(vec![b'x'; 1 << 20])).await;
+    assert_eq!((lines, exit), (vec!["1048576".to_owned()], Exit::Code(0)));
+    let options = tool(machine.options(), "/usr/bin/env", &[]).with_depots("/some/depots");
+    let runner = LocalRunner::open(options).await.unwrap();
+    let mut task = task(&machine, exec(Vec::new()));
+    (task.attempt, task.env) = (Attempt(2), Environment::from([("A".to_owned(), "b c".to_owned())]));
+    let (mut lines, _) = run_task(&runner, &task).await;
+    lines.sort();
+    let names: Vec<&str> = lines.iter().map(|line| line.split('=').next().unwrap()).collect();
+    assert_eq!(names, ["A", "DEIS_DEPOT", "DEIS_TASK", "HOME", "PATH"]);
+    assert_eq!(lines[1], format!("DEIS_DEPOT=/some/depots/{}/2", machine.app.uid));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_this_machine_lacks_is_refused() {
     let machine = Machine::new();
     let runner = open(&machine).await;
-    let (lines, exit) =
-        run(&machine, &runner, exec(&machine, "/usr/bin/wc", &["-c"], vec![b'x'; 1 << 20])).await;
-    assert_eq!((lines, exit), (vec!["1048576".to_owned()], Exit::Code(0)));
-    let mut task = task(&machine, exec(&machine, "/usr/bin/env", &[], Vec::new()));
-    (task.attempt, task.env) = (Attempt(2), Environment::from([("A".to_owned(), "b c".to_owned())]));
-    let (sender, mut output) = output_channel();
-    runner.start(task, sender).await.unwrap();
-    let mut lines = Vec::new();
-    while let Some(line) = output.recv().await {
-        lines.push(line.text.split('=').next().unwrap().to_owned());
-    }
-    lines.sort();
-    assert_eq!(lines, ["A", "DEIS_TASK", "HOME", "PATH"]);
+    let refused = runner.start(&task(&machine, exec(Vec::new()))).await;
+    assert!(matches!(refused, Err(TaskError::Rejected { .. })), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,35 +138,41 @@ async fn output_and_errors_come_in_the_order_they_were_written() {
 async fn a_prompt_is_shown_while_its_task_waits() {
     let machine = Machine::new();
     let runner = open(&machine).await;
-    let (sender, mut output) = output_channel();
-    runner.start(task(&machine, launch("printf name?; sleep 615")), sender).await.unwrap();
-    assert_eq!(output.recv().await.unwrap().text, "name?");
-    runner.stop(&machine.app, StopScope::All, Attempt::MAX).await.unwrap();
-    eventually("it has ended", || async { runner.is_idle(&machine.app).await.unwrap().then_some(()) }).await;
+    let task = task(&machine, launch("printf name?; sleep 615"));
+    runner.start(&task).await.unwrap();
+    let (sender, mut lines) = tokio::sync::mpsc::channel(1);
+    let each = |line| {
+        let sender = sender.clone();
+        async move { drop(sender.send(line).await) }
+    };
+    let reference = task.reference();
+    let follow = runner.follow_lines(&reference, Cursor::START, each);
+    tokio::select! {
+        line = lines.recv() => assert_eq!(line.unwrap(), "name?"),
+        end = follow => panic!("{end:?}"),
+    }
+    stop(&machine, &runner).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_shim_takes_its_task_with_it() {
     let machine = Machine::new();
     let runner = open(&machine).await;
-    let (sender, mut output) = output_channel();
     let task = task(&machine, launch("(setsid sh -c 'sleep 616; true' &) ; sleep 617 & echo up; wait"));
-    runner.start(task.clone(), sender).await.unwrap();
-    assert_eq!(output.recv().await.unwrap().text, "up");
+    runner.start(&task).await.unwrap();
+    printed(&runner, &task.reference(), "up").await;
     let folder = machine.run_dir().join("tasks").join(machine.app.uid.to_string()).join("run-one-1");
     kill("KILL", shim_of(&folder));
-    while output.recv().await.is_some() {}
-    let state = runner.observe(&task.app, task.kind, &task.name).await.unwrap().state;
-    assert!(matches!(state, TaskState::Ended { exit: Exit::Lost, .. }), "{state:?}");
+    assert_eq!(runner.end(&task.reference()).await.unwrap(), Exit::Lost);
     assert_eq!(processes_of(&machine.run_dir()), Vec::<String>::new());
-    assert_eq!(left(&machine), Vec::<std::path::PathBuf>::new());
+    assert_eq!(left(&machine), Vec::<PathBuf>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn input_that_nobody_reads_holds_up_nothing() {
     let machine = Machine::new();
-    let runner = open(&machine).await;
-    let (_, exit) = run(&machine, &runner, exec(&machine, "/bin/true", &[], vec![b'x'; 4 << 20])).await;
+    let runner = with_tool(&machine, "/bin/true", &[]).await;
+    let (_, exit) = run(&machine, &runner, exec(vec![b'x'; 4 << 20])).await;
     assert_eq!(exit, Exit::Code(0));
 }
 
@@ -151,8 +188,8 @@ async fn children_end_with_their_task() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_does_not_exist_is_told() {
     let machine = Machine::new();
-    let runner = open(&machine).await;
-    let (lines, exit) = run(&machine, &runner, exec(&machine, "/no/such/program", &[], Vec::new())).await;
+    let runner = with_tool(&machine, "/no/such/program", &[]).await;
+    let (lines, exit) = run(&machine, &runner, exec(Vec::new())).await;
     assert_eq!(exit, Exit::Code(127));
     assert!(lines[0].contains("cannot be started"), "{lines:?}");
     let mut absent = task(&machine, launch("true"));
@@ -161,18 +198,16 @@ async fn a_program_that_does_not_exist_is_told() {
         artifact: deis_core::Artifact::Slug { digest: deis_core::Digest::of(b"?") },
         command: "true".into(),
     };
-    let (sender, mut output) = output_channel();
-    runner.start(absent, sender).await.unwrap();
-    let line = output.recv().await.unwrap().text;
-    assert!(line.contains("there is no such slug"), "{line}");
+    let (lines, exit) = run_task(&runner, &absent).await;
+    assert!(lines[0].contains("there is no such slug"), "{lines:?}");
+    assert_eq!(exit, Exit::Lost);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_cannot_be_given_is_refused() {
     let machine = Machine::new();
     let runner = open(&machine).await;
-    let (sender, _output) = output_channel();
-    let refused = runner.start(task(&machine, launch("a\0b")), sender).await;
+    let refused = runner.start(&task(&machine, launch("a\0b"))).await;
     assert!(matches!(refused, Err(TaskError::Rejected { .. })), "{refused:?}");
 }
 
@@ -180,27 +215,111 @@ async fn a_command_that_cannot_be_given_is_refused() {
 async fn one_that_ignores_sigterm_is_killed() {
     let machine = Machine::new();
     let runner = open(&machine).await;
-    let (sender, mut output) = output_channel();
-    runner
-        .start(task(&machine, launch("trap '' TERM; echo up; while :; do sleep 613; done")), sender)
-        .await
-        .unwrap();
-    assert_eq!(output.recv().await.unwrap().text, "up");
-    runner.stop(&machine.app, StopScope::All, Attempt::MAX).await.unwrap();
-    eventually("it has ended", || async { runner.is_idle(&machine.app).await.unwrap().then_some(()) }).await;
+    let task = task(&machine, launch("trap '' TERM; echo up; while :; do sleep 613; done"));
+    runner.start(&task).await.unwrap();
+    printed(&runner, &task.reference(), "up").await;
+    stop(&machine, &runner).await;
     assert_eq!(processes_of(&machine.run_dir()), Vec::<String>::new());
-    assert_eq!(left(&machine), Vec::<std::path::PathBuf>::new());
+    // The app is gone for good, and what was kept of it goes.
+    eventually("nothing is kept", || async {
+        tree(&machine.run_dir().join("tasks")).is_empty().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_end_with_their_runner() {
     let machine = Machine::new();
     let runner = open(&machine).await;
-    let (sender, mut output) = output_channel();
-    runner.start(task(&machine, launch("echo up; sleep 614")), sender).await.unwrap();
-    assert_eq!(output.recv().await.unwrap().text, "up");
+    let task = task(&machine, launch("echo up; sleep 614"));
+    runner.start(&task).await.unwrap();
+    printed(&runner, &task.reference(), "up").await;
     drop(runner);
     eventually("nothing runs", || async { processes_of(&machine.run_dir()).is_empty().then_some(()) }).await;
-    let _next = open(&machine).await;
-    assert_eq!(left(&machine), Vec::<std::path::PathBuf>::new());
+    let next = open(&machine).await;
+    assert_eq!(left(&machine), Vec::<PathBuf>::new());
+    let (lines, exit) = run_task(&next, &task).await;
+    assert_eq!(lines, ["up"]);
+    assert!(matches!(exit, Exit::Lost | Exit::Signal(15)), "{exit:?}");
+}
+
+fn session(machine: &Machine, command: &str) -> Task {
+    let input = TaskInput::Terminal(TerminalSize { columns: 80, rows: 24 });
+    let output = TaskOutput { streams: TaskStreams::Merged, when_full: WhenFull::Hold };
+    Task { input, output, ..task(machine, launch(command)) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_session_has_job_control_and_ctrl_c() {
+    let machine = Machine::new();
+    let runner = open(&machine).await;
+    let task = session(&machine, "exec bash --norc --noediting -i");
+    runner.start(&task).await.unwrap();
+    let attached = runner.attach(&task.reference(), Cursor::START, true).await.unwrap();
+    let writer = attached.input.unwrap();
+    let say = async |text: &'static str| writer.write(text.as_bytes().into()).await.unwrap();
+    let first = printed(&runner, &task.reference(), "bash-").await;
+    assert!(!first.contains("no job control"), "{first}");
+    say("tty >/dev/null && echo a-$((6*7))-tty\n").await;
+    printed(&runner, &task.reference(), "a-42-tty").await;
+    say("sleep 618\n").await;
+    eventually("it sleeps", || async {
+        processes_of(&machine.run_dir()).iter().any(|p| p.contains("sleep")).then_some(())
+    })
+    .await;
+    // Ctrl-C ends what runs in the foreground, and not the shell.
+    say("\u{3}").await;
+    say("echo code-$?-said\n").await;
+    printed(&runner, &task.reference(), "code-130-said").await;
+    say("exit 9\n").await;
+    assert_eq!(runner.end(&task.reference()).await.unwrap(), Exit::Code(9));
+    assert_eq!(processes_of(&machine.run_dir()), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_goes_hangs_up() {
+    let machine = Machine::new();
+    let runner = open(&machine).await;
+    let task = session(&machine, "trap 'echo hung-up; exit 5' HUP; echo up; while :; do sleep 0.1; done");
+    runner.start(&task).await.unwrap();
+    let attached = runner.attach(&task.reference(), Cursor::START, true).await.unwrap();
+    printed(&runner, &task.reference(), "up").await;
+    drop(attached);
+    printed(&runner, &task.reference(), "hung-up").await;
+    assert_eq!(runner.end(&task.reference()).await.unwrap(), Exit::Code(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_secret_is_on_disk() {
+    let machine = Machine::new();
+    let runner = open(&machine).await;
+    let mut task = session(&machine, "read -r word; test \"$word\" = open-sesame && echo yes; exec cat");
+    task.life = TaskLife::Detached;
+    task.env.insert("PASSWORD".to_owned(), "sw0rdfish".to_owned());
+    task.input = TaskInput::Open;
+    runner.start(&task).await.unwrap();
+    let attached = runner.attach(&task.reference(), Cursor::START, true).await.unwrap();
+    attached.input.as_ref().unwrap().write("open-sesame\n".into()).await.unwrap();
+    printed(&runner, &task.reference(), "yes").await;
+    for path in tree(&machine.run_dir()).into_iter().filter(|path| path.is_file()) {
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        assert!(!text.contains("sw0rdfish") && !text.contains("open-sesame"), "{}", path.display());
+        assert!(!text.contains("read -r word"), "{}", path.display());
+    }
+    let folder = machine.run_dir().join("tasks").join(machine.app.uid.to_string()).join("run-one-1");
+    let mode = |path: &std::path::Path| {
+        std::os::unix::fs::PermissionsExt::mode(&fs::symlink_metadata(path).unwrap().permissions()) & 0o777
+    };
+    assert_eq!((mode(&folder), mode(&folder.join("s"))), (0o700, 0o600));
+    stop(&machine, &runner).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_path_of_a_folder_may_be_long() {
+    let machine = Machine::new();
+    let deep = machine.dir().join("d".repeat(200)).join("e".repeat(200));
+    let options = machine.options().with_run_dir(&deep);
+    let runner = LocalRunner::open(options).await.unwrap();
+    let (lines, exit) = run(&machine, &runner, launch("echo far away")).await;
+    assert_eq!((lines, exit), (vec!["far away".to_owned()], Exit::Code(0)));
 }

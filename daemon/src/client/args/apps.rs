@@ -55,10 +55,8 @@ pub(in crate::client) enum AppsCommand {
     Run {
         #[command(flatten)]
         app: AppArg,
-        /// The command: one word is a text for the shell there, several are a program and its arguments. Flags
-        /// of this client stand before it; its standard input is empty
-        #[arg(required = true, trailing_var_arg = true)]
-        command: Vec<String>,
+        #[command(flatten)]
+        run: RunArgs,
     },
     /// Destroy an app with everything of it
     #[command(name = "apps:destroy", visible_alias = "destroy")]
@@ -105,4 +103,22 @@ pub(in crate::client) struct LogsArgs {
     /// Print one JSON object a line
     #[arg(long)]
     pub json: bool,
+}
+
+/// How a one-off command is run.
+#[derive(Debug, Args)]
+pub(in crate::client) struct RunArgs {
+    /// A variable for this command only: KEY=VALUE, or KEY as it is set here
+    #[arg(short = 'e', long = "env", value_name = "KEY=VALUE")]
+    pub env: Vec<String>,
+    /// Start it and leave: `deis ps` lists it, `ps:attach` follows it, `ps:stop` ends it
+    #[arg(short, long)]
+    pub detach: bool,
+    /// No terminal, even if this is one
+    #[arg(short = 'T', long)]
+    pub no_tty: bool,
+    /// The command: one word is a text for the shell there, several are a program and its arguments. Flags of this
+    /// client stand before it
+    #[arg(required = true, trailing_var_arg = true)]
+    pub command: Vec<String>,
 }

@@ -12,7 +12,7 @@ mod releases;
 
 use clap::{Arg, ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 
-pub(super) use apps::{AppsCommand, LogsArgs};
+pub(super) use apps::{AppsCommand, LogsArgs, RunArgs};
 pub(super) use auth::{AuthCommand, Credentials, RegisterArgs};
 pub(super) use builds::BuildsCommand;
 pub(super) use config::ConfigCommand;

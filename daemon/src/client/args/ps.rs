@@ -23,6 +23,22 @@ pub(in crate::client) enum PsCommand {
         #[command(flatten)]
         app: AppArg,
     },
+    /// Follow a command that was started by `run --detach`
+    #[command(name = "ps:attach")]
+    Attach {
+        /// Its name, as `ps` lists it
+        name: String,
+        #[command(flatten)]
+        app: AppArg,
+    },
+    /// Stop a command that was started by `run`
+    #[command(name = "ps:stop")]
+    Stop {
+        /// Its name, as `ps` lists it
+        name: String,
+        #[command(flatten)]
+        app: AppArg,
+    },
     /// Scale process types
     #[command(name = "ps:scale", visible_alias = "scale")]
     Scale {

@@ -25,7 +25,7 @@ pub(super) async fn run(cx: &Context, command: AppsCommand) -> Result<()> {
         AppsCommand::Info { app, json } => info(cx, &app, json).await,
         AppsCommand::Open { app } => open(cx, &app).await,
         AppsCommand::Logs(args) => logs::logs(cx, args).await,
-        AppsCommand::Run { app, command } => super::run::run(cx, &app, &command).await,
+        AppsCommand::Run { app, run } => super::run::run(cx, &app, &run).await,
         AppsCommand::Destroy { app, confirm } => destroy(cx, &app, confirm).await,
         AppsCommand::Plan { app, changes, unset, scale, json } => {
             plan::plan(cx, &app, &plan::Wanted { changes, unset, scale }, json).await

@@ -18,6 +18,8 @@ pub(super) async fn run(cx: &Context, command: PsCommand) -> Result<()> {
     match command {
         PsCommand::List { app, json } => list(cx, &app, json).await,
         PsCommand::Restart { target, app } => restart(cx, &app, target).await,
+        PsCommand::Attach { name, app } => super::run::attach(cx, &app, &name).await,
+        PsCommand::Stop { name, app } => stop(cx, &app, &name).await,
         PsCommand::Scale { app, scales } => scale(cx, &app, &scales).await,
     }
 }
@@ -30,7 +32,23 @@ async fn list(cx: &Context, arg: &AppArg, json: JsonArg) -> Result<()> {
     }
     let page: Page = serde_json::from_value(value).map_err(|e| ClientError::BadAnswer(e.to_string()))?;
     print(&app, &page.results);
+    // A controller that knows no runs has none.
+    let runs = cx.api()?.get::<Page>(&format!("/v2/apps/{app}/runs")).await;
+    let mut runs = runs.map_or_else(|_| Vec::new(), |page| page.results);
+    runs.retain(|run| output::text(run, "state") != "ended");
+    if !runs.is_empty() {
+        output::line("--- run:");
+    }
+    for run in runs {
+        let since = output::ago(&output::text(&run, "since"));
+        output::line(&format!("{} {} ({since})", output::text(&run, "name"), output::text(&run, "state")));
+    }
     Ok(())
+}
+
+async fn stop(cx: &Context, arg: &AppArg, name: &str) -> Result<()> {
+    let (api, app) = (cx.api()?, cx.app_to_change(arg).await?);
+    output::action("Stopping", DETACHED, api.delete(&format!("/v2/apps/{app}/runs/{}", segment(name)?))).await
 }
 
 /// Prints processes grouped by type.

@@ -5,6 +5,7 @@ mod login;
 mod output;
 mod processes;
 mod remotes;
+mod runs;
 mod untrusted;
 
 use std::process::Command;

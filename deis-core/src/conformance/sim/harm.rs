@@ -1,7 +1,7 @@
 //! What can happen to the simulated back ends by itself.
 
 use super::{World, world::State};
-use crate::model::{AppName, AppRef, Generation, Instance, InstanceState, TaskState, TemplateId};
+use crate::model::{AppName, AppRef, Generation, Instance, InstanceState, TemplateId};
 
 impl World {
     /// What happens when the machine's daemon ends: the scheduler knows no generation (instances go on), the router
@@ -10,6 +10,8 @@ impl World {
         self.forget_service();
         let mut state = self.state();
         state.tasks.clear();
+        state.stale_tasks.clear();
+        state.tasks_changed.notify_waiters();
         state.fences.clear();
     }
 
@@ -96,12 +98,11 @@ impl World {
     pub fn remains(&self, uid: crate::model::AppUid) -> Vec<String> {
         let state = self.state();
         let instances = state.apps.get(&uid).into_iter().flat_map(|app| &app.instances);
-        let tasks =
-            state.tasks.iter().filter(|((app, ..), task)| *app == uid && task.state == TaskState::Running);
+        let tasks = state.tasks.iter().filter(|((app, ..), task)| *app == uid && task.state.is_active());
         let routes = state.routes.values().filter(|routes| routes.app.uid == uid);
         instances
             .map(|i| i.name.to_string())
-            .chain(tasks.map(|((_, _, name), _)| name.to_string()))
+            .chain(tasks.map(|((_, _, name, _), _)| name.to_string()))
             .chain(routes.map(|r| format!("routes {}", r.fence)))
             .collect()
     }

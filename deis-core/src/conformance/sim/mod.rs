@@ -5,6 +5,7 @@ mod lag;
 mod router;
 mod runner;
 mod scheduler;
+mod tasks;
 mod world;
 
 use std::sync::Arc;

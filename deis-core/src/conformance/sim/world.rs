@@ -5,11 +5,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::lag::Snapshot;
+use tokio::sync::Notify;
+
+use super::{lag::Snapshot, runner::TaskKey, tasks::SimTask};
 use crate::model::{
     AppName, AppRef, AppRoutes, AppUid, Attempt, Cause, Exit, Generation, Instance, InstanceName,
-    InstanceState, ProcessGroup, ProcessType, RouteFence, TaskKind, TaskName, TaskState, Template,
-    TemplateId, Timestamp, Workload,
+    InstanceState, ProcessGroup, ProcessType, RouteFence, TaskKind, TaskName, Template, TemplateId,
+    Timestamp, Workload,
 };
 
 /// Everything that a platform process does not take with it when it dies. Clones share one.
@@ -25,7 +27,10 @@ pub(super) struct State {
     pub(super) removed: Vec<AppUid>,
     pub(super) routes: BTreeMap<AppName, AppRoutes>,
     pub(super) withdrawn: Vec<AppUid>,
-    pub(super) tasks: BTreeMap<(AppUid, TaskKind, TaskName), SimTask>,
+    pub(super) tasks: BTreeMap<TaskKey, SimTask>,
+    pub(super) stale_tasks: BTreeSet<(AppUid, TaskName)>,
+    /// Wakes whoever follows a task, or writes to one.
+    pub(super) tasks_changed: Arc<Notify>,
     pub(super) fences: BTreeMap<(AppUid, TaskKind), Attempt>,
     pub(super) runs: Vec<(AppUid, Attempt)>,
     pub(super) templates: BTreeMap<TemplateId, Template>,
@@ -40,17 +45,6 @@ pub(super) struct State {
     pub(super) past: VecDeque<Snapshot>,
     pub(super) violations: Vec<String>,
     counter: u64,
-}
-
-/// A task, running or not.
-#[derive(Clone, Debug)]
-pub(super) struct SimTask {
-    pub(super) attempt: Attempt,
-    pub(super) state: TaskState,
-    /// Ticks until it ends.
-    pub(super) left: u32,
-    /// How it will end.
-    pub(super) exit: Exit,
 }
 
 #[derive(Clone, Debug)]
@@ -84,13 +78,10 @@ impl World {
         state.ticks += 1;
         state.remember();
         for task in state.tasks.values_mut() {
-            if let TaskState::Running = task.state {
-                task.left = task.left.saturating_sub(1);
-                if task.left == 0 {
-                    task.state = TaskState::Ended { exit: task.exit, last_lines: Vec::new() };
-                }
-                changed = true;
-            }
+            changed |= task.tick();
+        }
+        if changed {
+            state.tasks_changed.notify_waiters();
         }
         let mut counter = state.counter;
         let spoiled = state.spoiled.clone();
@@ -100,6 +91,13 @@ impl World {
         state.counter = counter;
         state.apps.retain(|_, app| app.workload.is_some() || !app.instances.is_empty());
         changed
+    }
+
+    /// The platform process ends, and with it its bound tasks; those that are detached go on. Nothing is forgotten.
+    pub fn end_process(&self) {
+        let mut state = self.state();
+        state.tasks.values_mut().for_each(SimTask::starter_ended);
+        state.tasks_changed.notify_waiters();
     }
 
     /// Ready instances of a process type.

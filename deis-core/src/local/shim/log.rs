@@ -9,13 +9,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{lines::text_of, now};
-use crate::model::Timestamp;
+use super::now;
+use crate::{
+    model::Timestamp,
+    port::{MAX_LINE, line_text},
+};
 
-/// Longest line; what follows up to the line's end is dropped.
-pub(crate) const MOST_LINE: usize = 64 * 1024;
 /// Largest file.
-const MOST_FILE: u64 = 1024 * 1024;
+const MAX_FILE: u64 = 1024 * 1024;
 
 /// Who said a line of an instance's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +57,9 @@ impl Log {
             Voice::Err => 'e',
             Voice::Warning => 'w',
         };
-        let text = text_of(line);
+        let text = line_text(line);
         let _ = writeln!(self.batch, "{} {mark} {text}", now().0);
-        if self.batch.len() >= MOST_LINE {
+        if self.batch.len() >= MAX_LINE {
             self.flush();
         }
     }
@@ -69,7 +70,7 @@ impl Log {
             return;
         }
         let more = u64::try_from(self.batch.len()).unwrap_or(u64::MAX);
-        if self.size + more > MOST_FILE {
+        if self.size + more > MAX_FILE {
             let _ = fs::rename(self.folder.join("out.0"), self.folder.join("out.1"));
             self.reopen();
         }
@@ -115,16 +116,16 @@ mod tests {
         for n in 0..40_000 {
             log.add(Voice::Out, format!("line {n} {}", "x".repeat(90)).as_bytes());
         }
-        log.add(Voice::Err, &vec![0xff; MOST_LINE]);
+        log.add(Voice::Err, &vec![0xff; MAX_LINE]);
         log.add(Voice::Err, b"\xffbad");
         log.flush();
         for name in ["out.0", "out.1"] {
-            assert!(fs::metadata(folder.path().join(name)).unwrap().len() <= MOST_FILE);
+            assert!(fs::metadata(folder.path().join(name)).unwrap().len() <= MAX_FILE);
         }
         let text = fs::read(folder.path().join("out.0")).unwrap();
         let last = text.split(|b| *b == b'\n').rev().nth(1).unwrap();
         assert_eq!(parse_line(last).unwrap().text, "\u{fffd}bad");
-        assert!(text.split(|b| *b == b'\n').all(|line| line.len() <= MOST_LINE + 32));
+        assert!(text.split(|b| *b == b'\n').all(|line| line.len() <= MAX_LINE + 32));
         assert_eq!(parse_line(b"torn"), None);
     }
 }

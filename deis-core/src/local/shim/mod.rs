@@ -5,16 +5,21 @@
 //! own; and when that ends, kills every process that descends from it, whatever group or session it moved to.
 //! SIGTERM means: stop the child, with its grace period.
 //!
-//! It has neither threads of an async runtime nor any connection to the platform beyond files, so it survives
-//! the platform process, and an instance costs about 3 MB on top of the app.
+//! It has neither threads of an async runtime nor any connection that it depends on, so it survives the platform
+//! process, and an instance costs about 3 MB on top of the app. A task has a socket in its folder besides, by which its
+//! readers are woken and its writer writes.
 
-mod family;
+mod clients;
 mod inherited;
-mod lines;
+mod input;
+mod instance;
 mod log;
+mod process_tree;
 mod record;
 mod spec;
 mod start;
+mod task;
+mod terminal;
 mod watch;
 
 use std::{
@@ -22,10 +27,10 @@ use std::{
     process::ExitCode,
 };
 
-pub(crate) use lines::{Lines, SILENCE, text_of, truncate};
-pub(crate) use log::{MOST_LINE, parse_line};
-pub(crate) use record::{Ended, Identity, State, Who, now, read_main, since};
-pub(crate) use spec::{Output, Spec, Start};
+pub(crate) use log::parse_line;
+pub(crate) use record::{Ended, Identity, State, TaskIdentity, Who, now, read_main, since};
+pub(crate) use spec::{Output, Spec, Start, TaskSpec};
+pub(crate) use task::socket_in;
 
 /// The name under which an executable knows that it shall be a shim.
 pub(crate) const NAME: &str = "deis-shim";
@@ -33,6 +38,9 @@ pub(crate) const NAME: &str = "deis-shim";
 /// Becomes a shim, and never returns, if this process was started as one. Call it first in `main`, before any
 /// thread or runtime is started.
 pub fn run_if_asked() {
+    if let Some(code) = terminal::become_program_if_asked() {
+        std::process::exit(code);
+    }
     let name = std::env::args_os().next().unwrap_or_default();
     if name.to_str() == Some(NAME) {
         let code = run();
@@ -43,6 +51,9 @@ pub fn run_if_asked() {
 /// The whole life of a shim: returns when its child and everything that descends from it has ended.
 #[must_use]
 pub fn run() -> ExitCode {
+    if let Some(code) = terminal::become_program_if_asked() {
+        std::process::exit(code);
+    }
     match supervise() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     local::proc,
-    model::{AppRef, Exit, InstanceName, ProcessType, ReleaseVersion, TemplateId, Timestamp},
+    model::{
+        AppRef, Attempt, Exit, InstanceName, ProcessType, ReleaseVersion, Task, TaskKind, TaskLife, TaskName,
+        TaskOutput, TemplateId, Timestamp,
+    },
 };
 
 /// Format of `state.json`.
@@ -32,6 +35,12 @@ impl Who {
     /// The process that has this number now.
     pub(crate) fn of(pid: i32) -> Option<Self> {
         Some(Self { pid, start: proc::stat(pid)?.start })
+    }
+
+    /// The process that has this number now, which must be there.
+    pub(super) fn existing(pid: rustix::process::Pid) -> io::Result<Self> {
+        let gone = || io::Error::new(io::ErrorKind::NotFound, "its process is not in /proc");
+        Self::of(pid.as_raw_nonzero().get()).ok_or_else(gone)
     }
 
     /// Whether that very process still exists.
@@ -102,16 +111,88 @@ pub(crate) fn read_main(folder: &Path) -> Option<Who> {
     serde_json::from_slice(&fs::read(folder.join("main.json")).ok()?).ok()
 }
 
+/// `task.json`: what a later platform process must know of a task; no part of its environment, command or input.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TaskIdentity {
+    version: u32,
+    pub(crate) app: AppRef,
+    pub(crate) kind: TaskKind,
+    pub(crate) name: TaskName,
+    pub(crate) attempt: Attempt,
+    pub(crate) life: TaskLife,
+    pub(crate) output: TaskOutput,
+    /// When it was accepted.
+    pub(crate) since: Timestamp,
+}
+
+impl TaskIdentity {
+    pub(crate) fn of(task: &Task) -> Self {
+        Self {
+            version: VERSION,
+            app: task.app.clone(),
+            kind: task.kind,
+            name: task.name.clone(),
+            attempt: task.attempt,
+            life: task.life,
+            output: task.output,
+            since: now(),
+        }
+    }
+
+    pub(crate) fn write(&self, folder: &Path) -> io::Result<()> {
+        replace(folder, "task.json", self)
+    }
+
+    /// `None` if there is none, or none of this version.
+    pub(crate) fn read(folder: &Path) -> Option<Self> {
+        let task: Self = serde_json::from_slice(&fs::read(folder.join("task.json")).ok()?).ok()?;
+        (task.version == VERSION).then_some(task)
+    }
+}
+
 /// `exit.json`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Ended {
     pub(crate) exit: Exit,
     pub(crate) at: Timestamp,
+    /// Position behind all output of a task, lost or not.
+    #[serde(default)]
+    pub(crate) output: u64,
+    /// Why the output of a task ends too early, if it does.
+    #[serde(default)]
+    pub(crate) broken: Option<String>,
 }
 
+/// Name of the end while it is written.
+const ENDED_PART: &str = "exit.json.part";
+/// Room for an end on a disk that is full by then.
+const RESERVED: usize = 1024;
+
 impl Ended {
-    pub(crate) fn write(self, folder: &Path) -> io::Result<()> {
-        replace(folder, "exit.json", &self)
+    /// An end of this moment.
+    pub(crate) fn new(exit: Exit) -> Self {
+        Self { exit, at: now(), output: 0, broken: None }
+    }
+
+    /// Takes the room that the end will need.
+    pub(super) fn reserve(folder: &Path) -> io::Result<()> {
+        let mut file = File::options()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(folder.join(ENDED_PART))?;
+        file.write_all(&[b' '; RESERVED])
+    }
+
+    pub(crate) fn write(&self, folder: &Path) -> io::Result<()> {
+        let part = folder.join(ENDED_PART);
+        let mut text = serde_json::to_vec(self)?;
+        // Written over what was reserved: a file system that is full takes that still.
+        text.resize(text.len().max(RESERVED), b' ');
+        let mut file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&part)?;
+        file.write_all(&text)?;
+        fs::rename(&part, folder.join("exit.json"))
     }
 
     pub(crate) fn read(folder: &Path) -> Option<Self> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Identity;
-use crate::model::Environment;
+use crate::model::{Environment, TaskInput, TaskLife, TaskOutput};
 
 /// One instance or task; given to the shim on standard input, never written anywhere.
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,9 +57,19 @@ pub(crate) enum Output {
         /// Lines that the platform says before anything else.
         notices: Vec<String>,
     },
-    /// A task: to the shim's own output; it is killed when the shim's standard input closes.
-    Stream {
-        /// So many bytes follow the specification: they are the child's standard input.
-        stdin: u64,
-    },
+    /// A task: into files as well, byte by byte, with a socket beside them.
+    Task(Box<TaskSpec>),
+}
+
+/// What makes a task of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TaskSpec {
+    /// Whether it ends when the shim's standard input closes.
+    pub(crate) life: TaskLife,
+    /// What becomes of its output.
+    pub(crate) output: TaskOutput,
+    /// Where its input comes from.
+    pub(crate) input: TaskInput,
+    /// So many bytes follow the specification: a tool's input.
+    pub(crate) input_bytes: u64,
 }

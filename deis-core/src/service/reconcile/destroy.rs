@@ -6,7 +6,7 @@ use super::Progress;
 use crate::{
     error::Result,
     model::{Attempt, Domain, Gone, Zone},
-    port::{Key, Scan, StopScope, StoreError},
+    port::{Key, Scan, StopScope, StoreError, TaskRunnerExt as _},
     service::{
         domains::{leave_zone, split},
         platform::Platform,
@@ -28,7 +28,7 @@ impl Platform {
     pub(super) async fn destroy_step(&self, state: AppState) -> Result<Progress> {
         let app = state.reference();
         let back_ends = async {
-            self.0.runner.stop(&app, StopScope::All, Attempt::MAX).await.map_err(drop)?;
+            self.0.runner.stop(&app, &StopScope::All, Attempt::MAX).await.map_err(drop)?;
             if !self.0.runner.is_idle(&app).await.map_err(drop)? {
                 return Ok(false);
             }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub use orphans::Orphans;
-pub(in crate::service) use output::Outputs;
+pub(in crate::service) use output::TaskOutputs;
 pub use workers::Workers;
 
 /// What a pass did.

@@ -1,4 +1,4 @@
-//! What release commands print, on its way into the logs: passes hand it over, the workers write it.
+//! What release commands print, on its way into the logs: passes say which to follow, the workers follow them.
 
 use tokio::{
     sync::{Mutex, mpsc, watch},
@@ -6,46 +6,43 @@ use tokio::{
 };
 
 use crate::{
-    model::{AppRef, InstanceName, LogLine, LogSource, ReleaseVersion, Task},
-    port::{OutputLine, OutputSender},
+    model::{InstanceName, LogLine, LogSource, ReleaseVersion, Task, TaskRef},
+    port::{Cursor, LogError, TaskRunnerExt as _},
     service::platform::Platform,
 };
 
 /// Most lines that are written at once, and that wait.
-const LINES: usize = 256;
+const MAX_LINES: usize = 256;
 
-/// Output of tasks that nobody writes yet.
+/// Tasks whose output nobody follows yet.
 #[derive(Debug)]
-pub(in crate::service) struct Outputs {
-    sender: mpsc::UnboundedSender<Output>,
-    waiting: Mutex<mpsc::UnboundedReceiver<Output>>,
+pub(in crate::service) struct TaskOutputs {
+    sender: mpsc::UnboundedSender<FollowedTask>,
+    waiting: Mutex<mpsc::UnboundedReceiver<FollowedTask>>,
 }
 
 #[derive(Debug)]
-struct Output {
-    app: AppRef,
+struct FollowedTask {
+    task: TaskRef,
     source: LogSource,
-    lines: mpsc::Receiver<OutputLine>,
 }
 
-impl Default for Outputs {
+impl Default for TaskOutputs {
     fn default() -> Self {
         let (sender, waiting) = mpsc::unbounded_channel();
         Self { sender, waiting: Mutex::new(waiting) }
     }
 }
 
-impl Outputs {
-    /// Where a task's output goes: into the app's log, as long as workers run.
-    pub(super) fn of(&self, task: &Task) -> OutputSender {
-        let (sender, lines) = mpsc::channel(LINES);
+impl TaskOutputs {
+    /// From now on the task's output goes into the app's log, as long as workers run.
+    pub(super) fn follow(&self, task: &Task) {
         let (process, release) = (task.kind.process(), task.release.unwrap_or(ReleaseVersion(0)));
         if let Ok(instance) = InstanceName::new(format!("{}-{}", task.app.name, task.name)) {
             let source = LogSource::Process { process, release, instance };
             // The receiving end lives as long as `self`.
-            let _ = self.sender.send(Output { app: task.app.clone(), source, lines });
+            let _ = self.sender.send(FollowedTask { task: task.reference(), source });
         }
-        sender
     }
 }
 
@@ -54,9 +51,9 @@ pub(super) async fn write_outputs(platform: Platform, mut stopped: watch::Receiv
     let work = async {
         let mut waiting = platform.0.outputs.waiting.lock().await;
         let mut writers = JoinSet::new();
-        while let Some(output) = waiting.recv().await {
+        while let Some(followed) = waiting.recv().await {
             while writers.try_join_next().is_some() {}
-            writers.spawn(write(platform.clone(), output));
+            writers.spawn(write(platform.clone(), followed));
         }
     };
     tokio::select! {
@@ -65,13 +62,29 @@ pub(super) async fn write_outputs(platform: Platform, mut stopped: watch::Receiv
     }
 }
 
-async fn write(platform: Platform, mut output: Output) {
-    let mut lines = Vec::new();
-    while output.lines.recv_many(&mut lines, LINES).await > 0 {
-        let source = &output.source;
-        let line = |line: OutputLine| LogLine::new(platform.now(), source.clone(), line.text);
-        if let Err(error) = platform.0.logs.append(&output.app, lines.drain(..).map(line).collect()).await {
-            tracing::warn!(app = %output.app.name, %error, "output of a release command could not be written");
+async fn write(platform: Platform, followed: FollowedTask) {
+    let FollowedTask { task, source } = followed;
+    let (sender, mut lines) = mpsc::channel(MAX_LINES);
+    let runner = &platform.0.runner;
+    let read = async {
+        // Taken by value: the writer ends when the reader has.
+        let sender = sender;
+        let each = |text: String| {
+            let sender = sender.clone();
+            async move { drop(sender.send(text).await) }
+        };
+        // A task that is forgotten meanwhile has nothing more to say.
+        let _ = runner.follow_lines(&task, Cursor::START, each).await;
+    };
+    let write = async {
+        let mut texts = Vec::new();
+        while lines.recv_many(&mut texts, MAX_LINES).await > 0 {
+            let line = |text| LogLine::new(platform.now(), source.clone(), text);
+            let appended = platform.0.logs.append(&task.app, texts.drain(..).map(line).collect()).await;
+            appended.unwrap_or_else(|error: LogError| {
+                tracing::warn!(app = %task.app.name, %error, "output of a release command could not be written");
+            });
         }
-    }
+    };
+    tokio::join!(read, write);
 }

@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     model::{
         AppName, AppStatus, Digest, Generation, Observation, Phase, Rollout, RouteFence, TaskKind, TaskName,
-        TaskObservation, TaskState, Workload,
+        TaskObservation, TaskRef, TaskState, Workload,
     },
     plan::{
         constants::SAVE_SPENT,
@@ -142,7 +142,8 @@ impl Platform {
             });
         }
         let name = release_task(&loaded.rollout.value);
-        self.0.runner.observe(&loaded.state.reference(), TaskKind::Release, &name).await.ok()
+        let task = TaskRef { app: loaded.state.reference(), kind: TaskKind::Release, name };
+        self.0.runner.observe(&task).await.ok()
     }
 
     async fn artifact_digest(&self, loaded: &mut LoadedRollout) -> Result<Option<Digest>> {

@@ -45,7 +45,7 @@ impl Platform {
             Step::Publish(which) => self.publish_step(loaded, which).await,
             Step::StopTasks(attempt) => {
                 let app = loaded.state.reference();
-                match self.0.runner.stop(&app, StopScope::Kind(TaskKind::Release), attempt).await {
+                match self.0.runner.stop(&app, &StopScope::Kind(TaskKind::Release), attempt).await {
                     Ok(()) | Err(TaskError::Stale { .. }) => Ok(Progress::Stepped),
                     Err(_) => Ok(Progress::Blind),
                 }
@@ -189,24 +189,26 @@ impl Platform {
             return Ok(Progress::Waiting);
         };
         let source = Source { app: &app, release: &release, build: &build, config: &config };
+        let (env, limit) =
+            (environment(source, Purpose::ReleaseCommand), self.0.options.release_command_limit);
+        let program = Program::Launch { artifact: build.spec.artifact.clone(), command: command.clone() };
         let task = Task {
-            name: release_task(rollout),
-            kind: TaskKind::Release,
             attempt: rollout.attempt,
             release: Some(release.version),
-            program: Program::Launch { artifact: build.spec.artifact.clone(), command: command.clone() },
-            env: environment(source, Purpose::ReleaseCommand),
-            limit: self.0.options.release_command_limit,
-            app,
+            env,
+            ..Task::new(app, TaskKind::Release, release_task(rollout), program, limit)
         };
-        let output = self.0.outputs.of(&task);
-        match self.0.runner.start(task, output).await {
-            Ok(()) | Err(TaskError::Stale { .. }) => Ok(Progress::Stepped),
+        match self.0.runner.start(&task).await {
+            Ok(()) => {
+                self.0.outputs.follow(&task);
+                Ok(Progress::Stepped)
+            }
+            Err(TaskError::Stale { .. }) => Ok(Progress::Stepped),
             Err(TaskError::Rejected { reason }) => {
                 let cause = Cause::Rejected { reason: format!("the release command: {reason}") };
                 self.enter(loaded, Phase::Reverting { cause }).await
             }
-            Err(TaskError::Unavailable(_)) => Ok(Progress::Blind),
+            Err(TaskError::Unknown | TaskError::Busy | TaskError::Unavailable(_)) => Ok(Progress::Blind),
         }
     }
 

@@ -20,7 +20,7 @@ const HOPELESS: Duration = Duration::from_secs(10);
 
 /// The child of a shim with all that it started.
 #[derive(Debug)]
-pub(super) struct Family {
+pub(super) struct ProcessTree {
     main: Pid,
     /// How the child itself ended, once it has.
     pub(super) exit: Option<Exit>,
@@ -28,7 +28,7 @@ pub(super) struct Family {
     reaped: bool,
 }
 
-impl Family {
+impl ProcessTree {
     pub(super) fn new(main: Pid) -> Self {
         Self { main, exit: None, reaped: false }
     }
@@ -55,7 +55,7 @@ impl Family {
                 Err(_) => (self.exit, self.reaped) = (Some(Exit::Lost), true),
             }
         }
-        proc::descendants(own_pid()).is_empty()
+        self.exit.is_some() && proc::descendants(own_pid()).is_empty()
     }
 
     /// Sends a signal to everybody.
@@ -69,6 +69,13 @@ impl Family {
             if let Some(pid) = Pid::from_raw(pid).filter(|_| !in_group) {
                 let _ = kill_process(pid, signal);
             }
+        }
+    }
+
+    /// Sends a signal to the child's process group only, as a terminal or a shell would.
+    pub(super) fn signal_group(&self, signal: Signal) {
+        if !self.reaped {
+            let _ = kill_process_group(self.main, signal);
         }
     }
 

@@ -1,15 +1,25 @@
-//! Cuts a stream of bytes into lines, of bounded length whatever the stream holds.
+//! Cuts a stream of bytes into lines of text, of bounded length whatever the stream holds.
 
 use std::time::Duration;
 
-use super::MOST_LINE;
+/// Longest line, in bytes; what follows up to the line's end is dropped.
+pub const MAX_LINE: usize = 64 * 1024;
 
 /// The beginning of a line is shown after so long a silence: a prompt has no line end.
-pub(crate) const SILENCE: Duration = Duration::from_secs(1);
+pub const LINE_SILENCE: Duration = Duration::from_secs(1);
 
-/// One stream.
+/// Makes lines of one stream, for logs and for people. What must arrive as it is goes as chunks.
+///
+/// ```
+/// use deis_core::port::LineSplitter;
+///
+/// let (mut splitter, mut lines) = (LineSplitter::default(), Vec::new());
+/// splitter.feed(b"one\ntw", |line| lines.push(line.to_vec()));
+/// splitter.finish(|line| lines.push(line.to_vec()));
+/// assert_eq!(lines, [b"one".to_vec(), b"tw".to_vec()]);
+/// ```
 #[derive(Debug, Default)]
-pub(crate) struct Lines {
+pub struct LineSplitter {
     rest: Vec<u8>,
     /// Whether the present line is too long already and its rest is dropped.
     cut: bool,
@@ -17,9 +27,9 @@ pub(crate) struct Lines {
     begun: bool,
 }
 
-impl Lines {
+impl LineSplitter {
     /// Takes the next bytes and hands on each line that they end.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8], mut line: impl FnMut(&[u8])) {
+    pub fn feed(&mut self, mut bytes: &[u8], mut line: impl FnMut(&[u8])) {
         while let Some(end) = bytes.iter().position(|b| *b == b'\n') {
             self.keep(&bytes[..end]);
             self.end(&mut line);
@@ -34,12 +44,12 @@ impl Lines {
     }
 
     /// Whether the beginning of a line waits for its end.
-    pub(crate) fn is_waiting(&self) -> bool {
+    pub fn is_waiting(&self) -> bool {
         !self.rest.is_empty()
     }
 
     /// Hands on the beginning of a line whose end does not come. What follows is shown as a line of its own.
-    pub(crate) fn show(&mut self, mut line: impl FnMut(&[u8])) {
+    pub fn show(&mut self, mut line: impl FnMut(&[u8])) {
         if !self.rest.is_empty() {
             line(&self.rest);
             self.rest.clear();
@@ -48,7 +58,7 @@ impl Lines {
     }
 
     /// Hands on what is left when the stream has ended.
-    pub(crate) fn finish(&mut self, mut line: impl FnMut(&[u8])) {
+    pub fn finish(&mut self, mut line: impl FnMut(&[u8])) {
         if !self.rest.is_empty() {
             self.end(&mut line);
         }
@@ -58,7 +68,7 @@ impl Lines {
         if self.cut {
             return;
         }
-        let room = MOST_LINE - self.rest.len();
+        let room = MAX_LINE - self.rest.len();
         self.rest.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.cut = bytes.len() > room;
     }
@@ -74,9 +84,9 @@ impl Lines {
 }
 
 /// A line as text. What is no UTF-8 is replaced by something longer, so it is cut only then.
-pub(crate) fn text_of(line: &[u8]) -> String {
+pub fn line_text(line: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(line).into_owned();
-    truncate(&mut text, MOST_LINE);
+    truncate(&mut text, MAX_LINE);
     text
 }
 
@@ -94,7 +104,7 @@ mod tests {
     use super::*;
 
     fn cut(parts: &[&[u8]]) -> Vec<String> {
-        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        let (mut lines, mut found) = (LineSplitter::default(), Vec::new());
         for part in parts {
             lines.feed(part, |l| found.push(String::from_utf8_lossy(l).into_owned()));
         }
@@ -109,22 +119,22 @@ mod tests {
 
     #[test]
     fn an_endless_line_is_shown_once_and_cut() {
-        let long = vec![b'x'; MOST_LINE];
+        let long = vec![b'x'; MAX_LINE];
         let found = cut(&[&long, &long, b"yy\nnext\n"]);
         assert_eq!(found.len(), 2);
-        assert_eq!(found[0].len(), MOST_LINE);
+        assert_eq!(found[0].len(), MAX_LINE);
         assert_eq!(found[1], "next");
     }
 
     #[test]
     fn a_line_that_is_no_text_stays_as_short_as_others() {
-        let text = text_of(&vec![0xff; MOST_LINE]);
-        assert!(text.len() <= MOST_LINE && text.ends_with('\u{fffd}'), "{}", text.len());
+        let text = line_text(&vec![0xff; MAX_LINE]);
+        assert!(text.len() <= MAX_LINE && text.ends_with('\u{fffd}'), "{}", text.len());
     }
 
     #[test]
     fn a_prompt_is_shown_and_its_line_end_is_no_line() {
-        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        let (mut lines, mut found) = (LineSplitter::default(), Vec::new());
         let mut add = |l: &[u8]| found.push(String::from_utf8_lossy(l).into_owned());
         lines.feed(b"one\nname? ", &mut add);
         assert!(lines.is_waiting());
