@@ -38,8 +38,8 @@ use super::{
     url::{Query, Segments},
 };
 use crate::{
-    caps::{Caps, Place},
     dto::attach::{ClientMessage, DaemonMessage, INPUT_WINDOW, MAX_MESSAGE, STDERR, STDOUT, StartRun},
+    keyed_limit::{Exhausted, KeyedLimit, KeyedPermit},
 };
 
 /// Most commands that one user is attached to at a time.
@@ -57,27 +57,24 @@ const QUEUE: usize = 8;
 
 /// Who is attached to commands. Clones share the counts.
 #[derive(Clone, Debug)]
-pub struct Attachments {
-    per_user: Caps<Username>,
-    in_all: Caps<()>,
-}
+pub struct Attachments(KeyedLimit<Username>);
 
 impl Default for Attachments {
     fn default() -> Self {
-        Self { per_user: Caps::new(MAX_PER_USER), in_all: Caps::new(MAX_IN_ALL) }
+        Self(KeyedLimit::with_total(MAX_PER_USER, MAX_IN_ALL))
     }
 }
 
 impl Attachments {
-    fn enter(&self, user: &Username) -> Result<(Place<Username>, Place<()>)> {
-        let own = self.per_user.enter(user.clone()).ok_or_else(|| {
-            let text = format!("You are attached to {MAX_PER_USER} commands already; end one of them first.");
-            ApiError::TooMany(text)
-        })?;
-        let all = self.in_all.enter(()).ok_or_else(|| {
-            ApiError::Unavailable("Too many commands are attached to right now; try again later.".to_owned())
-        })?;
-        Ok((own, all))
+    fn enter(&self, user: &Username) -> Result<KeyedPermit<Username>> {
+        self.0.enter(user.clone()).map_err(|bound| match bound {
+            Exhausted::Key => ApiError::TooMany(format!(
+                "You are attached to {MAX_PER_USER} commands already; end one of them first."
+            )),
+            Exhausted::Total => ApiError::Unavailable(
+                "Too many commands are attached to right now; try again later.".to_owned(),
+            ),
+        })
     }
 }
 
@@ -102,7 +99,7 @@ pub(super) async fn run(
 ) -> Result<Response<Body>> {
     let app = app_of(&caller, &path).await?;
     let upgrade = upgrade(asked)?;
-    let places = state.attachments.enter(&caller.user.name)?;
+    let permit = state.attachments.enter(&caller.user.name)?;
     Ok(upgrade.on_upgrade(move |mut socket| async move {
         match begin(&app, &mut socket).await {
             Ok(attached) => serve(socket, attached).await,
@@ -112,7 +109,7 @@ pub(super) async fn run(
                 let _ = socket.send(Message::Close(None)).await;
             }
         }
-        drop(places);
+        drop(permit);
     }))
 }
 
@@ -127,12 +124,12 @@ pub(super) async fn follow(
     let app = app_of(&caller, &path).await?;
     let name = super::runs::name_of(&path)?;
     let upgrade = upgrade(asked)?;
-    let places = state.attachments.enter(&caller.user.name)?;
+    let permit = state.attachments.enter(&caller.user.name)?;
     let input = matches!(query.get("input"), Some("1" | "true"));
     let attached = app.attach_run(&name, Cursor::START, input).await?;
     Ok(upgrade.on_upgrade(move |socket| async move {
         serve(socket, attached).await;
-        drop(places);
+        drop(permit);
     }))
 }
 
