@@ -213,7 +213,7 @@ async fn an_app_gets_its_environment_and_nothing_else() {
     assert_eq!(fs::read_to_string(home.join("greeting")).unwrap(), "hello $HOME 'world'\n");
     let port = scheduler.processes(&machine.app)[0].address.port().to_string();
     assert_eq!((env["HOME"], env["PORT"], env["TWO"]), (home.to_str().unwrap(), port.as_str(), "2"));
-    let known = ["GREETING", "HOME", "PORT", "PATH", "ONE", "TWO", "PWD", "OLDPWD", "SHLVL", "_"];
+    let known = ["GREETING", "HOME", "HOST", "PORT", "PATH", "ONE", "TWO", "PWD", "OLDPWD", "SHLVL", "_"];
     assert_eq!(env.keys().filter(|key| !known.contains(key)).collect::<Vec<_>>(), Vec::<&&str>::new());
     for pid in scheduler.processes(&machine.app).iter().map(|p| p.pid) {
         let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();

@@ -96,11 +96,17 @@ impl Clients {
     /// How far the output was taken. Of several readers the one counts that is connected longest: others neither hold
     /// up the task nor take from that one what it has not read.
     pub(super) fn acknowledged(&self) -> Option<u64> {
-        self.clients.iter().find_map(|client| client.acknowledged)
+        self.present().find_map(|client| client.acknowledged)
     }
 
     pub(super) fn has_reader(&self) -> bool {
-        self.clients.iter().any(|client| client.acknowledged.is_some())
+        self.present().any(|client| client.acknowledged.is_some())
+    }
+
+    /// Those that have not gone. A reader that left must not count in the round in which its successor came: the
+    /// successor says only once how far it has read, and the process would wait for room for ever.
+    fn present(&self) -> impl Iterator<Item = &Client> {
+        self.clients.iter().filter(|client| !client.gone)
     }
 
     pub(super) fn tell_news(&mut self) {
