@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall end")]
 #![allow(clippy::disallowed_methods, reason = "a test may block, and has nobody to take the time from")]
 
+mod circles;
 mod crates;
 mod imports;
+mod names;
 mod suites;
 
 use std::{fs, path::Path};
