@@ -71,7 +71,7 @@ pub(super) fn check(
                 for child in TreeRefIter::from_bytes(object.data, Kind::Sha1) {
                     let child = child.map_err(|_| damaged())?;
                     path::check(child.filename, child.mode).map_err(|reason| {
-                        format!("a tree holds {:?}: {reason}", child.filename.to_string())
+                        format!("a tree holds {:?}: {reason}", path::shown(child.filename))
                     })?;
                     // A submodule names a commit of another repository.
                     if !child.mode.is_commit() && !exists(child.oid) {

@@ -45,10 +45,18 @@ pub(super) fn stays_inside(target: &BStr, depth: usize) -> bool {
     up <= depth
 }
 
-/// A name as it can be shown: readable where it is text, and nothing that a terminal acts on.
+/// Most characters of a name that a message repeats.
+const MAX_SHOWN: usize = 120;
+
+/// A name as it can be shown: readable where it is text, no longer than a line, and nothing that a terminal acts on.
 pub(super) fn shown(path: &[u8]) -> String {
     let text = path.to_str_lossy();
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    let mut rest = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
+    let mut shown: String = rest.by_ref().take(MAX_SHOWN).collect();
+    if rest.next().is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ fn refusal(
 const HEADS: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";
 /// Longest name of a branch or tag: it becomes a file's name, with room for what is put behind it.
-const MOST_NAME: usize = 200;
+const MAX_NAME: usize = 200;
 
 /// Branches and tags with plain names. Git allows more, such as `$(id)` and `--upload-pack=id`, which no tool that
 /// meets the name later should have to survive.
@@ -116,7 +116,7 @@ fn check_name(name: &str) -> std::result::Result<(), &'static str> {
     };
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"._/-".contains(&b);
     let valid = short.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && short.len() <= MOST_NAME
+        && short.len() <= MAX_NAME
         && short.bytes().all(plain)
         && FullName::try_from(name.as_bytes().as_bstr()).is_ok();
     if valid { Ok(()) } else { Err("funny refname") }

@@ -124,7 +124,9 @@ pub(super) fn export_tree(
 }
 
 /// Deeper trees than any file system takes are no source.
-const MOST_DEPTH: usize = 200;
+const MAX_DEPTH: usize = 200;
+/// Most bytes of one `.gitattributes`: each of its lines is kept, and compared with each file of its folder.
+const MAX_ATTRIBUTES: u64 = 128 << 10;
 
 struct Export<'a> {
     repo: &'a gix::Repository,
@@ -141,7 +143,7 @@ struct Export<'a> {
 impl Export<'_> {
     /// Writes the entries of one tree; `prefix` is its path with a slash at the end.
     fn tree(&mut self, tree: ObjectId, folder: &Path, prefix: &BStr, depth: usize) -> Result<()> {
-        if depth > MOST_DEPTH {
+        if depth > MAX_DEPTH {
             return Err(refused(prefix, "it is nested too deeply"));
         }
         let tree = self.repo.find_tree(tree).map_err(GitError::repository)?.detach().data;
@@ -149,6 +151,11 @@ impl Export<'_> {
         let entries = entries.collect::<std::result::Result<Vec<_>, _>>().map_err(GitError::repository)?;
         let own = entries.iter().find(|e| e.filename == attributes::NAME && e.mode.is_blob());
         if let Some(own) = own {
+            if self.repo.find_header(own.oid).map_err(GitError::repository)?.size() > MAX_ATTRIBUTES {
+                let mut path = BString::from(prefix);
+                path.extend_from_slice(attributes::NAME);
+                return Err(refused(&path, &format!("it is larger than {} KiB", MAX_ATTRIBUTES >> 10)));
+            }
             let text = self.repo.find_object(own.oid).map_err(GitError::repository)?;
             self.attributes.enter(Path::new(OsStr::from_bytes(prefix)), &text.data)?;
         }
@@ -245,6 +252,9 @@ fn written(path: &[u8], error: io::Error) -> GitError {
     // The folder was empty: whoever is there stands twice in its tree.
     if error.kind() == io::ErrorKind::AlreadyExists {
         return refused(path, "it stands in its folder twice");
+    }
+    if error.kind() == io::ErrorKind::InvalidFilename {
+        return refused(path, "its name or its path is longer than a file system takes");
     }
     GitError::Io(error)
 }

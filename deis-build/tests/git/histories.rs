@@ -1,7 +1,8 @@
 //! Fetches of random histories, beside those of `git upload-pack` from the same repository.
 //!
 //! Whatever a client asks for, it must end with the same refs, the same ends of its history and the same objects as
-//! from git, and `git fsck` must find nothing wrong. `DEIS_SEED=17` repeats one history.
+//! from git, and `git fsck` must find nothing wrong. `DEIS_SEED=17` repeats one history; `DEIS_SEEDS=200` runs as many
+//! of each transport.
 
 use std::{
     collections::BTreeSet,
@@ -17,7 +18,7 @@ use super::{
 };
 
 /// Seeds of each transport that always run.
-const SEEDS: std::ops::Range<u64> = 1..101;
+const SEEDS: u64 = 100;
 
 #[test]
 fn fetches_of_random_histories_over_http_give_what_git_gives() {
@@ -31,16 +32,19 @@ fn fetches_of_random_histories_over_one_connection_give_what_git_gives() {
 
 fn all(transport: Transport, first: u64) {
     let url = serve(transport);
-    let one = std::env::var("DEIS_SEED").ok().and_then(|seed| seed.parse().ok());
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let (one, seeds) = (number("DEIS_SEED"), number("DEIS_SEEDS").unwrap_or(SEEDS));
     let (mut ours, mut theirs) = (0, 0);
-    for seed in SEEDS.map(|seed| first + seed).filter(|seed| one.is_none_or(|one: u64| one == *seed)) {
+    let of_transport = (1..=seeds).map(|seed| first + seed);
+    for seed in of_transport.filter(|seed| one.is_none_or(|one| one == *seed)) {
         let (own, peer) = one_history(&url, seed);
         ours += own;
         theirs += peer;
     }
     println!("{transport:?}: {ours} objects were received, from git {theirs}");
     // What is sent twice is no error, but a server that always sends everything would show here.
-    assert!(ours <= theirs + theirs / 20, "{ours} objects were received, from git {theirs}");
+    // In a few small packs the trees that git happens to leave out are more than a twentieth, hence the ten.
+    assert!(ours <= theirs + theirs / 20 + 10, "{ours} objects were received, from git {theirs}");
 }
 
 /// Lets two clients do the same, one from us and one from git; returns how many objects each received.

@@ -8,6 +8,7 @@ mod export;
 mod fetch;
 mod histories;
 mod history_maker;
+mod hostile;
 mod receive;
 mod server;
 mod support;
