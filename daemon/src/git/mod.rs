@@ -1,5 +1,6 @@
 //! Git over HTTP and over SSH: transports only; what a push does is in `push`.
 
+mod algorithms;
 mod exec;
 #[allow(clippy::disallowed_methods, reason = "keys are read before the listeners are up")]
 mod host_keys;

@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CHUNKS, app_for,
+    CHUNKS, algorithms, app_for,
     exec::Exec,
     host_keys,
     input::{GitInput, git_input},
@@ -55,6 +55,7 @@ impl GitSsh {
             inactivity_timeout: None,
             keepalive_interval: Some(Duration::from_secs(15)),
             max_auth_attempts: 6,
+            preferred: algorithms::preferred(),
             ..Config::default()
         };
         Ok(Self { platform, pushes, config: Arc::new(config), seats: KeyedLimit::new(MAX_SESSIONS_OF_USER) })
@@ -73,7 +74,7 @@ impl GitSsh {
                 let own = self.clone();
                 tokio::spawn(async move {
                     if let Err(error) = own.session(socket, stranger, session).await {
-                        tracing::debug!(%error, "an SSH session ended early");
+                        tracing::debug!(error = chain(&error), "an SSH session ended early");
                     }
                 });
             }
@@ -152,10 +153,14 @@ impl Handler for Connection {
         _: &str,
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, russh::Error> {
-        Ok(if self.user_of(offer.public_key).await.is_some() { Auth::Accept } else { Auth::reject() })
+        let known = algorithms::is_trusted(offer.algorithm) && self.user_of(offer.public_key).await.is_some();
+        Ok(if known { Auth::Accept } else { Auth::reject() })
     }
 
     async fn auth_publickey(&mut self, _: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
+        if !algorithms::is_trusted(key.algorithm) {
+            return Ok(Auth::reject());
+        }
         self.user = self.user_of(key.public_key).await;
         self.seat = self.user.as_ref().and_then(|user| self.server.seats.enter(user.name.clone()).ok());
         if self.seat.is_none() {

@@ -10,7 +10,8 @@ use deis_core::{
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
-use super::session::PushSession;
+use super::{refs::adopt_head, session::PushSession};
+use crate::telemetry::chain;
 
 impl PushSession {
     /// Builds and releases a commit, and moves the refs of the push once that is live.
@@ -32,8 +33,8 @@ impl PushSession {
         if let Some(reason) = &unmoved {
             let text = format!(" !     {release} is live, but not every ref has moved: {reason}");
             self.lines.say(&text).await;
-        } else if let Err(error) = self.repository.adopt_head(&update.name) {
-            tracing::warn!(app = %self.app.name(), %error, "HEAD could not be set");
+        } else if let Err(error) = adopt_head(&self.repository, &update.name).await {
+            tracing::warn!(app = %self.app.name(), error = chain(&error), "HEAD could not be set");
         }
         self.lines.say("").await;
         let text = format!("Use 'deis open' to view this application, or go to {}", self.app_url());

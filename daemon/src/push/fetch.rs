@@ -3,12 +3,12 @@
 use std::{io, time::Duration};
 
 use bytes::Bytes;
-use deis_build::git::{Service, refusal};
+use deis_build::git::{GitError, Service, refusal};
 use deis_core::{AppHandle, Error, Push};
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{Conversation, Ended, ONGOING, Output, Pushes, blocking, on_thread};
-use crate::git::GitInput;
+use crate::{git::GitInput, telemetry::chain};
 
 /// How long a client may leave the next bytes of an answer unread.
 const UNREAD: Duration = Duration::from_secs(60);
@@ -54,8 +54,8 @@ impl Pushes {
         stateless: bool,
     ) -> Result<Ended, Error> {
         let repository = self.repository(app).await?;
-        if input.wait().await.is_err() {
-            return Ok(Ended::Refused);
+        if let Err(error) = input.wait().await {
+            return Ok(never_spoke(error, &output));
         }
         let runtime = Handle::current();
         let served = on_thread(move || {
@@ -69,11 +69,17 @@ impl Pushes {
         match served {
             Ok(()) => Ok(Ended::Well),
             Err(error) => {
-                tracing::debug!(app = %app.name(), %error, "a fetch ended early");
+                tracing::debug!(app = %app.name(), error = chain(&error), "a fetch ended early");
                 Ok(Ended::Refused)
             }
         }
     }
+}
+
+/// The end of a conversation whose client was waited for in vain. It is told so, if it still reads.
+pub(super) fn never_spoke(error: io::Error, output: &Output) -> Ended {
+    let _ = output.try_send(refusal(&GitError::Io(error).for_client()).into());
+    Ended::Refused
 }
 
 /// What the second of two pushes is told.

@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 pub use conversations::{Conversation, Crowded};
 use conversations::{Conversations, on_thread};
+use fetch::never_spoke;
 pub use repos::Repos;
 
 /// Takes pushes and serves fetches. Clones share one.

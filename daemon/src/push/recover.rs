@@ -2,7 +2,13 @@
 
 use deis_core::{Actor, AppHandle, Change, Error, Push, PushOutcome, ReleaseVersion, Settled};
 
-use super::{Pushes, blocking, deploy::superseded, refs::update_refs, session::Heartbeat};
+use super::{
+    Pushes, blocking,
+    deploy::superseded,
+    refs::{adopt_head, update_refs},
+    session::Heartbeat,
+};
+use crate::telemetry::chain;
 
 impl Pushes {
     /// Closes what a killed daemon left open. Whoever holds the lock of the data folder knows that every other owner is
@@ -34,7 +40,7 @@ impl Pushes {
             let own = self.clone();
             tokio::spawn(async move {
                 if let Err(error) = own.finish(&app, &push, release).await {
-                    tracing::error!(app = %app.name(), %error, "a push could not be finished");
+                    tracing::error!(app = %app.name(), error = chain(&error), "a push could not be finished");
                 }
             });
         }
@@ -49,7 +55,7 @@ impl Pushes {
             blocking(move || repository.discard_of(&id)).await
         };
         if let Err(error) = discarded.await {
-            tracing::warn!(app = %app.name(), %error, "an interrupted push left its objects");
+            tracing::warn!(app = %app.name(), error = chain(&error), "an interrupted push left its objects");
         }
     }
 
@@ -62,7 +68,7 @@ impl Pushes {
             Settled::Done => {
                 let _alive = Heartbeat::of(app, push.id, self.owner());
                 let unmoved = self.move_late(app, push).await.unwrap_or_else(|error| {
-                    tracing::error!(app = %app.name(), %error, "refs could not be moved after a restart");
+                    tracing::error!(app = %app.name(), error = chain(&error), "refs could not be moved after a restart");
                     Some("the repository cannot be written".to_owned())
                 });
                 PushOutcome::Deployed { sha, release, unmoved }
@@ -89,8 +95,10 @@ impl Pushes {
             return Ok(Some(format!("{} did not move: {}", first.name, first.reason)));
         }
         let built = push.updates.iter().rev().find(|u| u.new.is_some() && u.name.starts_with("refs/heads/"));
-        if let Some(Err(error)) = built.map(|update| repository.adopt_head(&update.name)) {
-            tracing::warn!(app = %app.name(), %error, "HEAD could not be set");
+        if let Some(update) = built
+            && let Err(error) = adopt_head(&repository, &update.name).await
+        {
+            tracing::warn!(app = %app.name(), error = chain(&error), "HEAD could not be set");
         }
         Ok(None)
     }

@@ -4,6 +4,7 @@ use deis_build::git::{RefRefused, Repository};
 use deis_core::{BuildSpec, Error, PushOutcome, RefUpdate};
 
 use super::{blocking, session::PushSession};
+use crate::telemetry::chain;
 
 /// Most names of refs in one line of an app's log.
 const MAX_NAMES: usize = 10;
@@ -35,7 +36,7 @@ impl PushSession {
             // From here on refs may name it, whatever happens.
             let (own, kept) = (self.repository.clone(), pack.clone());
             if let Err(error) = blocking(move || own.keep(&kept)).await {
-                tracing::error!(app = %self.app.name(), %error, "a pack could not be kept");
+                tracing::error!(app = %self.app.name(), error = chain(&error), "a pack could not be kept");
                 self.pending = Some(pack);
                 self.received.refuse_all("failed to update ref");
                 return Some("failed to update ref".to_owned());
@@ -50,7 +51,7 @@ impl PushSession {
                 refused.first().map(|r| format!("{}: {}", r.name, r.reason))
             }
             Err(error) => {
-                tracing::error!(app = %self.app.name(), %error, "refs could not be moved");
+                tracing::error!(app = %self.app.name(), error = chain(&error), "refs could not be moved");
                 self.received.refuse_all("failed to update ref");
                 Some("failed to update ref".to_owned())
             }
@@ -75,7 +76,8 @@ impl PushSession {
                 branch == name
             } else {
                 // A build that did not come from a push says no branch, but maybe a commit.
-                let tip = self.repository.resolve(&name).ok().flatten();
+                let (own, wanted) = (self.repository.clone(), name.clone());
+                let tip = blocking(move || own.resolve(&wanted)).await.ok().flatten();
                 tip.is_some_and(|tip| live.commit() == Some(tip.as_str()))
             };
             if is_live {
@@ -89,6 +91,12 @@ impl PushSession {
         let build = self.app.release(live).await.ok()?.release.build?;
         Some(self.app.build(build).await.ok()?.spec)
     }
+}
+
+/// Makes a branch the one that clones check out, where there is none yet.
+pub(super) async fn adopt_head(repository: &Repository, name: &str) -> Result<(), Error> {
+    let (own, name) = (repository.clone(), name.to_owned());
+    blocking(move || own.adopt_head(&name)).await
 }
 
 /// Moves refs, and returns those that did not move.

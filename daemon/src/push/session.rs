@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     Conversation, Ended, ONGOING, Output, Pushes, blocking,
     lines::{Lines, keep_alive},
-    on_thread,
+    never_spoke, on_thread,
 };
 use crate::{
     git::{GitInput, unavailable},
@@ -52,8 +52,8 @@ impl Pushes {
         output: Output,
     ) -> Result<Ended, Error> {
         let repository = self.repository(app).await?;
-        if input.wait().await.is_err() {
-            return Ok(Ended::Refused);
+        if let Err(error) = input.wait().await {
+            return Ok(never_spoke(error, &output));
         }
         let (limits, reader, runtime) = (self.0.limits, repository.clone(), Handle::current());
         let read = on_thread(move || {
@@ -114,7 +114,7 @@ impl PushSession {
                 return self.received.refuse_all(ONGOING);
             }
             Err(error) => {
-                self.lines.say(&format!(" !     {}", crate::telemetry::chain(&error))).await;
+                self.lines.say(&format!(" !     {}", chain(&error))).await;
                 self.received.refuse_all("the platform is not available");
                 // It may have been opened all the same.
                 let outcome = PushOutcome::NotStored { reason: error.to_string() };
@@ -174,7 +174,7 @@ impl PushSession {
     /// Closes the record. Where that fails it is tried again until it works: nobody shall wait for a push that ended.
     async fn close(&self, outcome: PushOutcome) {
         let Err(error) = self.app.push_close(self.id, &outcome).await else { return };
-        tracing::error!(app = %self.app.name(), %error, "a push could not be closed yet");
+        tracing::error!(app = %self.app.name(), error = chain(&error), "a push could not be closed yet");
         let (app, id) = (self.app.clone(), self.id);
         tokio::spawn(async move {
             let (mut pause, longest) = CLOSE_PAUSES;
@@ -183,7 +183,7 @@ impl PushSession {
                 match app.push_close(id, &outcome).await {
                     Ok(()) | Err(Error::NotFound { .. }) => return,
                     Err(error) => {
-                        tracing::debug!(app = %app.name(), %error, "a push could not be closed yet");
+                        tracing::debug!(app = %app.name(), error = chain(&error), "a push could not be closed yet");
                     }
                 }
                 pause = (pause * 2).min(longest);
@@ -201,7 +201,7 @@ impl PushSession {
         match again {
             Ok(checked) => self.received = checked,
             Err(error) => {
-                tracing::error!(app = %self.app.name(), %error, "a push could not be checked");
+                tracing::error!(app = %self.app.name(), error = chain(&error), "a push could not be checked");
                 self.received.refuse_all("the platform is not available");
             }
         }
@@ -218,7 +218,7 @@ impl PushSession {
         match self.app.push_renew(self.id, self.pushes.owner()).await {
             Ok(mine) => mine,
             Err(error) => {
-                tracing::error!(app = %self.app.name(), %error, "a push could not be renewed");
+                tracing::error!(app = %self.app.name(), error = chain(&error), "a push could not be renewed");
                 false
             }
         }
@@ -259,7 +259,9 @@ impl Heartbeat {
                 match app.push_renew(id, owner).await {
                     Ok(true) => {}
                     Ok(false) | Err(Error::NotFound { .. }) => return,
-                    Err(error) => tracing::warn!(app = %app.name(), %error, "a push could not be renewed"),
+                    Err(error) => {
+                        tracing::warn!(app = %app.name(), error = chain(&error), "a push could not be renewed")
+                    }
                 }
             }
         });

@@ -16,11 +16,9 @@ fn noise(bytes: usize) -> Vec<u8> {
 }
 
 #[test]
+#[ignore = "it mounts a small disk, which takes the rights to do so: `.ci/run` runs it where they are there"]
 fn a_push_that_meets_a_full_disk_says_so_and_holds_nobody_up() {
-    let Some(rig) = Rig::on_small_disk(200) else {
-        eprintln!("left out: this user may not mount a small disk");
-        return;
-    };
+    let rig = Rig::on_small_disk(200);
     let ssh = rig.with_key();
     let work = rig.app("full", STATIC);
     work.git(&["push", "deis", "main"]);

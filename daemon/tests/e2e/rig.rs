@@ -43,19 +43,18 @@ impl Rig {
         Self::in_folder(tempfile::tempdir().unwrap(), settings, false)
     }
 
-    /// A platform whose data is on a disk of so many MiB; `None` where this user may not make one.
-    pub(crate) fn on_small_disk(mebibytes: u32) -> Option<Self> {
+    /// A platform whose data is on a disk of so many MiB, which this user must be allowed to mount.
+    pub(crate) fn on_small_disk(mebibytes: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         fs::create_dir(&data).unwrap();
         let size = format!("size={mebibytes}m,mode=0700");
         let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&data).output();
-        if !mount.is_ok_and(|output| output.status.success()) {
-            return None;
-        }
+        let mount = mount.unwrap();
+        assert!(mount.status.success(), "this user may not mount a small disk: {}", text(&mount));
         let rig = Self::in_folder(folder, &[], true);
         rig.deis(&["register", &rig.url(), "--username", "ann", "--password", "secret"]);
-        Some(rig)
+        rig
     }
 
     fn in_folder(folder: tempfile::TempDir, settings: &[&str], mounted: bool) -> Self {
@@ -175,6 +174,12 @@ impl Rig {
     pub(crate) fn get(&self, host: &str) -> (u16, String) {
         let answer = ask(self.http, "GET", "/", &[("Host", &format!("{host}:{}", self.http))], None);
         (answer.status, answer.body)
+    }
+
+    /// How many threads the daemon has.
+    pub(crate) fn threads(&self) -> usize {
+        // The shell that started it is the daemon by now.
+        fs::read_dir(format!("/proc/{}/task", self.daemon.id())).unwrap().count()
     }
 
     /// The pids of all apps' processes, as their supervisors recorded them.

@@ -9,7 +9,7 @@ use std::{
 
 use super::rig::{Rig, STATIC, text, until};
 
-fn ssh(rig: &Rig, args: &[&str]) -> Command {
+pub(crate) fn ssh(rig: &Rig, args: &[&str]) -> Command {
     let mut command = Command::new("ssh");
     command
         .args(["-F", "/dev/null", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=no"])
