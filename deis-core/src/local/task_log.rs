@@ -177,8 +177,13 @@ impl TaskLogReader {
             let Some(open) = &mut self.open else { break };
             let mut buffer = vec![0; 4 * (HEADER + MAX_CHUNK)];
             let n = open.file.read_at(&mut buffer, open.offset)?;
+            let before = items.len();
             let used = self.take(&Bytes::from(buffer).slice(..n), &mut items);
-            read += used;
+            // What lies before the position does not count: no item means that nothing more is written yet, and the
+            // caller waits then.
+            if items.len() > before {
+                read += used;
+            }
             if used == 0 && !self.next_segment()? {
                 break;
             }
@@ -358,6 +363,18 @@ mod tests {
             let mut reader = TaskLogReader::new(folder.path(), Cursor::from_raw(as_u64(from)));
             assert_eq!(all(&mut reader), (written[from..].to_vec(), 0));
         }
+    }
+
+    #[test]
+    fn a_small_read_from_far_into_a_segment_finds_what_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = TaskLogWriter::new(folder.path(), WhenFull::Hold);
+        for _ in 0..30 {
+            writer.append(OutputStream::Stdout, Timestamp(7), &[b'x'; MAX_CHUNK]);
+        }
+        let last = writer.position() - 1;
+        let items = TaskLogReader::new(folder.path(), Cursor::from_raw(last)).read(1).unwrap();
+        assert_eq!(items.len(), 1, "an empty answer would mean that nothing more is written");
     }
 
     #[test]
