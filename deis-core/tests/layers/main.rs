@@ -66,6 +66,16 @@ fn wrong_imports(file: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
+/// What is wrong is exactly what is known to be: whoever mends a line takes it off the list, and nobody adds one.
+fn assert_remaining(what: &str, mut wrong: Vec<String>, known: &str) {
+    wrong.sort_unstable();
+    let known: Vec<&str> = known.lines().collect();
+    let fresh: Vec<&String> = wrong.iter().filter(|line| !known.contains(&line.as_str())).collect();
+    let gone: Vec<&&str> = known.iter().filter(|line| !wrong.iter().any(|w| w == **line)).collect();
+    assert!(fresh.is_empty(), "{what}, new:\n{fresh:#?}");
+    assert!(gone.is_empty(), "{what}, mended: take these lines off the list:\n{gone:#?}");
+}
+
 /// Calls `each` with every source file below `folder`.
 fn visit(folder: &Path, each: &mut dyn FnMut(&Path)) {
     for entry in fs::read_dir(folder).unwrap() {
