@@ -109,7 +109,9 @@ async fn replaced(app: &AppHandle, path: &Segments, evicted: &[InstanceName], wa
     while began.elapsed() < RESTART_WAIT {
         let now = matching(app, path).await?;
         let ready = now.iter().filter(|i| i.is_ready() && !evicted.contains(&i.name)).count();
-        if ready >= wanted {
+        // An evicted one stays in rotation until its replacement is available, which is later than ready.
+        let gone = !now.iter().any(|i| i.is_ready() && evicted.contains(&i.name));
+        if ready >= wanted && gone {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
