@@ -260,7 +260,7 @@ impl Heartbeat {
                     Ok(true) => {}
                     Ok(false) | Err(Error::NotFound { .. }) => return,
                     Err(error) => {
-                        tracing::warn!(app = %app.name(), error = chain(&error), "a push could not be renewed")
+                        tracing::warn!(app = %app.name(), error = chain(&error), "a push could not be renewed");
                     }
                 }
             }
