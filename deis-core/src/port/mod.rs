@@ -13,6 +13,7 @@ mod store;
 mod wake;
 
 pub use artifact::{ArtifactError, Prepared, Preparer, always_prepared};
+#[cfg(feature = "local")]
 pub(crate) use lines::truncate;
 pub use lines::{LINE_SILENCE, LineSplitter, MAX_LINE, line_text};
 pub use logs::{IDS_KEPT, LogError, LogStore, LogStream};
