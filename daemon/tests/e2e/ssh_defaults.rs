@@ -15,7 +15,9 @@ use super::{
 
 fn ping(rig: &Rig, options: &[&str]) -> Output {
     let mut args = Vec::new();
-    options.iter().for_each(|option| args.extend(["-o", *option]));
+    for option in options {
+        args.extend(["-o", *option]);
+    }
     args.extend(["git@localhost", "ping"]);
     ssh(rig, &args).output().unwrap()
 }
@@ -181,13 +183,14 @@ fn odd_commands_and_requests_harm_nobody() {
 fn a_push_starts_no_git_and_checks_nothing_out() {
     let rig = Rig::new();
     let remote = rig.with_key() + "/pure.git";
-    let gate = rig.path("gate");
+    let (gate, running) = (rig.path("gate"), rig.path("running"));
     let work = rig.app("pure", STATIC);
-    let step = format!("#!/bin/sh\nwhile [ ! -e {} ]; do sleep 0.05; done\n", gate.display());
+    let (until_gate, begun) = (gate.display(), running.display());
+    let step = format!("#!/bin/sh\ntouch {begun}\nwhile [ ! -e {until_gate} ]; do sleep 0.05; done\n");
     work.commit(&[("bin/pre-compile", &step), (".gitattributes", "*.html filter=evil\n")]);
     let mut push = work.git_command(&["push", "--quiet", &remote, "main"]);
     let mut push = push.stderr(Stdio::piped()).spawn().unwrap();
-    until("the build runs", || fs::read_dir(rig.path("data/build/work")).is_ok_and(|d| d.count() > 0));
+    until("the build runs", || running.exists());
     // Of all processes whose files are those of the platform, none is a git.
     let data = rig.path("data").display().to_string();
     for process in super::rig::processes_with(&data) {
