@@ -117,7 +117,7 @@ impl Artifacts {
     ///
     /// # Errors
     /// [`ArtifactError::Definitive`] if it is not there or damaged; from then on it counts as not there.
-    pub(crate) async fn download(&self, digest: &Digest, file: &Path) -> Result<(), ArtifactError> {
+    pub async fn download(&self, digest: &Digest, file: &Path) -> Result<(), ArtifactError> {
         let got = match self.0.store.get(&slug_path(digest)).await {
             Ok(got) => got,
             Err(object_store::Error::NotFound { .. }) => {

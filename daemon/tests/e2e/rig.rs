@@ -227,7 +227,6 @@ impl Rig {
     pub(crate) fn leftovers(&self) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = Vec::new();
         let list = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
-        found.extend(list(self.path("data/build/work")));
         found.extend(list(self.path("data/build/depots")));
         for repo in list(self.path("data/repos")) {
             found.extend(list(repo.join("objects")).filter(|p| p.to_string_lossy().contains("incoming-")));
