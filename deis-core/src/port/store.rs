@@ -41,7 +41,10 @@ pub use read::{AnswerSize, Found, MAX_ANSWER_BYTES, MAX_GETS, MAX_SCANS, Order, 
 ///         let state = self.0.lock().map_err(|_| StoreError::Unavailable("a writer panicked".into()))?;
 ///         let mut size = AnswerSize::default();
 ///         let found = reads.iter().map(|read| {
-///             let below = |prefix: &str| state.1.values().filter(move |r| r.key.as_str().starts_with(prefix));
+///             let below = |prefix: &String| {
+///                 let prefix = prefix.clone();
+///                 state.1.values().filter(move |record| record.key.as_str().starts_with(&prefix))
+///             };
 ///             let records: Vec<Record> = match read {
 ///                 Read::Get(key) => state.1.get(key).cloned().into_iter().collect(),
 ///                 Read::Scan(s) => below(&s.prefix).skip(s.skip).take(s.limit).cloned().collect(),
