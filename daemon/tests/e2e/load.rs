@@ -58,10 +58,10 @@ server.serve_forever(poll_interval=0.05)
 "#;
 
 #[derive(Default)]
-struct Counts {
-    sent: AtomicU64,
-    failed: AtomicU64,
-    first_failure: Mutex<String>,
+pub(crate) struct Counts {
+    pub(crate) sent: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) first_failure: Mutex<String>,
     last: Mutex<Option<Instant>>,
     longest: Mutex<Duration>,
 }
@@ -87,25 +87,37 @@ impl Counts {
 type Connection = SendRequest<Full<Bytes>>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// What is sent where.
+#[derive(Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) port: u16,
+    pub(crate) host: &'static str,
+    /// Between two requests.
+    pub(crate) every: Duration,
+    /// Whether three in ten are writes.
+    pub(crate) writes: bool,
+}
+
 /// A client that tries nothing again: what fails is lost.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Client {
+    load: Load,
     kept: Arc<Mutex<VecDeque<Connection>>>,
 }
 
 impl Client {
-    async fn ask(&self, port: u16, number: u64) -> Result<(), BoxError> {
+    async fn ask(&self, number: u64) -> Result<(), BoxError> {
         let is_kept = (number + number / 10).is_multiple_of(2);
         let (method, path, body, wanted) = match number % 10 {
-            0..=5 => ("GET", "/", String::new(), "ok".to_owned()),
-            6..=8 => ("POST", "/", format!("order {number}"), format!("order {number}")),
+            6..=8 if self.load.writes => ("POST", "/", format!("order {number}"), format!("order {number}")),
+            0..=8 => ("GET", "/", String::new(), "ok".to_owned()),
             _ => ("GET", "/slow", String::new(), "ok".to_owned()),
         };
         let mut connection = match self.reuse(is_kept) {
             Some(connection) => connection,
-            None => connect(port).await?,
+            None => connect(self.load.port).await?,
         };
-        let request = Request::builder().method(method).uri(path).header("host", "shop.localhost");
+        let request = Request::builder().method(method).uri(path).header("host", self.load.host);
         let response = connection.send_request(request.body(Full::from(body))?).await?;
         let status = response.status();
         let got = response.into_body().collect().await?.to_bytes();
@@ -137,16 +149,16 @@ async fn connect(port: u16) -> Result<Connection, BoxError> {
 }
 
 /// Sends requests, open loop, until told to stop: reads, writes and slow ones, every other on a connection of its own.
-async fn load(port: u16, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
-    let client = Client::default();
-    let mut tick = tokio::time::interval(EVERY);
+pub(crate) async fn load(load: Load, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
+    let client = Client { load, kept: Arc::default() };
+    let mut tick = tokio::time::interval(load.every);
     let mut requests = JoinSet::new();
     while !stop.load(Ordering::SeqCst) {
         tick.tick().await;
         let number = counts.sent.fetch_add(1, Ordering::SeqCst);
         let (client, counts) = (client.clone(), Arc::clone(&counts));
         requests.spawn(async move {
-            match tokio::time::timeout(Duration::from_secs(30), client.ask(port, number)).await {
+            match tokio::time::timeout(Duration::from_secs(30), client.ask(number)).await {
                 Ok(Ok(())) => counts.answered(),
                 Ok(Err(error)) => counts.failed(format!("request {number}: {error:?}")),
                 Err(_) => counts.failed(format!("request {number}: no answer")),
@@ -174,7 +186,8 @@ async fn twenty_releases_lose_no_request() {
     let rig = rig_with("shop", SHOP).await;
     let (stop, counts) = (Arc::new(AtomicBool::new(false)), Arc::new(Counts::default()));
     let began = Instant::now();
-    let running = tokio::spawn(load(rig.http, Arc::clone(&stop), Arc::clone(&counts)));
+    let orders = Load { port: rig.http, host: "shop.localhost", every: EVERY, writes: true };
+    let running = tokio::spawn(load(orders, Arc::clone(&stop), Arc::clone(&counts)));
     let rig = tokio::task::spawn_blocking(move || {
         for release in 0..20 {
             rig.deis(&["config:set", &format!("RELEASE={release}"), "-a", "shop"]);

@@ -16,6 +16,7 @@ mod load;
 mod objects;
 mod push;
 mod quickstart;
+mod readiness;
 mod rig;
 mod secrets;
 mod ssh;
