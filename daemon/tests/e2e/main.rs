@@ -10,6 +10,7 @@ mod contract;
 mod disk;
 mod environment;
 mod fetches;
+mod full_disk;
 mod git_bounds;
 mod kills;
 mod load;
