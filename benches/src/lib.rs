@@ -1,1 +1,0 @@
-//! Benchmarks arrive with the first speed claim.
