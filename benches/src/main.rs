@@ -62,7 +62,7 @@ struct Plan {
 }
 
 /// A bench: its name, how many ask at once, what they ask for, the interim figure.
-struct Bench<'a> {
+struct Measurement<'a> {
     name: String,
     clients: usize,
     request: Box<dyn Fn(usize) -> Request + 'a>,
@@ -74,8 +74,8 @@ fn bench<'a>(
     clients: usize,
     goal: &'static str,
     request: impl Fn(usize) -> Request + 'a,
-) -> Bench<'a> {
-    Bench { name: name.into(), clients, request: Box::new(request), goal }
+) -> Measurement<'a> {
+    Measurement { name: name.into(), clients, request: Box::new(request), goal }
 }
 
 fn measure(plan: Plan) -> Result<()> {
@@ -167,7 +167,7 @@ async fn run(
     plan: Plan,
     daemon: &Daemon,
     client: &Client,
-    bench: &Bench<'_>,
+    bench: &Measurement<'_>,
     kind: peer::Kind,
     report: &mut Report,
 ) -> Result<()> {
