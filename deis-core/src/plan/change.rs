@@ -126,7 +126,9 @@ pub fn plan(steps: Vec<PlanStep>, diff: Vec<Difference>) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EnvKey, HealthChecks, Secret};
+    use crate::model::{
+        Artifact, Digest, EnvKey, HealthChecks, Launch, ReleaseVersion, Secret, Template, TemplateId,
+    };
 
     #[test]
     fn every_member_of_a_config_has_its_differences_and_secrets_stay_secret() {
@@ -159,5 +161,84 @@ mod tests {
         assert_eq!(paths, expected);
         assert_eq!((&found[1].before, found[1].after.as_deref()), (&None, Some("1G")));
         assert!(!format!("{found:?}").contains("secret"));
+    }
+
+    type Groups = BTreeMap<ProcessType, ProcessGroup>;
+
+    fn groups(wanted: &[(&str, &str, u32)]) -> Groups {
+        let group = |(process, id, scale): &(&str, &str, u32)| {
+            let process = ProcessType::new(*process).unwrap();
+            let launch =
+                Launch { artifact: Artifact::Slug { digest: Digest::of(b"x") }, command: "x".into() };
+            let template = Template::new(ReleaseVersion(2), process.clone(), launch);
+            (
+                process,
+                ProcessGroup { scale: *scale, min_ready: 1, id: TemplateId((*id).to_owned()), template },
+            )
+        };
+        wanted.iter().map(group).collect()
+    }
+
+    fn steps(before: &Groups, after: &Groups) -> Vec<(String, String)> {
+        describe(None, before, after, true).into_iter().map(|step| (step.action, step.detail)).collect()
+    }
+
+    #[test]
+    fn each_process_type_says_what_becomes_of_its_processes() {
+        for (before, after, expected) in [
+            (Some(("a", 2)), Some(("b", 3)), Some(("replace", "web: 3 one by one"))),
+            (Some(("a", 2)), Some(("a", 5)), Some(("start", "web: 3 more (2 to 5)"))),
+            (Some(("a", 5)), Some(("a", 2)), Some(("stop", "web: 3 after draining (5 to 2)"))),
+            (Some(("a", 0)), Some(("b", 2)), Some(("start", "web: 2 more (0 to 2)"))),
+            (Some(("a", 2)), Some(("b", 0)), Some(("stop", "web: 2 after draining (2 to 0)"))),
+            (Some(("a", 2)), Some(("a", 2)), None),
+            (Some(("a", 0)), Some(("b", 0)), None),
+            (None, Some(("a", 2)), Some(("start", "web: 2"))),
+            (None, Some(("a", 0)), None),
+            (Some(("a", 2)), None, Some(("stop", "web: all 2 after draining"))),
+            (Some(("a", 0)), None, None),
+        ] {
+            let of = |group: Option<(&str, u32)>| match group {
+                Some((id, scale)) => groups(&[("web", id, scale)]),
+                None => Groups::new(),
+            };
+            let found = steps(&of(before), &of(after));
+            let found: Vec<_> = found.iter().map(|(action, detail)| (&**action, &**detail)).collect();
+            match expected {
+                None => assert_eq!(found, [], "{before:?} to {after:?}"),
+                Some((action, detail)) => assert!(
+                    found.len() == 1 && found[0].0 == action && found[0].1.starts_with(detail),
+                    "{before:?} to {after:?}: {found:?}"
+                ),
+            }
+        }
+        let (before, after) = (groups(&[("old", "a", 1)]), groups(&[("new", "a", 1)]));
+        assert_eq!(steps(&before, &after).len(), 2, "a type that comes and one that goes");
+    }
+
+    #[test]
+    fn a_release_and_its_command_come_first() {
+        let named = || Some(("v2".to_owned(), "ann deployed".to_owned()));
+        let actions = |release, after: &Groups, has_command| {
+            let steps = describe(release, &Groups::new(), after, has_command);
+            steps.into_iter().map(|step| step.action).collect::<Vec<_>>()
+        };
+        let web = groups(&[("web", "a", 1)]);
+        assert_eq!(actions(named(), &web, true), ["release", "run", "start"]);
+        assert_eq!(actions(named(), &web, false), ["release", "start"]);
+        assert_eq!(actions(named(), &Groups::new(), true), ["release"], "without a build nothing is run");
+        assert_eq!(actions(None, &web, true), ["start"]);
+    }
+
+    #[test]
+    fn numbers_that_differ_are_told_with_both_values() {
+        let scales = |web: u32| BTreeMap::from([(ProcessType::web(), web), (ProcessType::cmd(), 1)]);
+        let found = scale_difference(&scales(1), &scales(3));
+        let expected = Difference {
+            path: "scale.web".to_owned(),
+            before: Some("1".to_owned()),
+            after: Some("3".to_owned()),
+        };
+        assert_eq!(found, [expected]);
     }
 }

@@ -199,4 +199,37 @@ mod tests {
         let release = ProcessType::new("release").unwrap();
         assert!(scaled(&formation, &slug(&["web", "release"]), &[(release, 1)].into()).is_err());
     }
+
+    #[test]
+    fn scales_have_a_bound_each_and_in_all() {
+        let (web, worker) = (ProcessType::web(), ProcessType::new("worker").unwrap());
+        let both = slug(&["web", "worker"]);
+        let with = |wanted: &[(&ProcessType, u32)]| {
+            let wanted = wanted.iter().map(|(process, scale)| ((*process).clone(), *scale)).collect();
+            scaled(&Formation::default(), &both, &wanted)
+        };
+        assert!(with(&[(&web, MAX_SCALE)]).is_ok());
+        assert!(with(&[(&web, MAX_SCALE - 1), (&worker, 1)]).is_ok());
+        let too_many = ScaleError::TooMany { process: web.clone(), wanted: MAX_SCALE + 1 };
+        assert_eq!(with(&[(&web, MAX_SCALE + 1)]), Err(too_many));
+        let in_all = ScaleError::TooManyInAll(u64::from(MAX_SCALE) + 1);
+        assert_eq!(with(&[(&web, MAX_SCALE), (&worker, 1)]), Err(in_all));
+    }
+
+    #[test]
+    fn an_image_starts_web_if_it_has_one_and_cmd_otherwise() {
+        let (web, cmd) = (ProcessType::web(), ProcessType::cmd());
+        let image = |types: &[&str]| BuildSpec {
+            source: BuildSource::Image { reference: "blog:1".to_owned() },
+            ..slug(types)
+        };
+        let first = |build: &BuildSpec| for_build(&Formation::default(), build).scales;
+        assert_eq!(first(&image(&["web", "worker"])), BTreeMap::from([(web.clone(), 1)]));
+        assert_eq!(first(&image(&["worker"])), BTreeMap::from([(cmd.clone(), 1)]));
+        assert_eq!(first(&slug(&["worker"])), BTreeMap::new());
+        // What people have asked for of the two is not started a second time by a build that has more of them.
+        let only_cmd = for_build(&Formation::default(), &image(&["worker"]));
+        assert_eq!(for_build(&only_cmd, &image(&["web"])).scale(&web), 0);
+        assert_eq!(runnable(&image(&["cmd"]))[&cmd], "x".into(), "its own command");
+    }
 }

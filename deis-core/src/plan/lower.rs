@@ -178,3 +178,6 @@ fn grace(config: &Config, process: &ProcessType) -> u32 {
     let general = || config.data.value("KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS");
     own.or_else(general).and_then(|text| text.parse().ok()).unwrap_or(GRACE_SECONDS)
 }
+
+#[cfg(test)]
+mod tests;

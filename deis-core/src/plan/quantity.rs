@@ -130,4 +130,32 @@ mod tests {
             assert_eq!(cpu(bad), None, "{bad}");
         }
     }
+
+    #[test]
+    fn amounts_end_where_the_back_ends_do() {
+        let most = i64::MAX;
+        assert_eq!(memory(&format!("{most}B")), Some(at_most(most.unsigned_abs())));
+        assert_eq!(memory("9223372036854775808B"), None);
+        assert_eq!(memory("9223372036854775808B/1G"), None);
+        assert_eq!(cpu(&format!("{most}m")), Some(at_most(most.unsigned_abs())));
+        assert_eq!(cpu("9223372036854775808m"), None);
+    }
+
+    #[test]
+    fn only_what_is_there_rounds_a_cpu_up() {
+        assert_eq!(cpu("0.5000000000000"), Some(at_most(500)));
+        assert_eq!(cpu("0.5000000000001"), Some(at_most(501)));
+        assert_eq!(cpu("0.0010"), Some(at_most(1)));
+        assert_eq!(cpu("7.0"), Some(at_most(7000)));
+        assert_eq!(cpu("0.0/7"), Some(both(0, 7000)));
+    }
+
+    #[test]
+    fn only_a_first_part_may_be_a_bare_nothing() {
+        assert_eq!(memory("0/0"), None);
+        assert_eq!(memory("1G/0B"), Some(Amount { request: Some(1 << 30), limit: None }));
+        assert_eq!(memory("1GB"), memory("1g"));
+        assert_eq!(memory("3KB"), Some(at_most(3 << 10)));
+        assert_eq!(memory("3M"), Some(at_most(3 << 20)));
+    }
 }

@@ -170,7 +170,7 @@ pub fn check_rollback(target: &Release, outcome: Option<&Outcome>) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EnvKey, Secret};
+    use crate::model::{Digest, EnvKey, GitSource, HealthChecks, Secret};
 
     fn config(pairs: &[(&str, &str)]) -> ConfigData {
         let values = pairs.iter().map(|(k, v)| (EnvKey::new(*k).unwrap(), Secret::new(*v))).collect();
@@ -202,5 +202,76 @@ mod tests {
         assert_eq!(rollback_target(None, v(5)), Ok(v(4)));
         assert_eq!(rollback_target(None, v(2)), Err(RollbackError::Initial));
         assert_eq!(rollback_target(Some(v(0)), v(2)), Err(RollbackError::BelowZero));
+    }
+
+    #[test]
+    fn every_member_of_a_config_has_its_words() {
+        let bob = Username::new("bob").unwrap();
+        let text = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        let old = ConfigData { tags: text("zone", "west"), cpu: text("web", "1"), ..ConfigData::default() };
+        let new = ConfigData {
+            memory: text("web", "1G"),
+            cpu: text("web", "2"),
+            tags: text("disk", "fast"),
+            registry: [("username".to_owned(), Secret::new("x"))].into(),
+            lifecycle_post_start: text("web", "x"),
+            lifecycle_pre_stop: text("web", "x"),
+            termination_grace_period: text("web", "5"),
+            healthcheck: [("web".to_owned(), HealthChecks::default())].into(),
+            ..ConfigData::default()
+        };
+        let expected = "bob changed limits for memory, cpu and added lifecycle_post_start web \
+                        and added lifecycle_pre_stop web and changed timeouts for termination_grace_period \
+                        and added tag disk and deleted tag zone and added registry info username \
+                        and added healthcheck info for proc type web";
+        assert_eq!(configured(&bob, &old, &new).text, expected);
+        assert_eq!(configured(&bob, &old, &new).failed, "bob deployed a config that failed");
+        let changed = ConfigData { tags: text("zone", "east"), ..old.clone() };
+        assert_eq!(configured(&bob, &old, &changed).text, "bob changed tag zone");
+    }
+
+    #[test]
+    fn as_many_names_are_listed_as_there_is_room_for() {
+        let names = |lengths: &[usize]| lengths.iter().map(|n| "x".repeat(*n)).collect::<Vec<_>>();
+        for (lengths, left_out) in [
+            (&[2000][..], 0),
+            (&[2001], 1),
+            // Two more go to the comma.
+            (&[999, 999], 0),
+            (&[999, 1000], 1),
+            (&[1, 1999, 1], 2),
+        ] {
+            let text = list(&names(lengths));
+            match left_out {
+                0 => assert_eq!(text, names(lengths).join(", ")),
+                n => assert!(text.ends_with(&format!(" and {n} more")), "{lengths:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_release_says_what_it_was_made_of() {
+        let (ann, bob) = (Username::new("ann").unwrap(), Username::new("bob").unwrap());
+        let first = initial(&ann);
+        assert_eq!(
+            (&*first.text, &*first.failed),
+            ("ann created initial release", "ann created initial release")
+        );
+        let id = BuildId(uuid::Uuid::from_u128(0xfedc_ba98_7654_3210_0000_0000_0000_0000));
+        let slug = BuildSpec::slug(Digest::of(b"x"), [].into());
+        let git = GitSource { commit: Some("0123456789".to_owned()), branch: None };
+        let pushed = BuildSpec { source: BuildSource::Buildpack(git), ..slug.clone() };
+        let image = BuildSource::Image { reference: "r/blog:1".to_owned() };
+        let image = BuildSpec { source: image, ..slug.clone() };
+        for (spec, what) in
+            [(&slug, &Digest::of(b"x").hex()[..7]), (&pushed, "0123456"), (&image, "r/blog:1")]
+        {
+            let summary = deployed(&ann, id, spec);
+            assert_eq!(summary.text, format!("ann deployed {what}"));
+            assert_eq!(summary.failed, "ann deployed fedcba9 which failed");
+        }
+        let back = rolled_back(&bob, ReleaseVersion(2), &ann);
+        assert_eq!(back.text, "bob rolled back to v2");
+        assert_eq!(back.failed, "ann performed roll back to a release that failed");
     }
 }

@@ -1,5 +1,7 @@
 //! What a config takes and what it refuses.
 
+mod edges;
+
 use super::*;
 use crate::{model::EnvKey, plan::constants::MAX_HOOK};
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::option_option, reason = "unreachable, empty and filled are three answers of a router")]
 
+mod blame;
 mod matrix;
 mod table;
 
