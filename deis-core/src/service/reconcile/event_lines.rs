@@ -212,3 +212,6 @@ fn text_of(event: &Event, app: &App) -> (LogLevel, String) {
         EventKind::AppDestroying { .. } | EventKind::UserRegistered => (LogLevel::Info, String::new()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,3 +100,6 @@ impl ActiveTime {
 async fn stop_signal(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await.is_ok();
 }
+
+#[cfg(test)]
+mod tests;

@@ -196,7 +196,7 @@ impl Platform {
 
 impl Volatile {
     /// Begins anew when another rollout, or another phase with a clock of its own, has begun.
-    fn follow(&mut self, rollout: &Rollout) {
+    pub(super) fn follow(&mut self, rollout: &Rollout) {
         if rollout.phase.is_terminal() {
             self.artifact = None;
         }

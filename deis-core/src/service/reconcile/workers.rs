@@ -241,3 +241,6 @@ async fn all_apps(platform: &Platform) -> Result<BTreeSet<AppName>> {
     let heads = platform.store().scan(&Scan::prefix(keys::HEADS).keys_only()).await?;
     Ok(heads.iter().filter_map(|head| keys::app_of(keys::HEADS, &head.key)).collect())
 }
+
+#[cfg(test)]
+mod tests;
