@@ -1,0 +1,183 @@
+//! What a pass makes of back ends that are away, that refuse, or that have not done yet what they were told.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+};
+
+use async_trait::async_trait;
+use deis_core::{
+    AppRef, AppRoutes, Cause, DomainName, EventKind, Outcome, Progress, ReleaseVersion, RouteFence,
+    conformance::sim::World,
+    port::{ArtifactError, Prepared, Preparer, Router, RouterError},
+    state::events,
+};
+
+use super::bench::{Bench, Choosy, WEB, app, build, name, web};
+
+/// A router that is away, or that takes routes and cannot serve one of the domains.
+#[derive(Debug)]
+struct Picky {
+    world: World,
+    away: AtomicBool,
+    /// It can be asked, and takes nothing.
+    full: AtomicBool,
+    refuses: Option<DomainName>,
+}
+
+impl Picky {
+    fn new(bench: &Bench, refuses: Option<DomainName>) -> Arc<Self> {
+        let world = bench.world.clone();
+        Arc::new(Self { world, away: AtomicBool::new(false), full: AtomicBool::new(false), refuses })
+    }
+
+    fn reach(&self) -> Result<(), RouterError> {
+        if self.away.load(SeqCst) { Err(RouterError::Unavailable("it is away".into())) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Router for Picky {
+    async fn publish(&self, routes: &AppRoutes) -> Result<Vec<(DomainName, String)>, RouterError> {
+        self.reach()?;
+        if self.full.load(SeqCst) {
+            return Err(RouterError::Unavailable("it is full".into()));
+        }
+        self.world.publish(routes).await?;
+        let refused = routes.domains.iter().filter(|domain| Some(*domain) == self.refuses.as_ref());
+        Ok(refused.map(|domain| (domain.clone(), "another router has it".to_owned())).collect())
+    }
+
+    async fn published(&self, app: &AppRef) -> Result<Option<RouteFence>, RouterError> {
+        self.reach()?;
+        self.world.published(app).await
+    }
+
+    async fn withdraw(&self, app: &AppRef) -> Result<(), RouterError> {
+        self.reach()?;
+        self.world.withdraw(app).await
+    }
+
+    async fn apps(&self) -> Result<Vec<AppRef>, RouterError> {
+        Router::apps(&self.world).await
+    }
+}
+
+#[tokio::test]
+async fn people_are_told_of_a_domain_that_cannot_be_routed() {
+    let bench = Bench::new();
+    let domain = DomainName::new("www.example.com").unwrap();
+    let router = Picky::new(&bench, Some(domain.clone()));
+    let platform = bench.builder().router(router).build().unwrap();
+    let blog = bench.create(&platform).await;
+    bench.deploy(&platform, &blog, build("one", WEB)).await;
+    let told = async || {
+        let read = events::read(&*bench.store, Some(&name()), None, 1000).await.unwrap();
+        let all = read.events.into_iter().filter_map(|(_, event)| match event.kind {
+            EventKind::DomainRefused { domain, reason } => Some((domain, reason)),
+            _ => None,
+        });
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!(told().await, []);
+    blog.domain_add(domain.clone()).await.unwrap();
+    bench.drive(&platform).await;
+    assert_eq!(told().await, [(domain, "another router has it".to_owned())]);
+}
+
+#[tokio::test]
+async fn an_app_without_a_rollout_waits_for_its_router() {
+    let bench = Bench::new();
+    let router = Picky::new(&bench, None);
+    let platform = bench.builder().router(Arc::clone(&router) as _).build().unwrap();
+    let blog = bench.create(&platform).await;
+    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Resting);
+    bench.world.forget();
+    for broken in [&router.away, &router.full] {
+        broken.store(true, SeqCst);
+        assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Blind);
+        broken.store(false, SeqCst);
+    }
+    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Stepped);
+    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Resting);
+    // A newer counter of routes, and no rollout.
+    blog.domain_add(DomainName::new("www.example.com").unwrap()).await.unwrap();
+    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Stepped);
+    assert_eq!(bench.world.routes(&name()).unwrap().domains.len(), 2);
+    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Resting);
+}
+
+#[tokio::test]
+async fn a_rollout_stands_still_while_a_back_end_is_away() {
+    let bench = Bench::new();
+    let router = Picky::new(&bench, None);
+    let platform = bench.builder().router(Arc::clone(&router) as _).build().unwrap();
+    let blog = bench.create(&platform).await;
+    // The first one is routed as soon as it is ready, for nothing else serves.
+    bench.deploy(&platform, &blog, build("one", WEB)).await;
+    blog.deploy(build("two", WEB)).await.unwrap();
+    router.away.store(true, SeqCst);
+    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Blind);
+    router.away.store(false, SeqCst);
+    bench.drive_to(&platform, "routing", false).await;
+    router.full.store(true, SeqCst);
+    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Blind);
+    assert_eq!(bench.phase().await.name(), "routing");
+    router.full.store(false, SeqCst);
+    bench.drive(&platform).await;
+    assert_eq!(bench.phase().await.name(), "succeeded");
+
+    let away = Choosy { world: bench.world.clone(), refused: Mutex::default(), away_for: "blog" };
+    let blind = bench.builder().scheduler(Arc::new(away)).build().unwrap();
+    assert_eq!(blind.pass(&name()).await.unwrap(), Progress::Blind);
+}
+
+/// A preparer that answers as it is told to, and counts how often it is asked.
+fn preparer(answer: fn(usize) -> Result<Prepared, ArtifactError>) -> (Preparer, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let preparer: Preparer =
+        Arc::new(move |_, _| Box::pin(std::future::ready(answer(count.fetch_add(1, SeqCst)))));
+    (preparer, asked)
+}
+
+#[tokio::test]
+async fn an_artifact_is_asked_for_until_it_is_there_and_then_no_more() {
+    let bench = Bench::new();
+    let (preparer, asked) = preparer(|nth| match nth {
+        0..3 => Err(ArtifactError::Unavailable("the registry is away".into())),
+        _ => Ok(Prepared::default()),
+    });
+    let platform = bench.builder().preparer(preparer).build().unwrap();
+    let blog = bench.create(&platform).await;
+    blog.deploy(build("one", WEB)).await.unwrap();
+    while asked.load(SeqCst) < 3 {
+        let before = asked.load(SeqCst);
+        let progress = platform.pass(&name()).await.unwrap();
+        if asked.load(SeqCst) > before {
+            assert_eq!(progress, Progress::Waiting, "it is away");
+        }
+    }
+    assert_eq!(bench.phase().await.name(), "staging");
+    bench.drive(&platform).await;
+    assert_eq!(bench.phase().await.name(), "succeeded");
+    assert_eq!(asked.load(SeqCst), 4);
+    // Another release of the same build asks again: its lease ended with the rollout.
+    bench.deploy(&platform, &app(&platform).await, build("two", WEB)).await;
+    assert_eq!(asked.load(SeqCst), 5);
+}
+
+#[tokio::test]
+async fn an_artifact_that_is_damaged_fails_its_release_at_once() {
+    let bench = Bench::new();
+    let (preparer, asked) =
+        preparer(|_| Err(ArtifactError::Definitive { reason: "not what its digest says".to_owned() }));
+    let platform = bench.builder().preparer(preparer).build().unwrap();
+    let blog = bench.create(&platform).await;
+    bench.deploy(&platform, &blog, build("one", WEB)).await;
+    let end = blog.release(ReleaseVersion(2)).await.unwrap().outcome;
+    let Some(Outcome::Failed { cause: Cause::Artifact { reason }, .. }) = end else { panic!("{end:?}") };
+    assert_eq!(reason, "not what its digest says");
+    assert_eq!(asked.load(SeqCst), 1);
+    assert_eq!(bench.world.ready(&name(), &web()), 0);
+}

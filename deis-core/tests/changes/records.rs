@@ -1,0 +1,142 @@
+//! What a change and the end of a rollout leave on record.
+
+use deis_core::{
+    Cause, EventKind, Generation, Outcome, Phase, ReleaseVersion, RolloutEnd,
+    state::{events, keys, ledger::end_of, record::get},
+};
+
+use super::bench::{Bench, RELEASE, WEB, app, build, config, name, web};
+
+const CRASHES: &[(&str, &str)] = &[("web", "crash")];
+
+#[tokio::test]
+async fn a_change_that_overtakes_raises_the_counter_of_routes_and_no_other_does() {
+    let bench = Bench::new();
+    let platform = bench.platform();
+    let blog = bench.create(&platform).await;
+    let routes = async || bench.state().await.head.value.routes;
+    bench.deploy(&platform, &blog, build("one", WEB)).await;
+    let before = routes().await;
+    blog.config_set(config("A", "1")).await.unwrap();
+    assert_eq!(routes().await, before, "nothing was under way");
+    bench.drive_to(&platform, "rolling", false).await;
+    blog.config_set(config("A", "2")).await.unwrap();
+    assert_eq!(routes().await, before + 1);
+    blog.scale([(web(), 2)].into()).await.unwrap();
+    assert_eq!(routes().await, before + 2);
+    bench.drive(&platform).await;
+    blog.scale([(web(), 1)].into()).await.unwrap();
+    assert_eq!(routes().await, before + 2);
+}
+
+/// Kinds of the app's events, without phases.
+async fn events_of(bench: &Bench) -> Vec<EventKind> {
+    let read = events::read(&*bench.store, Some(&name()), None, 1000).await.unwrap();
+    let kinds = read.events.into_iter().map(|(_, event)| event.kind);
+    kinds.filter(|kind| !matches!(kind, EventKind::RolloutPhase { .. })).collect()
+}
+
+async fn outcome(bench: &Bench, version: u32) -> Option<Outcome> {
+    let key = keys::outcome(&name(), ReleaseVersion(version));
+    get::<Outcome>(&*bench.store, &key).await.unwrap().map(|stored| stored.value)
+}
+
+#[tokio::test]
+async fn all_that_a_rollout_absorbed_ends_with_it() {
+    let bench = Bench::new();
+    let platform = bench.platform();
+    let blog = bench.create(&platform).await;
+    bench.deploy(&platform, &blog, build("one", WEB)).await;
+    // Three releases, the last of which becomes live.
+    blog.deploy(build("two", WEB)).await.unwrap();
+    blog.config_set(config("A", "1")).await.unwrap();
+    bench.drive_to(&platform, "rolling", false).await;
+    bench.deploy(&platform, &blog, build("three", WEB)).await;
+    for version in [3, 4] {
+        let end = outcome(&bench, version).await;
+        assert!(matches!(end, Some(Outcome::Superseded { by: ReleaseVersion(5), .. })), "{version}: {end:?}");
+    }
+    assert!(matches!(outcome(&bench, 5).await, Some(Outcome::Succeeded { .. })));
+    assert_eq!(bench.state().await.head.value.live, Some(ReleaseVersion(5)));
+    let gave_way = events_of(&bench)
+        .await
+        .into_iter()
+        .filter(|kind| matches!(kind, EventKind::ReleaseSuperseded { by: ReleaseVersion(5), .. }));
+    assert_eq!(gave_way.count(), 2);
+    // Two releases and a scale, all of which fail together.
+    blog.deploy(build("bad", CRASHES)).await.unwrap();
+    blog.config_set(config("A", "2")).await.unwrap();
+    blog.scale([(web(), 2)].into()).await.unwrap();
+    bench.drive(&platform).await;
+    for version in [6, 7] {
+        let end = outcome(&bench, version).await;
+        assert!(matches!(end, Some(Outcome::Failed { cause: Cause::CrashLoop { .. }, .. })), "{end:?}");
+    }
+    assert_eq!(bench.state().await.head.value.live, Some(ReleaseVersion(5)));
+    let events = events_of(&bench).await;
+    let failed = |version| move |kind: &&EventKind| matches!(kind, EventKind::ReleaseFailed { version: v, .. } if v.0 == version);
+    assert_eq!((events.iter().filter(failed(6)).count(), events.iter().filter(failed(7)).count()), (1, 1));
+    assert!(!events.iter().any(|kind| matches!(kind, EventKind::ScaleFailed { .. })), "the releases tell it");
+    // The scale went with them.
+    assert_eq!(bench.state().await.formation.value.scale(&web()), 1);
+}
+
+#[tokio::test]
+async fn a_scale_of_what_is_live_decides_no_release() {
+    let bench = Bench::new();
+    let platform = bench.platform();
+    let blog = bench.create(&platform).await;
+    bench.deploy(&platform, &blog, build("good", RELEASE)).await;
+    let live = outcome(&bench, 2).await;
+    blog.scale([(web(), 2)].into()).await.unwrap();
+    let rollout = bench.state().await.rollout.unwrap().value;
+    assert!(!rollout.decides && rollout.absorbed.is_empty());
+    bench.drive(&platform).await;
+    assert_eq!(outcome(&bench, 2).await, live);
+    assert_eq!(bench.world.release_runs().len(), 1, "the command of what is live has run");
+    let state = bench.state().await;
+    assert_eq!(state.rollout.unwrap().value.attempt.0, rollout.attempt.0);
+    assert!(rollout.attempt < deis_core::Attempt(rollout.generation.0), "the release's own");
+}
+
+#[tokio::test]
+async fn the_end_of_a_change_is_that_of_the_rollout_that_carried_it() {
+    let bench = Bench::new();
+    let platform = bench.platform();
+    let blog = bench.create(&platform).await;
+    let end = async |g: u64| end_of(&*bench.store, &name(), Generation(g)).await.unwrap();
+    assert_eq!(end(0).await, None);
+    bench.deploy(&platform, &blog, build("one", WEB)).await;
+    let first = bench.state().await.head.value.generation;
+    assert_eq!(end(0).await, Some(RolloutEnd::Succeeded));
+    assert_eq!(end(first.0).await, Some(RolloutEnd::Succeeded));
+    assert_eq!(end(first.0 + 1).await, None);
+    bench.deploy(&platform, &blog, build("bad", CRASHES)).await;
+    assert_eq!(end(first.0).await, Some(RolloutEnd::Succeeded));
+    assert!(matches!(end(first.0 + 1).await, Some(RolloutEnd::Failed { .. })));
+}
+
+#[tokio::test]
+async fn a_change_without_a_rollout_ends_one_that_goes_back() {
+    let bench = Bench::new();
+    let platform = bench.platform();
+    let blog = bench.create(&platform).await;
+    // The first release of all fails: nothing with a build is live, so that a config has nothing to roll out.
+    blog.deploy(build("bad", CRASHES)).await.unwrap();
+    bench.drive_to(&platform, "reverting", false).await;
+    let under_way = bench.state().await;
+    let generation = under_way.rollout.unwrap().value.generation;
+    assert_eq!(under_way.formation.value.scale(&web()), 1);
+    let change = blog.config_set(config("A", "1")).await.unwrap();
+    let state = bench.state().await;
+    assert!(matches!(state.rollout.unwrap().value.phase, Phase::Failed { fallback_unhealthy: false, .. }));
+    assert_eq!(state.formation.value.scale(&web()), 0, "what was wanted before");
+    assert_eq!(state.head.value.live, change.release);
+    assert!(matches!(outcome(&bench, 2).await, Some(Outcome::Failed { .. })));
+    assert!(matches!(outcome(&bench, 3).await, Some(Outcome::Succeeded { .. })));
+    let end = end_of(&*bench.store, &name(), generation).await.unwrap();
+    assert!(matches!(end, Some(RolloutEnd::Failed { .. })), "{end:?}");
+    bench.drive(&platform).await;
+    assert_eq!(app(&platform).await.info().await.unwrap().live, change.release);
+    assert_eq!(bench.world.ready(&name(), &web()), 0);
+}
