@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use deis_core::os::{Durability, proc, replace_file};
 use rustix::fs::{FlockOperation, flock};
 
 /// A data folder that is ours as long as this value lives.
@@ -113,12 +114,7 @@ impl DataDir {
 
 /// Writes a file that only its owner can read, whole or not at all.
 pub(crate) fn write_privately(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(fresh, path)
+    replace_file(path, bytes, Durability::Machine)
 }
 
 /// Whatever the folder's modes were, and whatever the umask is for what is made in it: nobody else gets in.
@@ -174,11 +170,7 @@ fn unless_full(error: std::io::Error) -> std::io::Result<()> {
 
 /// Whether this process is gone, or has been killed and is about to be.
 fn is_going(pid: u32) -> bool {
-    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map_or("", str::trim);
-    let pending = |name| u64::from_str_radix(field(name), 16).unwrap_or(0);
-    let killed = 1 << (rustix::process::Signal::KILL.as_raw() - 1);
-    field("State:").starts_with(['Z', 'X']) || (pending("SigPnd:") | pending("ShdPnd:")) & killed != 0
+    i32::try_from(pid).map_or(true, proc::is_ending)
 }
 
 #[cfg(test)]

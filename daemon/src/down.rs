@@ -2,15 +2,10 @@
 
 use std::time::Duration;
 
-use deis_core::{
-    AppRef,
-    local::{LocalRunner, LocalScheduler},
-    port::Scheduler as _,
-};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    compose::{StartError, local_options, open, open_artifacts, open_slugs},
+    compose::{StartError, stop_apps},
     datadir::{DataDir, DataDirError},
     settings::Settings,
 };
@@ -47,17 +42,4 @@ async fn wait_for(path: &std::path::Path, pid: u32) -> Result<DataDir, StartErro
         }
     }
     Err(DataDirError::InUse { path: path.to_path_buf(), pid }.into())
-}
-
-/// Stops all instances of a data folder, as a drained stop would. What shall run stays on record, what was printed
-/// stays in the logs.
-pub(crate) async fn stop_apps(data: &DataDir) -> Result<Vec<AppRef>, StartError> {
-    let slugs = open_slugs(data, &open_artifacts(data)?)?;
-    let scheduler = LocalScheduler::open(local_options(data, &slugs)).await.map_err(open("the processes"))?;
-    let apps = scheduler.apps().await.map_err(open("the processes"))?;
-    scheduler.stop_all().await;
-    // Commands that go on by themselves are of an app, too.
-    let runner = LocalRunner::open(local_options(data, &slugs)).await.map_err(open("the tasks"))?;
-    runner.stop_all().await;
-    Ok(apps)
 }

@@ -37,7 +37,7 @@ use std::{ffi::OsString, path::Path, process::ExitCode};
 /// Everything that this executable can be, by the name it is called: a shim, a build, the file server, the client, the
 /// daemon.
 pub fn main(args: Vec<OsString>) -> ExitCode {
-    deis_core::local::shim::run_if_asked();
+    compose::become_helper_if_asked();
     if let Some(code) = deis_build::driver::run_if_asked(&args) {
         return code;
     }

@@ -2,6 +2,8 @@
 
 use std::{error::Error, io::IsTerminal as _};
 
+use deis_core::port::error_causes;
+pub(crate) use deis_core::port::error_chain as chain;
 use tracing_subscriber::EnvFilter;
 
 /// Writes logs to standard error, as JSON if asked. A second call has no effect.
@@ -16,16 +18,5 @@ pub fn init(filter: &str, json: bool) {
 
 /// The causes behind an error, outermost first, without itself.
 pub(crate) fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
-    let mut causes = Vec::new();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        causes.push(inner.to_string());
-        cause = inner.source();
-    }
-    causes
-}
-
-/// An error with all its causes on one line.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    std::iter::once(error.to_string()).chain(causes(error)).collect::<Vec<_>>().join(": ")
+    error_causes(error).map(ToString::to_string).collect()
 }

@@ -61,6 +61,7 @@
 //! | [`port`] | The traits of back ends |
 //! | [`state`] | Records over a store: keys, the ledger, events |
 //! | [`service`] | What callers ask for, and the reconciler that brings it about; re-exported here |
+//! | [`os`] | `/proc`, and files that are replaced whole |
 //! | [`routing`] | The tables that schedulers and the engine write and a proxy reads |
 //! | [`store`], [`logs`], [`local`] | Back ends: memory and SQLite, logs, this machine |
 //! | `conformance` | What proves a back end right, yours too |
@@ -79,6 +80,8 @@
 //! * A failed rollout goes back by itself; the old version serves until the new one is ready.
 //! * No global state, no reads of the environment, no panic, no `unsafe`. Time comes from the caller's clock.
 
+#![warn(clippy::missing_errors_doc)]
+
 #[cfg(not(target_os = "linux"))]
 compile_error!(
     "deis runs on Linux only: it supervises processes with pidfds, process groups and child subreapers"
@@ -96,6 +99,8 @@ pub mod local;
 #[allow(clippy::disallowed_methods, reason = "log files are read and written on threads of their own")]
 pub mod logs;
 pub mod model;
+#[allow(clippy::disallowed_methods, reason = "these functions block, and say so")]
+pub mod os;
 pub mod plan;
 pub mod port;
 pub mod routing;

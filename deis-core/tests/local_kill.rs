@@ -136,7 +136,7 @@ impl Victim {
     }
 
     /// Returns once it was accepted.
-    fn say(&mut self, line: &str) {
+    fn command(&mut self, line: &str) {
         writeln!(self.0.stdin.as_mut().unwrap(), "{line}").unwrap();
         let mut answer = String::new();
         BufReader::new(self.0.stdout.as_mut().unwrap()).read_line(&mut answer).unwrap();
@@ -191,7 +191,7 @@ fn sorted(mut list: Vec<String>) -> Vec<String> {
 async fn instances_live_on_and_keep_serving() {
     let machine = Machine::new();
     let mut victim = Victim::start(&machine);
-    victim.say(&format!("1 {}", serve()));
+    victim.command(&format!("1 {}", serve()));
     let pids = sorted(serving(&machine).await);
     for pid in &pids {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -226,7 +226,7 @@ async fn a_start_that_is_cut_off_anywhere_comes_right() {
     for delay in [0, 1, 2, 4, 7, 11, 16, 25, 40, 80] {
         let machine = Machine::new();
         let mut victim = Victim::start(&machine);
-        victim.say(&format!("1 {}", serve()));
+        victim.command(&format!("1 {}", serve()));
         std::thread::sleep(Duration::from_millis(delay));
         victim.kill();
         let scheduler = open(&machine).await;
@@ -241,10 +241,10 @@ async fn a_rollout_that_is_cut_off_anywhere_comes_right() {
     for delay in [0, 3, 10, 30, 60, 100, 150, 250] {
         let machine = Machine::new();
         let mut victim = Victim::start(&machine);
-        victim.say(&format!("1 {}", serve()));
+        victim.command(&format!("1 {}", serve()));
         serving(&machine).await;
         let new = web(format!("true; {}", serve()));
-        victim.say(&format!("4 {}", new.launch.command));
+        victim.command(&format!("4 {}", new.launch.command));
         std::thread::sleep(Duration::from_millis(delay));
         victim.kill();
         let scheduler = open(&machine).await;
@@ -263,9 +263,9 @@ async fn a_version_that_was_not_ready_is_not_ready_after_a_kill() {
     let machine = Machine::new();
     let mut victim = Victim::start(&machine);
     let (old, new) = (probed(serve()), probed(format!("STATUS=500 {}", serve())));
-    victim.say(&format!("probed 1 {}", old.launch.command));
-    victim.say("await 2");
-    victim.say(&format!("probed 4 {}", new.launch.command));
+    victim.command(&format!("probed 1 {}", old.launch.command));
+    victim.command("await 2");
+    victim.command(&format!("probed 4 {}", new.launch.command));
     eventually("a new one listens", || async {
         (ports(&machine).into_iter().filter_map(ask).count() == 3).then_some(())
     })
@@ -289,12 +289,12 @@ async fn a_version_that_was_not_ready_is_not_ready_after_a_kill() {
 async fn tasks_end_even_if_their_shims_are_killed_too() {
     let machine = Machine::new();
     let mut victim = Victim::start(&machine);
-    victim.say("task (setsid sh -c 'sleep 624; true' &); sleep 625 & sleep 626");
+    victim.command("task (setsid sh -c 'sleep 624; true' &); sleep 625 & sleep 626");
     eventually("the task and its children run", || async {
         (processes_of(&machine.run_dir()).len() >= 5).then_some(())
     })
     .await;
-    let task = machine.run_dir().join("tasks").join(machine.app.uid.to_string()).join("release-one-1");
+    let task = machine.task_folder("release-one-1");
     let shim = shim_of(&task);
     kill("STOP", &shim);
     victim.kill();
@@ -306,8 +306,9 @@ async fn tasks_end_even_if_their_shims_are_killed_too() {
 async fn tasks_end_at_once() {
     let machine = Machine::new();
     let mut victim = Victim::start(&machine);
-    victim
-        .say("task echo begun; trap '' TERM; (setsid sleep 621 &); sleep 622 & while :; do sleep 623; done");
+    victim.command(
+        "task echo begun; trap '' TERM; (setsid sleep 621 &); sleep 622 & while :; do sleep 623; done",
+    );
     eventually("the task and its children run", || async {
         (processes_of(&machine.run_dir()).len() >= 4).then_some(())
     })
@@ -326,7 +327,7 @@ async fn tasks_end_at_once() {
 async fn a_task_that_ended_well_before_a_kill_has_ended_well() {
     let machine = Machine::new();
     let mut victim = Victim::start(&machine);
-    victim.say("task echo migrated");
+    victim.command("task echo migrated");
     eventually("it has ended", || async {
         tree(&machine.run_dir()).iter().any(|path| path.ends_with("exit.json")).then_some(())
     })
@@ -341,8 +342,10 @@ async fn a_task_that_ended_well_before_a_kill_has_ended_well() {
 async fn a_detached_task_goes_on_and_is_followed() {
     let machine = Machine::new();
     let mut victim = Victim::start(&machine);
-    victim.say("task detached=1; echo begun; while [ ! -e ../go ]; do sleep 0.05; done; echo ended; exit 6");
-    let folder = machine.run_dir().join("tasks").join(machine.app.uid.to_string()).join("release-one-1");
+    victim.command(
+        "task detached=1; echo begun; while [ ! -e ../go ]; do sleep 0.05; done; echo ended; exit 6",
+    );
+    let folder = machine.task_folder("release-one-1");
     eventually("the task runs", || async { folder.join("main.json").exists().then_some(()) }).await;
     victim.kill();
     std::thread::sleep(Duration::from_millis(300));

@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     StartError,
     engine::Engine,
-    housekeeping::keep_house,
+    garbage::collect_garbage,
     listeners::{Addresses, Listeners},
     open,
 };
@@ -92,8 +92,8 @@ impl Daemon {
                 ..proxy_options(settings)
             },
             listens.http.port(),
-            engine.endpoints.clone(),
-            Arc::clone(&engine.routes),
+            engine.backends.endpoints.clone(),
+            Arc::clone(&engine.backends.routes),
             routes,
             Arc::clone(&counts),
             complete.clone(),
@@ -122,7 +122,8 @@ impl Daemon {
         if let Some(listener) = listeners.metrics {
             tasks.spawn(metrics::serve(listener, engine.platform.clone(), counts, stop.clone()));
         }
-        tasks.spawn(keep_house(engine.platform.clone(), engine.slugs, pushes, stop.clone()));
+        let collector = Arc::clone(&engine.backends.collector);
+        tasks.spawn(collect_garbage(engine.platform.clone(), collector, pushes, stop.clone()));
         Ok(Self { platform: engine.platform, info, bootstrap: text, listens, data, workers, stop, tasks })
     }
 

@@ -1,13 +1,14 @@
 //! The composition root: the engine, its back ends and the listeners, put together from settings.
 
-mod daemon;
 #[allow(clippy::disallowed_methods, reason = "the folders are made before the listeners are served")]
+mod backend;
+mod daemon;
 mod engine;
-mod housekeeping;
+mod garbage;
 mod listeners;
 
+pub(crate) use backend::{become_helper_if_asked, recorded_processes, stop_apps};
 pub use daemon::Daemon;
-pub(crate) use engine::{local_options, open_artifacts, open_slugs};
 
 /// What whoever lets others deploy must know.
 pub(crate) const NO_ISOLATION: &str =

@@ -17,7 +17,7 @@ use super::{
     shell::Shell,
     steps::controller,
 };
-use crate::{signals::StopSignals, telemetry};
+use crate::{compose::recorded_processes, signals::StopSignals, telemetry};
 
 /// Runs all checks; exits with 1 and the reason at the first that fails. Timings are printed and never judged.
 pub(crate) async fn check() -> ExitCode {
@@ -89,7 +89,7 @@ async fn run(folder: &Path) -> Result<(), BoxError> {
     expect(port, "Hello from v4").await?;
     passed("killed with SIGKILL and started again: the app answers", began);
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let after = pids(&data)?;
+    let after = recorded_processes(&data)?;
     if before != after {
         return Err(format!("the processes did not survive the kill: {before:?} became {after:?}").into());
     }
@@ -99,7 +99,7 @@ async fn run(folder: &Path) -> Result<(), BoxError> {
     shell.deis(&["destroy", "--app", APP, "--confirm", APP]).await?;
     shell.deis(&["destroy", "--app", "pages", "--confirm", "pages"]).await?;
     passed("both apps destroyed", began);
-    let left = pids(&data)?;
+    let left = recorded_processes(&data)?;
     if !left.is_empty() {
         return Err(format!("processes are left after destroying all apps: {left:?}").into());
     }
@@ -153,35 +153,16 @@ async fn expect(port: u16, text: &str) -> Result<(), BoxError> {
 }
 
 /// The pids once there are exactly `count` processes.
-async fn steady(data: &Path, count: usize) -> Result<BTreeSet<u64>, BoxError> {
-    let mut found = pids(data)?;
+async fn steady(data: &Path, count: usize) -> Result<BTreeSet<u32>, BoxError> {
+    let mut found = recorded_processes(data)?;
     for _ in 0..600 {
         if found.len() == count {
             return Ok(found);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-        found = pids(data)?;
+        found = recorded_processes(data)?;
     }
     Err(format!("there are {} processes and not {count}", found.len()).into())
-}
-
-/// The pids of all apps' processes, as their shims have recorded them.
-fn pids(data: &Path) -> Result<BTreeSet<u64>, BoxError> {
-    let mut found = BTreeSet::new();
-    let Ok(apps) = std::fs::read_dir(data.join("run")) else { return Ok(found) };
-    for app in apps {
-        let Ok(instances) = std::fs::read_dir(app?.path()) else { continue };
-        for instance in instances {
-            let folder = instance?.path();
-            if folder.join("exit.json").exists() {
-                continue;
-            }
-            let Ok(text) = std::fs::read_to_string(folder.join("state.json")) else { continue };
-            let state: serde_json::Value = serde_json::from_str(&text)?;
-            found.extend(state.pointer("/main/pid").and_then(serde_json::Value::as_u64));
-        }
-    }
-    Ok(found)
 }
 
 /// Stops whatever a failed check left.

@@ -13,8 +13,7 @@ use std::{process::ExitCode, time::Duration};
 use tokio::time::timeout;
 
 use crate::{
-    compose::{Daemon, NO_ISOLATION},
-    down::stop_apps,
+    compose::{Daemon, NO_ISOLATION, stop_apps},
     settings::Settings,
     signals::StopSignals,
     telemetry,

@@ -14,7 +14,7 @@ macro_rules! sample {
     ($name:literal: $($file:literal),*) => {
         Sample {
             name: $name,
-            files: &[$(($file, include_str!(concat!("../../../examples/apps/", $name, "/", $file)))),*],
+            files: &[$(($file, include_str!(concat!("apps/", $name, "/", $file)))),*],
         }
     };
 }

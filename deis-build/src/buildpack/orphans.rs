@@ -1,7 +1,8 @@
 //! Processes that a step of a build started and did not wait for.
 
-use std::{fs, io};
+use std::io;
 
+use deis_core::os::proc;
 use rustix::{
     io::Errno,
     process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, wait},
@@ -37,16 +38,6 @@ pub(super) fn kill_children() {
 }
 
 fn children() -> Vec<Pid> {
-    let own = getpid();
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| parent(*pid) == Some(own.as_raw_nonzero().get())).filter_map(Pid::from_raw).collect()
-}
-
-/// The parent of a process, the fourth field of its `stat`.
-fn parent(pid: i32) -> Option<i32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in brackets and may hold anything, brackets too.
-    let (_, rest) = text.rsplit_once(") ")?;
-    rest.split(' ').nth(1)?.parse().ok()
+    let own = getpid().as_raw_nonzero().get();
+    proc::children(own).into_iter().filter_map(Pid::from_raw).collect()
 }

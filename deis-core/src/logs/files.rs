@@ -21,13 +21,13 @@ use super::{
     known_ids::KnownIds,
 };
 use crate::{
-    local::folder,
+    local::run_dir::{
+        cleanup,
+        format::{self, MAX_LINES_FILE, PLATFORM_LINES},
+    },
     model::{AppRef, LineId, LogLine, LogQuery},
     port::{LogError, LogStore, LogStream, MAX_LINE, truncate},
 };
-
-/// Largest file of platform lines; there are two.
-const MOST_FILE: u64 = 1024 * 1024;
 
 /// Reads the output that the shims of a [`LocalScheduler`](crate::local::LocalScheduler) with the same run folder
 /// write, and keeps further lines beside it.
@@ -47,7 +47,7 @@ impl FileLogs {
     }
 
     fn folder(&self, app: &AppRef) -> PathBuf {
-        folder::of_app(&self.run_dir, app.uid)
+        format::of_app(&self.run_dir, app.uid)
     }
 }
 
@@ -100,8 +100,8 @@ impl LogStore for FileLogs {
         blocking(move || {
             let mut known = writing.lock().unwrap_or_else(PoisonError::into_inner);
             known.forget(uid);
-            folder::forget(&folder)?;
-            for name in ["log.1", "log.0"] {
+            cleanup::forget(&folder)?;
+            for name in PLATFORM_LINES.into_iter().rev() {
                 match fs::remove_file(folder.join(name)) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => {}
@@ -117,7 +117,7 @@ impl LogStore for FileLogs {
 
 fn write(folder: &Path, lines: Vec<LogLine>) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let path = folder.join("log.0");
+    let path = folder.join(PLATFORM_LINES[0]);
     let mut bytes = Vec::new();
     let (mut file, mut size) = open(&path)?;
     for mut line in lines {
@@ -125,9 +125,9 @@ fn write(folder: &Path, lines: Vec<LogLine>) -> io::Result<()> {
         let mut json = serde_json::to_vec(&line)?;
         json.push(b'\n');
         let more = u64::try_from(json.len()).unwrap_or(u64::MAX);
-        if size + more > MOST_FILE {
+        if size + more > MAX_LINES_FILE {
             file.write_all(&std::mem::take(&mut bytes))?;
-            fs::rename(&path, folder.join("log.1"))?;
+            fs::rename(&path, folder.join(PLATFORM_LINES[1]))?;
             (file, size) = open(&path)?;
         }
         size += more;
@@ -178,8 +178,8 @@ mod tests {
         let many = (0..40).map(|n| line(n, &"\u{1}".repeat(100_000))).collect();
         logs.append(&app, many).await.unwrap();
         logs.append(&app, vec![line(40, "last")]).await.unwrap();
-        for name in ["log.0", "log.1"] {
-            assert!(fs::metadata(logs.folder(&app).join(name)).unwrap().len() <= MOST_FILE);
+        for name in PLATFORM_LINES {
+            assert!(fs::metadata(logs.folder(&app).join(name)).unwrap().len() <= MAX_LINES_FILE);
         }
         let texts = texts(&logs, &app).await;
         assert!(texts.iter().all(|text| text.len() <= MAX_LINE));
@@ -194,7 +194,7 @@ mod tests {
             |n: u32| LogLine { id: Some(LineId { event, line: n }), ..line(i64::from(n), &n.to_string()) };
         let first = FileLogs::new(dir.path());
         first.append(&app, vec![told(0), told(1)]).await.unwrap();
-        let path = first.folder(&app).join("log.0");
+        let path = first.folder(&app).join(PLATFORM_LINES[0]);
         let half = serde_json::to_string(&told(2)).unwrap();
         File::options()
             .append(true)
@@ -212,7 +212,7 @@ mod tests {
         let (dir, app) = (tempfile::tempdir().unwrap(), app());
         let logs = FileLogs::new(dir.path());
         logs.append(&app, vec![line(1, "one")]).await.unwrap();
-        let path = logs.folder(&app).join("log.0");
+        let path = logs.folder(&app).join(PLATFORM_LINES[0]);
         File::options().append(true).open(path).unwrap().write_all(b"{\"at\":2,\"so").unwrap();
         logs.append(&app, vec![line(3, "three")]).await.unwrap();
         assert_eq!(texts(&logs, &app).await, ["one", "three"]);

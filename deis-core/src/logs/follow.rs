@@ -21,8 +21,11 @@ use tokio::{io::unix::AsyncFd, sync::watch, time::sleep};
 use super::ring::selects;
 use crate::{
     local::{
-        readable::readable,
-        shim::{Identity, parse_line},
+        async_fd::async_fd,
+        run_dir::{
+            format::{LINES, PLATFORM_LINES, parse_line},
+            record::InstanceIdentity,
+        },
     },
     model::{AppUid, LogLevel, LogLine, LogSource, ProcessType},
     port::{BoxError, LogError},
@@ -49,7 +52,7 @@ pub(super) struct Follower {
 #[derive(Debug)]
 struct Source {
     /// `None` for the platform's file, whose lines name their source themselves.
-    identity: Option<Identity>,
+    identity: Option<InstanceIdentity>,
     file: Option<File>,
     /// The beginning of a line whose end is not written yet.
     rest: Vec<u8>,
@@ -98,7 +101,7 @@ impl Follower {
             if self.sources.contains_key(&path) {
                 continue;
             }
-            if let Some(identity) = Identity::read(&path) {
+            if let Some(identity) = InstanceIdentity::read(&path) {
                 // First watched, then read: nothing falls between.
                 self.add_watch(&path);
                 let source = Source { identity: Some(identity), file: None, rest: Vec::new() };
@@ -122,8 +125,8 @@ impl Follower {
 impl Source {
     /// Reads on. `first` is given the first time: then the older file is read too, if so many lines need it.
     fn read(&mut self, folder: &Path, first: Option<usize>, found: &mut Vec<LogLine>) -> io::Result<()> {
-        let (newer, older) = if self.identity.is_some() { ("out.0", "out.1") } else { ("log.0", "log.1") };
-        let (newer, older) = (folder.join(newer), folder.join(older));
+        let names = if self.identity.is_some() { LINES } else { PLATFORM_LINES };
+        let [newer, older] = names.map(|name| folder.join(name));
         let mut before = None;
         if self.file.is_none() {
             (self.file, before) = open_both(&newer, &older)?;
@@ -165,8 +168,8 @@ impl Source {
 
     fn parse(&self, line: &[u8]) -> Option<LogLine> {
         let Some(identity) = &self.identity else { return serde_json::from_slice(line).ok() };
-        let stamped = parse_line(line)?;
-        let source = if stamped.warning {
+        let raw = parse_line(line)?;
+        let source = if raw.stream.is_none() {
             LogSource::Platform { level: LogLevel::Warning }
         } else {
             LogSource::Process {
@@ -175,7 +178,7 @@ impl Source {
                 instance: identity.instance.clone(),
             }
         };
-        Some(LogLine::new(stamped.at, source, stamped.text))
+        Some(LogLine::new(raw.at, source, raw.text))
     }
 }
 
@@ -200,7 +203,7 @@ impl Tailing {
     ) -> Result<Self, LogError> {
         let events = match &follower.watch {
             Some(watch) => {
-                let own = watch.try_clone().and_then(readable);
+                let own = watch.try_clone().and_then(async_fd);
                 Some(own.map_err(|error| LogError::Unavailable(BoxError::from(error)))?)
             }
             None => None,
@@ -296,7 +299,7 @@ mod tests {
     #[test]
     fn a_rotation_costs_no_line_but_a_torn_one() {
         let dir = tempfile::tempdir().unwrap();
-        let (newer, older) = (dir.path().join("log.0"), dir.path().join("log.1"));
+        let (newer, older) = (dir.path().join(PLATFORM_LINES[0]), dir.path().join(PLATFORM_LINES[1]));
         fs::write(&older, format!("{}\n", line(1))).unwrap();
         let mut file = File::create(&newer).unwrap();
         let torn = line(3);

@@ -10,6 +10,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
+    local::run_dir::format::PLATFORM_LINES,
     model::{AppUid, LineId, LogLine},
     port::IDS_KEPT,
 };
@@ -83,7 +84,7 @@ impl Ids {
             id: Option<LineId>,
         }
         let mut ids = Self::default();
-        for name in ["log.1", "log.0"] {
+        for name in PLATFORM_LINES.into_iter().rev() {
             let file = match File::open(folder.join(name)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 file => BufReader::new(file?),

@@ -34,6 +34,9 @@ macro_rules! name_type {
 
         impl $name {
             /// Checks `value` byte by byte and wraps it.
+            ///
+            /// # Errors
+            /// [`InvalidName`] says which rule it breaks.
             pub fn new(value: impl Into<String>) -> Result<Self, InvalidName> {
                 let value = value.into();
                 let check: fn(&str) -> Result<(), &'static str> = $check;

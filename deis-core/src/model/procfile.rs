@@ -26,6 +26,9 @@ const MAX_TYPES: usize = 100;
 /// A command may be a quoted YAML scalar (the original reads the file as a YAML map). There is no more of YAML in it: a
 /// list, a map, a tag, an anchor or a block is refused, for its author expects something else than a command.
 ///
+/// # Errors
+/// [`ProcfileError`] with the line that is wrong.
+///
 /// ```
 /// let processes = deis_core::parse_procfile("web: python server.py\n# comment\nworker: \"work 'it'\"\n").unwrap();
 /// assert_eq!(processes["worker"], "work 'it'");

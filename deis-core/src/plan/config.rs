@@ -40,6 +40,9 @@ pub enum ConfigError {
 }
 
 /// Applies a patch: `None` unsets and must be set, a value sets, what is not named stays.
+///
+/// # Errors
+/// [`ConfigError`] with the first member that is wrong, or that nothing would change.
 pub fn merge(base: &ConfigData, patch: &ConfigPatch) -> Result<ConfigData, ConfigError> {
     check::patch(patch)?;
     let mut data = base.clone();

@@ -90,6 +90,9 @@ fn default_type(build: &BuildSpec) -> Option<ProcessType> {
 }
 
 /// The formation with these scales.
+///
+/// # Errors
+/// [`ScaleError`] for the first type that cannot have this scale.
 pub fn scaled(
     before: &Formation,
     build: &BuildSpec,

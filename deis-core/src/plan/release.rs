@@ -144,6 +144,9 @@ pub enum RollbackError {
 
 /// Which version a rollback means: the one asked for or found good; without either the one before the present, which
 /// then says why it is no good.
+///
+/// # Errors
+/// [`RollbackError`] if there is no release to go back to.
 pub fn rollback_target(
     wanted: Option<ReleaseVersion>,
     current: ReleaseVersion,
@@ -157,6 +160,9 @@ pub fn rollback_target(
 }
 
 /// Whether a release can be gone back to.
+///
+/// # Errors
+/// [`RollbackError`] says why this release cannot be gone back to.
 pub fn check_rollback(target: &Release, outcome: Option<&Outcome>) -> Result<(), RollbackError> {
     if outcome.is_some_and(Outcome::is_failed) {
         return Err(RollbackError::Failed);

@@ -30,5 +30,26 @@ pub use store::{
 };
 pub use wake::Wake;
 
+/// An error with its causes, outermost first, in one line.
+///
+/// A message speaks for its own layer only, so whoever shows an error to a person shows all of them.
+///
+/// ```
+/// use deis_core::port::{StoreError, error_chain};
+///
+/// let error = StoreError::Unavailable("the network is down".into());
+/// assert_eq!(error_chain(&error), "the store is not available: the network is down");
+/// ```
+pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
+    error_causes(error).fold(error.to_string(), |chain, cause| format!("{chain}: {cause}"))
+}
+
+/// The causes of an error, outermost first, without the error itself.
+pub fn error_causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |cause| cause.source())
+}
+
 /// A cause of any type, for `#[source]`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

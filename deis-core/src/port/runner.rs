@@ -24,7 +24,109 @@ use crate::model::{
 /// after [`TaskError::Unavailable`]. Conveniences stand in [`TaskRunnerExt`](super::TaskRunnerExt).
 ///
 /// # Implementing
-/// Run `conformance::runner` over it.
+/// Run `conformance::runner` over it. The tasks of this one print their command and have ended:
+///
+/// ```
+/// use std::{collections::BTreeMap, sync::{Mutex, MutexGuard, PoisonError}};
+/// use deis_core::{
+///     AppRef, AppUid, Attempt, Exit, Program, Task, TaskInfo, TaskKind, TaskObservation, TaskRef, TaskState, Timestamp,
+///     port::{
+///         Attached, Cursor, OutputChunk, OutputItem, OutputStream, Positioned, StopScope, TaskError, TaskRunner,
+///     },
+/// };
+/// use futures_util::{StreamExt as _, stream};
+///
+/// #[derive(Debug, Default)]
+/// struct Echo(Mutex<Known>);
+///
+/// #[derive(Debug, Default)]
+/// struct Known {
+///     fences: BTreeMap<(AppUid, TaskKind), Attempt>,
+///     stopped: Vec<TaskRef>,
+///     /// With what they printed.
+///     tasks: Vec<(TaskInfo, String)>,
+/// }
+///
+/// impl Echo {
+///     fn lock(&self) -> MutexGuard<'_, Known> {
+///         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+///     }
+/// }
+///
+/// #[async_trait::async_trait]
+/// impl TaskRunner for Echo {
+///     async fn start(&self, task: &Task) -> Result<(), TaskError> {
+///         let Program::Launch { command, .. } = &task.program else {
+///             return Err(TaskError::Rejected { reason: "it has no tools".to_owned() });
+///         };
+///         let mut known = self.lock();
+///         let (given, task_ref) = (task.attempt, task.reference());
+///         let fence = known.fences.entry((task.app.uid, task.kind)).or_default();
+///         let current = *fence;
+///         if given < current {
+///             return Err(TaskError::Stale { given, current });
+///         }
+///         *fence = given;
+///         if known.stopped.contains(&task_ref) {
+///             return Err(TaskError::Stale { given, current: Attempt::MAX });
+///         }
+///         if known.tasks.iter().all(|(info, _)| info.task != task_ref || info.attempt != given) {
+///             let state = TaskState::Ended { exit: Exit::Code(0), last_lines: Vec::new() };
+///             let info = TaskInfo { task: task_ref, attempt: given, life: task.life, state, since: Timestamp(0) };
+///             known.tasks.push((info, format!("{command}\n")));
+///         }
+///         Ok(())
+///     }
+///
+///     async fn attach(&self, task: &TaskRef, from: Cursor, _: bool) -> Result<Attached, TaskError> {
+///         let known = self.lock();
+///         let newest = known.tasks.iter().rev().find(|(info, _)| info.task == *task);
+///         let (_, text) = newest.ok_or(TaskError::Unknown)?;
+///         // A cursor counts bytes: whoever comes again gets what is left, and the end.
+///         let left = text.as_bytes().get(from.into_raw() as usize..).unwrap_or_default().to_vec();
+///         let chunk = OutputChunk { stream: OutputStream::Stdout, at: Timestamp(0), bytes: left.into() };
+///         let items = [OutputItem::Output(chunk), OutputItem::Ended { exit: Exit::Code(0) }];
+///         let cursor = Cursor::from_raw(text.len() as u64);
+///         let output = stream::iter(items.map(|item| Ok(Positioned { cursor, item }))).boxed();
+///         Ok(Attached { output, input: None })
+///     }
+///
+///     async fn observe(&self, task: &TaskRef) -> Result<TaskObservation, TaskError> {
+///         let known = self.lock();
+///         let newest = known.tasks.iter().rev().find(|(info, _)| info.task == *task);
+///         Ok(TaskObservation {
+///             fence: known.fences.get(&(task.app.uid, task.kind)).copied().unwrap_or_default(),
+///             older_running: false,
+///             state: newest.map_or(TaskState::Unknown, |(info, _)| info.state.clone()),
+///         })
+///     }
+///
+///     async fn stop(&self, app: &AppRef, scope: &StopScope, attempt: Attempt) -> Result<(), TaskError> {
+///         let mut known = self.lock();
+///         let kinds = match scope {
+///             StopScope::Kind(kind) => vec![*kind],
+///             StopScope::All => TaskKind::ALL.to_vec(),
+///             StopScope::Task(name) => {
+///                 known.stopped.extend(TaskKind::ALL.map(|kind| {
+///                     TaskRef { app: app.clone(), kind, name: name.clone() }
+///                 }));
+///                 return Ok(());
+///             }
+///         };
+///         for kind in kinds {
+///             let fence = known.fences.entry((app.uid, kind)).or_default();
+///             *fence = attempt.max(*fence);
+///         }
+///         Ok(())
+///     }
+///
+///     async fn tasks(&self, app: Option<&AppRef>) -> Result<Vec<TaskInfo>, TaskError> {
+///         let known = self.lock();
+///         let wanted = known.tasks.iter().filter(|(info, _)| app.is_none_or(|app| app.uid == info.task.app.uid));
+///         Ok(wanted.map(|(info, _)| info.clone()).collect())
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait TaskRunner: fmt::Debug + Send + Sync + 'static {
     /// Starts the task and returns once accepted. The same name and attempt again: no effect.
@@ -179,21 +281,59 @@ impl fmt::Debug for Attached {
 ///
 /// Writing and the other calls can go on side by side: a write that waits holds up no signal.
 ///
-/// # Errors
-/// All calls give [`TaskError::Unavailable`] once the connection to the task is gone, which its end is too.
+/// # Implementing
+/// An implementor hands it out in [`Attached`]. Where a process reads no input, all of it is thrown away:
+///
+/// ```
+/// use bytes::Bytes;
+/// use deis_core::{TaskSignal, TerminalSize, port::{TaskError, TaskWriter}};
+///
+/// struct Nowhere;
+///
+/// #[async_trait::async_trait]
+/// impl TaskWriter for Nowhere {
+///     async fn write(&self, _: Bytes) -> Result<(), TaskError> {
+///         Ok(())
+///     }
+///
+///     async fn end(&self) -> Result<(), TaskError> {
+///         Ok(())
+///     }
+///
+///     async fn resize(&self, _: TerminalSize) -> Result<(), TaskError> {
+///         Ok(())
+///     }
+///
+///     async fn signal(&self, _: TaskSignal) -> Result<(), TaskError> {
+///         Err(TaskError::Unavailable("there is no process".into()))
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait TaskWriter: Send + Sync + 'static {
     /// Writes at most [`MAX_CHUNK`] bytes; waits while the process has not read the 64 KiB before. What a process
     /// has closed its input for is thrown away.
+    ///
+    /// # Errors
+    /// [`TaskError::Rejected`] for more than [`MAX_CHUNK`] bytes; [`TaskError::Unavailable`] once the task is gone.
     async fn write(&self, bytes: Bytes) -> Result<(), TaskError>;
 
     /// Ends the input; on a terminal this is Ctrl-D.
+    ///
+    /// # Errors
+    /// [`TaskError::Unavailable`] once the task is gone.
     async fn end(&self) -> Result<(), TaskError>;
 
     /// The terminal has another size now; without a terminal there is no effect.
+    ///
+    /// # Errors
+    /// [`TaskError::Unavailable`] once the task is gone.
     async fn resize(&self, size: TerminalSize) -> Result<(), TaskError>;
 
     /// Sends a signal to the process group of the task.
+    ///
+    /// # Errors
+    /// [`TaskError::Unavailable`] once the task is gone.
     async fn signal(&self, signal: TaskSignal) -> Result<(), TaskError>;
 }
 

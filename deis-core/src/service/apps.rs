@@ -49,6 +49,7 @@ pub struct AppInfo {
 impl Session {
     /// Creates an app with its first release and a domain equal to its name (unless another app has that domain).
     ///
+    /// # Errors
     /// [`Error::AlreadyExists`] if there is one of that name, [`Error::Invalid`] if the name is reserved.
     ///
     /// ```
@@ -184,6 +185,9 @@ impl Session {
 
     /// The apps that the actor may use, by name; administrators see all. One that is being destroyed
     /// says so in its summary.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store cannot be reached.
     pub async fn apps(&self, page: PageQuery) -> Result<Page<App>> {
         let store = self.platform.store();
         let mut query = Query::new();
@@ -220,6 +224,9 @@ impl Session {
 
 impl AppHandle {
     /// The app with what is wanted of it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the app is gone, [`Error::Unavailable`] if the store cannot be reached.
     pub async fn info(&self) -> Result<AppInfo> {
         let state = self.state().await?;
         let summary = &state.app.value.summary;
@@ -234,6 +241,9 @@ impl AppHandle {
     }
 
     /// Begins to destroy the app. Its name is taken until [`AppHandle::destroyed`] returns.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for whoever is neither owner nor administrator, [`Error::NotFound`] if the app is gone.
     pub async fn destroy(&self) -> Result<()> {
         self.must_own("destroy this app")?;
         change!(self, |state, edits| {
@@ -257,6 +267,9 @@ impl AppHandle {
     }
 
     /// Waits until nothing of this life of the app is left.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store cannot be reached: whether anything is left is unknown then.
     pub async fn destroyed(&self) -> Result<()> {
         let mut changed = self.platform.0.changed.subscribe();
         loop {

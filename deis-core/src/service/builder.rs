@@ -99,6 +99,9 @@ impl PlatformBuilder {
     }
 
     /// Puts it together. Nothing runs before [`Platform::start`].
+    ///
+    /// # Errors
+    /// [`BuildError`] names the first back end that is missing.
     pub fn build(self) -> Result<Platform, BuildError> {
         Ok(Platform::new(super::platform::Parts {
             store: self.store.ok_or(BuildError("store"))?,

@@ -21,6 +21,9 @@ use crate::{
 
 impl AppHandle {
     /// The app's builds, newest first, those of failed releases included.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the app is gone.
     pub async fn builds(&self, page: PageQuery) -> Result<Page<Build>> {
         let below = Scan::prefix(keys::below("build", self.name())).order(Order::NEWEST_FIRST);
         let scan = page.part_of(below);
@@ -30,12 +33,19 @@ impl AppHandle {
     }
 
     /// One build.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the app has no such build.
     pub async fn build(&self, id: BuildId) -> Result<Build> {
         let found = build_by_id(self.platform.store(), self.name(), id).await?;
         found.ok_or_else(|| Error::NotFound { what: Kind::Build, name: id.to_string() })
     }
 
     /// Records a build and its release and begins its rollout. Returns once accepted; see [`AppHandle::wait`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a build that no process could be started from, [`Error::NotFound`] if the app is gone or is being destroyed. Nothing is
+    /// recorded then.
     ///
     /// ```
     /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
@@ -65,6 +75,10 @@ impl AppHandle {
     }
 
     /// The same for an open push: its record learns the release in the same batch.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if the push is not open any more or has its release already, [`Error::Refused`] if the build would
+    /// leave the app without the process type that serves it, and those of [`AppHandle::deploy`].
     pub async fn deploy_push(&self, id: Uuid, spec: BuildSpec) -> Result<Change> {
         check_spec(&spec)?;
         change!(self, |state, edits| {

@@ -22,6 +22,9 @@ use crate::{
 
 impl AppHandle {
     /// The config of the newest release that did not fail.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the app is gone.
     pub async fn config(&self) -> Result<Config> {
         let state = self.state().await?;
         let id = state.app.value.summary.current().config;
@@ -32,6 +35,9 @@ impl AppHandle {
     }
 
     /// The config of a release.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such release.
     pub async fn config_of(&self, version: ReleaseVersion) -> Result<Config> {
         Ok(self.loaded(version).await?.config)
     }

@@ -20,6 +20,9 @@ use crate::{
 
 impl AppHandle {
     /// The app's domains, by name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the app is gone.
     pub async fn domains(&self) -> Result<Vec<Domain>> {
         Ok(self.domain_page(PageQuery { offset: 0, limit: usize::MAX }).await?.items)
     }
@@ -40,6 +43,7 @@ impl AppHandle {
 
     /// Adds a domain, which no app may have. It is live at once, also in the middle of a rollout.
     ///
+    /// # Errors
     /// [`Error::AlreadyExists`] if another app has it, or has a wildcard that matches it, or a name that it matches;
     /// [`Error::Invalid`] for a reserved name and for a wildcard of a whole top-level domain.
     ///
@@ -104,6 +108,9 @@ impl AppHandle {
     }
 
     /// Removes a domain. Only the owner and administrators may.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for whoever is neither owner nor administrator, [`Error::NotFound`] if the app does not have it.
     pub async fn domain_remove(&self, name: &DomainName) -> Result<()> {
         self.must_own("remove domains of this app")?;
         change!(self, |state, edits| {

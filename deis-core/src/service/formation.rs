@@ -28,6 +28,7 @@ pub enum RestartScope {
 impl AppHandle {
     /// Sets the wanted number of processes of some types; makes no release.
     ///
+    /// # Errors
     /// [`Error::NoBuild`] without a build, [`Error::NotFound`] for a type that the build does not have.
     ///
     /// ```
@@ -67,6 +68,9 @@ impl AppHandle {
     }
 
     /// Replaces processes, each new one ready before an old one leaves. Unknown types and names: nothing happens.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for an instance that is not there, [`Error::NoBuild`] without a build.
     ///
     /// ```
     /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
@@ -123,6 +127,9 @@ impl AppHandle {
     }
 
     /// What runs now, one-off commands excluded, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the scheduler cannot be reached, or does not know yet what runs.
     pub async fn instances(&self) -> Result<Vec<Instance>> {
         let mut instances = self.observe().await?.instances;
         instances.sort_by(|a, b| b.started.cmp(&a.started).then_with(|| a.name.cmp(&b.name)));

@@ -89,6 +89,9 @@ impl AppHandle {
     }
 
     /// Writes a line of the platform into the app's log.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the log store cannot be written.
     pub async fn say(&self, level: LogLevel, text: impl Into<String>) -> Result<()> {
         let line = LogLine::new(self.platform.now(), LogSource::Platform { level }, text);
         Ok(self.platform.0.logs.append(&self.app.reference(), vec![line]).await?)

@@ -17,8 +17,11 @@ use crate::{
 };
 
 impl Platform {
-    /// Adds a key to a user. Its name and its material are unique on the platform: [`Error::AlreadyExists`] says
-    /// [`Kind::Key`] for the material and [`Kind::KeyId`] for the name.
+    /// Adds a key to a user. Its name and its material are unique on the platform.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] with [`Kind::Key`] for the material and with [`Kind::KeyId`] for the name,
+    /// [`Error::Invalid`] for more than [`MAX_KEYS`](crate::plan::constants::MAX_KEYS) keys of one user.
     pub async fn add_key(&self, key: &SshKey) -> Result<()> {
         let _guard = self.lock_user(&key.owner).await;
         if self.keys(&key.owner).await?.len() >= MAX_KEYS {
@@ -47,6 +50,9 @@ impl Platform {
     }
 
     /// A user's keys, by their text.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store cannot be reached.
     pub async fn keys(&self, owner: &Username) -> Result<Vec<SshKey>> {
         let found = scan::<SshKey>(self.store(), &Scan::prefix(keys::user_keys(owner))).await?;
         let mut all: Vec<SshKey> = found.into_iter().map(|(_, key)| key.value).collect();
@@ -55,12 +61,18 @@ impl Platform {
     }
 
     /// One of a user's keys.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the user has no key of this name.
     pub async fn key(&self, owner: &Username, id: &str) -> Result<SshKey> {
         let found = get::<SshKey>(self.store(), &keys::user_key(owner, id)).await?;
         found.map(|k| k.value).ok_or_else(|| Error::NotFound { what: Kind::Key, name: id.to_owned() })
     }
 
     /// Removes one of a user's keys.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the user has no key of this name.
     pub async fn remove_key(&self, owner: &Username, id: &str) -> Result<()> {
         let key = self.key(owner, id).await?;
         let mut edits = Edits::new();
@@ -73,6 +85,9 @@ impl Platform {
     }
 
     /// Whose key has this fingerprint.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store cannot be reached.
     pub async fn user_by_key(&self, fingerprint: &Digest) -> Result<Option<(User, SshKey)>> {
         let Some(key) = get::<SshKey>(self.store(), &keys::ssh_key(fingerprint)).await? else {
             return Ok(None);

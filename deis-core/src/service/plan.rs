@@ -31,6 +31,9 @@ pub enum Intent {
 
 impl AppHandle {
     /// What `intent` would do. Refuses what the change itself would refuse; changes nothing.
+    ///
+    /// # Errors
+    /// Those of the change itself.
     pub async fn plan(&self, intent: &Intent) -> Result<Plan> {
         let state = self.state().await?;
         let Some(Base { release: base, .. }) = self.base(&state).await? else { return Err(self.raced()) };

@@ -76,12 +76,18 @@ impl Platform {
     }
 
     /// Whether the state can be read.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if the store cannot be reached.
     pub async fn ready(&self) -> Result<()> {
         self.store().get(&keys::admins()).await?;
         Ok(())
     }
 
     /// All open pushes, for a start after a kill.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if the store cannot be reached.
     pub async fn open_pushes(&self) -> Result<Vec<(AppName, Push)>> {
         let found = record::scan::<Push>(self.store(), &Scan::prefix(keys::PUSHES)).await?;
         Ok(found

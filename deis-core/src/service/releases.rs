@@ -58,6 +58,9 @@ enum Wanted {
 
 impl AppHandle {
     /// The app's releases, newest first, failed ones included.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the app is gone.
     pub async fn releases(&self, page: PageQuery) -> Result<Page<ReleaseInfo>> {
         // Only the newest releases may have no outcome yet: the outcomes of these stand at most so many places further up.
         let before = PageQuery {
@@ -91,6 +94,9 @@ impl AppHandle {
     }
 
     /// One release.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such release.
     pub async fn release(&self, version: ReleaseVersion) -> Result<ReleaseInfo> {
         let ask = |query: &mut Query| {
             (query.get(keys::release(self.name(), version)), query.get(keys::outcome(self.name(), version)))
@@ -105,6 +111,7 @@ impl AppHandle {
     /// Makes a release with the build and the config of an earlier one; `None` means the newest one before the present
     /// that succeeded and has a build.
     ///
+    /// # Errors
     /// [`Error::NoRollback`] for the first release, a failed one, one without a build and one that is not there.
     ///
     /// ```

@@ -27,7 +27,10 @@ impl Session {
         &self.actor
     }
 
-    /// An app that the actor may use: [`Error::NotFound`], then [`Error::Forbidden`].
+    /// An app that the actor may use.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is none of this name, [`Error::Forbidden`] if the actor may not use it.
     pub async fn app(&self, name: &AppName) -> Result<AppHandle> {
         let mut query = Query::new();
         let found = query.get::<App>(keys::app(name));

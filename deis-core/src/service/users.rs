@@ -38,6 +38,7 @@ pub struct NewUser {
 impl Platform {
     /// Registers a user; the very first one becomes administrator, also when several register at once.
     ///
+    /// # Errors
     /// [`Error::AlreadyExists`] if the name is taken, [`Error::Conflict`] if only the first may register and is there.
     pub async fn register(&self, new: NewUser) -> Result<User> {
         for _ in 0..super::handle::TRIES {
@@ -81,16 +82,25 @@ impl Platform {
     }
 
     /// Whether anybody has registered.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store cannot be reached.
     pub async fn has_users(&self) -> Result<bool> {
         Ok(self.store().get(&keys::admins()).await?.is_some())
     }
 
     /// A user by name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such user.
     pub async fn user(&self, name: &Username) -> Result<User> {
         Ok(self.stored_user(name).await?.value)
     }
 
     /// All users, in the order in which they registered.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store cannot be reached.
     pub async fn users(&self) -> Result<Vec<User>> {
         let found = scan::<User>(self.store(), &Scan::prefix(keys::USERS)).await?;
         let mut users: Vec<User> = found.into_iter().map(|(_, user)| user.value).collect();
@@ -99,6 +109,9 @@ impl Platform {
     }
 
     /// Whose token has this hash.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store cannot be reached.
     pub async fn user_by_token(&self, hash: &Digest) -> Result<Option<User>> {
         let Some(name) = get::<Username>(self.store(), &keys::token(hash)).await? else { return Ok(None) };
         let user = get::<User>(self.store(), &keys::user(&name.value)).await?.map(|u| u.value);
@@ -106,6 +119,9 @@ impl Platform {
     }
 
     /// Replaces the hash of a password.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such user, [`Error::Busy`] if others change the account at the same time.
     pub async fn set_password(&self, name: &Username, password_hash: Secret) -> Result<()> {
         let _guard = self.lock_user(name).await;
         let read = self.stored_user(name).await?;
@@ -115,6 +131,9 @@ impl Platform {
     }
 
     /// Replaces a token; the old one is dead at once.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such user, [`Error::Busy`] if others change the account at the same time.
     pub async fn set_token(&self, name: &Username, counter: u64, hash: Digest) -> Result<User> {
         let _guard = self.lock_user(name).await;
         let read = self.stored_user(name).await?;
@@ -127,7 +146,10 @@ impl Platform {
         Ok(user)
     }
 
-    /// Removes a user with keys and token; [`Error::Conflict`] while the user owns apps, and for the last
+    /// Removes a user with keys and token.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such user, [`Error::Conflict`] while the user owns apps, and for the last
     /// administrator: without one nobody could ever register or be helped again.
     pub async fn cancel_user(&self, name: &Username) -> Result<()> {
         let _guard = self.lock_user(name).await;

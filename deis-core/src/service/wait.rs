@@ -28,6 +28,9 @@ pub enum Settled {
 
 impl AppHandle {
     /// Waits until the change, or the newer one that absorbed it, is in force or has failed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if the store cannot be reached, or the app is gone.
     pub async fn wait(&self, change: &Change) -> Result<Settled> {
         let mut changed = self.platform.0.changed.subscribe();
         loop {

@@ -378,6 +378,9 @@ pub fn replace_workloads(
 }
 
 /// The domains of an app, by name.
+///
+/// # Errors
+/// [`StoreError`], if the store cannot be reached or a record cannot be read.
 pub async fn domains(store: &dyn Store, app: &AppName) -> Result<Vec<Stored<Domain>>, StoreError> {
     let found = scan::<Domain>(store, &Scan::prefix(keys::below("app-domain", app))).await?;
     Ok(found.into_iter().map(|(_, stored)| stored).collect())

@@ -48,6 +48,9 @@ pub struct Part {
 ///
 /// The events of all apps are looked at, so that whoever follows a quiet app moves on with the platform instead of
 /// searching everything since that app's last event each time.
+///
+/// # Errors
+/// [`StoreError`], if the store cannot be reached or a record cannot be read.
 pub async fn read(
     store: &dyn Store,
     app: Option<&AppName>,

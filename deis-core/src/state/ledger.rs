@@ -188,6 +188,9 @@ fn record_failed(edits: &mut Edits, state: &AppState, rollout: &Rollout, cause: 
 ///
 /// A rollout that is overtaken while it goes forward has no end of its own: the first one that ended at `g` or later
 /// is the one that absorbed it.
+///
+/// # Errors
+/// [`StoreError`], if the store cannot be reached or the record cannot be read.
 pub async fn end_of(
     store: &dyn Store,
     app: &AppName,

@@ -15,6 +15,9 @@ pub struct Stored<T> {
 }
 
 /// Decodes a record.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] if the record is of another kind, of a version that is not known, or damaged.
 pub fn decode<T: StoredKind>(record: &Record) -> Result<Stored<T>, StoreError> {
     let corrupt =
         |source: EnvelopeError| StoreError::Corrupt { key: record.key.clone(), source: Box::new(source) };
@@ -28,11 +31,17 @@ fn encode<T: StoredKind>(key: &Key, value: &T) -> Result<bytes::Bytes, StoreErro
 }
 
 /// Reads one record.
+///
+/// # Errors
+/// [`StoreError`], if the store cannot be reached or the record cannot be read.
 pub async fn get<T: StoredKind>(store: &dyn Store, key: &Key) -> Result<Option<Stored<T>>, StoreError> {
     store.get(key).await?.as_ref().map(decode).transpose()
 }
 
 /// Reads records with their keys.
+///
+/// # Errors
+/// [`StoreError`], if the store cannot be reached or a record cannot be read.
 pub async fn scan<T: StoredKind>(
     store: &dyn Store,
     scan: &Scan,
@@ -109,6 +118,9 @@ impl Edits {
 
     /// Commits them all, or none. When the answer is lost, a unique record of the batch tells what became of it;
     /// [`StoreError::Unavailable`] is left where it cannot be read, is not there, or was not among the edits.
+    ///
+    /// # Errors
+    /// Those of [`Store::commit`], and [`StoreError::Corrupt`] for a value that cannot be encoded.
     pub async fn commit(self, store: &dyn Store) -> Result<Revision, StoreError> {
         if let Some(error) = self.failed {
             return Err(error);

@@ -10,9 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use deis_core::{
-    AppName, AppRef, AppRoutes, AppUid, DomainName, Generation, Platform, RouteFence, RouteMode, Timestamp,
-    Workload,
-    port::{Router, RouterError, Scan, Scheduler, Store, StoreExt as _},
+    AppName, AppRef, AppRoutes, AppUid, DomainName, Generation, Platform, Program, RouteFence, RouteMode,
+    Task, TaskKind, TaskLife, TaskName, Timestamp, Workload,
+    port::{Router, RouterError, Scan, Scheduler, Store, StoreExt as _, TaskRunner as _, TaskRunnerExt as _},
     store::MemoryStore,
 };
 use uuid::Uuid;
@@ -185,4 +185,29 @@ async fn a_platform_has_one_id_whoever_asks_first() {
     bench.store.down.store(true, SeqCst);
     let away: Result<_, deis_core::Error> = Platform::id_of(store).await;
     assert!(matches!(away, Err(deis_core::Error::Unavailable(_))), "{away:?}");
+}
+
+/// A command that was started for an app of which nothing else is left.
+#[tokio::test]
+async fn tasks_of_an_app_that_is_gone_are_ended_and_those_of_an_unknown_one_go_on() {
+    let bench = Bench::new();
+    let platform = bench.platform();
+    let gone = destroyed(&bench, &platform).await;
+    bench.world.forget();
+    let unknown = AppRef { name: AppName::new("other").unwrap(), uid: AppUid(Uuid::new_v4()) };
+    for app in [&gone, &unknown] {
+        let program = Program::Launch { artifact: build("one", WEB).artifact, command: "lasts".into() };
+        let task = TaskName::new("run-1").unwrap();
+        let limit = Duration::from_secs(3600);
+        let task = Task::new(app.clone(), TaskKind::Run, task, program, limit);
+        bench.world.start(&Task { life: TaskLife::Detached, ..task }).await.unwrap();
+    }
+    let found = platform.remove_orphans().await.unwrap();
+    assert!(found.removed.contains(&gone) && found.removed.len() == 1, "{found:?}");
+    assert!(found.unknown.contains(&unknown) && found.unknown.len() == 1, "{found:?}");
+    for _ in 0..20 {
+        bench.world.tick();
+    }
+    assert!(bench.world.is_idle(&gone).await.unwrap(), "nobody wants it any more");
+    assert!(!bench.world.is_idle(&unknown).await.unwrap(), "somebody may want it");
 }

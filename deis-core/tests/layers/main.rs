@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall end")]
 #![allow(clippy::disallowed_methods, reason = "a test may block, and has nobody to take the time from")]
 
+mod backends;
 mod circles;
 mod crates;
 mod imports;
@@ -12,8 +13,9 @@ mod suites;
 use std::{fs, path::Path};
 
 /// What each module of deis-core may use besides itself. Whoever wants a line changed changes the architecture.
-const FLOORS: [(&str, &[&str]); 11] = [
+const FLOORS: [(&str, &[&str]); 12] = [
     ("model", &[]),
+    ("os", &[]),
     ("plan", &["model"]),
     ("port", &["model"]),
     ("error", &["model", "plan", "port"]),
@@ -43,7 +45,7 @@ const FLOORS: [(&str, &[&str]); 11] = [
     // What proxies read: the route table is a router.
     ("routing", &["model", "port"]),
     ("store", &["model", "plan", "port"]),
-    ("local", &["model", "plan", "port", "routing"]),
+    ("local", &["model", "os", "plan", "port", "routing"]),
     // Reads the files that the shims of `local` write.
     ("logs", &["model", "plan", "port", "local"]),
     // The simulated platform is put together from everything but this machine.

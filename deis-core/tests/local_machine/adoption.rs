@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use deis_core::{Generation, Instance, ProcessType, local::LocalProcess, port::Scheduler};
+use deis_core::{Generation, Instance, InstanceName, ProcessType, local::LocalProcess, port::Scheduler};
 
 use crate::support::{Machine, eventually, kill, processes_of, serve, shim_of, tree, web, workload};
 
@@ -69,7 +69,7 @@ async fn an_instance_that_ended_unwatched_is_replaced() {
     let pid = first.processes(&machine.app)[0].pid;
     drop(first);
     kill("TERM", pid);
-    let folder = machine.app_dir().join(ready.name.as_str());
+    let folder = machine.folder_of(&ready.name);
     eventually("its end is written down", || async { folder.join("exit.json").exists().then_some(()) }).await;
     let second = machine.open().await;
     // The shim may have lived a moment longer than what it wrote.
@@ -88,9 +88,9 @@ async fn a_killed_shim_takes_its_app_with_it() {
     let command = format!("(setsid sh -c 'sleep 641; true' &) ; {}", serve());
     machine.apply(&first, 1, web(command.clone())).await;
     let ready = machine.found(&first, "a ready instance", Instance::is_ready).await;
-    let kill_shim = |name: &str| kill("KILL", shim_of(&machine.app_dir().join(name)));
+    let kill_shim = |name: &InstanceName| kill("KILL", shim_of(&machine.folder_of(name)));
     let app = first.processes(&machine.app)[0].pid;
-    kill_shim(ready.name.as_str());
+    kill_shim(&ready.name);
     eventually("another process", || async {
         let now = first.processes(&machine.app);
         (now.len() == 1 && now[0].pid != app).then_some(())
@@ -103,7 +103,7 @@ async fn a_killed_shim_takes_its_app_with_it() {
     .await;
 
     drop(first);
-    kill_shim(ready.name.as_str());
+    kill_shim(&ready.name);
     let second = machine.open().await;
     eventually("the app was ended at the start", || async {
         processes_of(&machine.run_dir()).is_empty().then_some(())
@@ -117,7 +117,7 @@ async fn remains_are_tidied_at_the_start() {
     let machine = Machine::new();
     let torn = machine.app_dir().join("blog-web-1-torn0");
     fs::create_dir_all(torn.join("app/deep")).unwrap();
-    let task = machine.run_dir().join("tasks").join(machine.app.uid.to_string()).join("run-x-1");
+    let task = machine.task_folder("run-x-1");
     fs::create_dir_all(task.join("app")).unwrap();
     let foreign = machine.run_dir().join("not-an-app");
     fs::create_dir_all(&foreign).unwrap();
@@ -147,7 +147,7 @@ async fn stopping_all_leaves_output_and_refuses_nothing() {
     let ready = machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
     scheduler.stop_all().await;
     assert_eq!(processes_of(&machine.run_dir()), Vec::<String>::new());
-    assert!(machine.app_dir().join(ready.name.as_str()).join("out.0").exists());
+    assert!(machine.folder_of(&ready.name).join("out.0").exists());
     machine.apply(&scheduler, 1, web(serve())).await;
     machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
     machine.remove(&scheduler).await;

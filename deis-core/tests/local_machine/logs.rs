@@ -91,7 +91,7 @@ w(b"\x1b\xff\x00 binary\n" + b"long"*100000 + b"\nlast\n"); sys.stdout.flush()
 os.execv(sys.executable,[sys.executable,"-S","server.py"])"#;
     machine.apply(&scheduler, 1, web(python(flood))).await;
     let ready = machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
-    let folder = machine.app_dir().join(ready.name.as_str());
+    let folder = machine.folder_of(&ready.name);
     let size = |name| fs::metadata(folder.join(name)).map_or(0, |m| m.len());
     assert!(size("out.0") <= 1 << 20 && size("out.1") <= 1 << 20);
     let newest: Vec<LogLine> = tail(&machine, LogQuery { lines: 4, ..LogQuery::default() })

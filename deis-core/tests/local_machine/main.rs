@@ -5,10 +5,11 @@
 
 mod adoption;
 mod conformance;
-mod leftovers;
 mod logs;
 mod misbehaviour;
+mod orphans;
 mod rolling;
+mod run_dir;
 mod support;
 mod surroundings;
 mod tasks;

@@ -165,7 +165,7 @@ async fn one_that_ignores_sigterm_is_killed_after_its_grace() {
     machine.apply(&scheduler, 1, web(stubborn())).await;
     let ready = machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
     scheduler.stop_all().await;
-    let exit = fs::read_to_string(machine.app_dir().join(ready.name.as_str()).join("exit.json")).unwrap();
+    let exit = fs::read_to_string(machine.folder_of(&ready.name).join("exit.json")).unwrap();
     assert!(exit.contains(r#"{"signal":9}"#), "{exit}");
     machine.remove(&scheduler).await;
 }
@@ -206,7 +206,7 @@ async fn an_app_gets_its_environment_and_nothing_else() {
     template.env.insert("PORT".to_owned(), "1".to_owned());
     machine.apply(&scheduler, 1, template).await;
     let ready = machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
-    let home = machine.app_dir().join(ready.name.as_str()).join("app");
+    let home = machine.folder_of(&ready.name).join("app");
     let env = fs::read_to_string(home.join("env")).unwrap();
     let env: BTreeMap<&str, &str> = env.split_terminator('\0').filter_map(|e| e.split_once('=')).collect();
     assert_eq!(fs::read_to_string(home.join("pwd")).unwrap().trim(), home.to_str().unwrap());
@@ -264,7 +264,7 @@ async fn a_readiness_probe_decides() {
     template.restarts = 1;
     machine.apply(&scheduler, 1, template).await;
     let failing = machine.found(&scheduler, "a failing instance", is_failing).await;
-    let home = machine.app_dir().join(failing.name.as_str()).join("app");
+    let home = machine.folder_of(&failing.name).join("app");
     let Cause::Probe { reason, .. } = cause(failing) else { panic!("its probe fails") };
     assert_eq!(reason, "exit code 4: not up");
     fs::write(home.join("up"), "").unwrap();
@@ -289,7 +289,7 @@ async fn a_liveness_probe_restarts() {
     machine.apply(&scheduler, 1, template).await;
     let ready = machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
     let before = scheduler.processes(&machine.app);
-    fs::write(machine.app_dir().join(ready.name.as_str()).join("app/dead"), "").unwrap();
+    fs::write(machine.folder_of(&ready.name).join("app/dead"), "").unwrap();
     let after = eventually("another process of the same instance", || async {
         let now = scheduler.processes(&machine.app);
         (now.len() == 1 && now[0].pid != before[0].pid).then_some(now)
@@ -311,7 +311,7 @@ async fn one_that_fails_its_liveness_probe_takes_no_requests_while_it_ends() {
     template.probes.liveness = Some(Probe { exec: Some(exec), ..probe() });
     machine.apply(&scheduler, 1, template).await;
     let ready = machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
-    let folder = machine.app_dir().join(ready.name.as_str());
+    let folder = machine.folder_of(&ready.name);
     fs::write(folder.join("app/dead"), "").unwrap();
     let unready = machine.found(&scheduler, "unready", |i| i.state == InstanceState::Unready).await;
     assert!(matches!(unready.trouble, Some(Cause::Probe { .. })), "{unready:?}");

@@ -12,7 +12,7 @@ use std::{
 
 use deis_core::{
     AppName, AppRef, AppUid, Artifact, Digest, Endpoints, Environment, Generation, HttpCheck, Instance,
-    Launch, Probe, ProcessGroup, ProcessType, ReleaseVersion, Template, TemplateId, Workload,
+    InstanceName, Launch, Probe, ProcessGroup, ProcessType, ReleaseVersion, Template, TemplateId, Workload,
     local::{ArtifactFolder, LocalOptions, LocalScheduler, ShimProgram, Timing, Unpacker},
     logs::FileLogs,
     port::{ArtifactError, LogStore as _, Scheduler, Wake},
@@ -68,9 +68,14 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new() -> Self {
+        Self::below("")
+    }
+
+    /// One whose folders are in a folder of this name.
+    pub(crate) fn below(name: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut machine = Self::at(dir.path());
-        fs::create_dir(machine.files()).unwrap();
+        let mut machine = Self::at(&dir.path().join(name));
+        fs::create_dir_all(machine.files()).unwrap();
         fs::write(machine.files().join("server.py"), SERVER).unwrap();
         machine.own = Some(dir);
         machine
@@ -97,7 +102,21 @@ impl Machine {
     }
 
     pub(crate) fn app_dir(&self) -> PathBuf {
-        self.run_dir().join(self.app.uid.to_string())
+        self.run_dir().join(short(self.app.uid))
+    }
+
+    /// The folder of an instance, by what is written in it.
+    pub(crate) fn folder_of(&self, instance: &InstanceName) -> PathBuf {
+        let found =
+            tree(&self.app_dir()).into_iter().filter(|path| path.ends_with("identity.json")).find(|path| {
+                let identity: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+                identity["instance"] == instance.as_str()
+            });
+        found.expect("the instance has a folder").parent().unwrap().to_owned()
+    }
+
+    pub(crate) fn task_folder(&self, name: &str) -> PathBuf {
+        self.run_dir().join("tasks").join(short(self.app.uid)).join(name)
     }
 
     pub(crate) fn options(&self) -> LocalOptions {
@@ -182,6 +201,17 @@ impl Drop for Machine {
             }
         }
     }
+}
+
+/// A uid as it names folders: in base 32.
+fn short(uid: AppUid) -> String {
+    let mut rest = uid.0.as_u128();
+    let mut digits = Vec::new();
+    for _ in 0..26 {
+        digits.push(char::from_digit(u32::try_from(rest % 32).unwrap(), 32).unwrap());
+        rest /= 32;
+    }
+    digits.iter().rev().collect()
 }
 
 pub(crate) fn shim() -> PathBuf {

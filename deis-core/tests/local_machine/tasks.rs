@@ -161,7 +161,7 @@ async fn a_killed_shim_takes_its_task_with_it() {
     let task = task(&machine, launch("(setsid sh -c 'sleep 616; true' &) ; sleep 617 & echo up; wait"));
     runner.start(&task).await.unwrap();
     printed(&runner, &task.reference(), "up").await;
-    let folder = machine.run_dir().join("tasks").join(machine.app.uid.to_string()).join("run-one-1");
+    let folder = machine.task_folder("run-one-1");
     kill("KILL", shim_of(&folder));
     assert_eq!(runner.end(&task.reference()).await.unwrap(), Exit::Lost);
     assert_eq!(processes_of(&machine.run_dir()), Vec::<String>::new());
@@ -306,7 +306,7 @@ async fn nothing_secret_is_on_disk() {
         assert!(!text.contains("sw0rdfish") && !text.contains("open-sesame"), "{}", path.display());
         assert!(!text.contains("read -r word"), "{}", path.display());
     }
-    let folder = machine.run_dir().join("tasks").join(machine.app.uid.to_string()).join("run-one-1");
+    let folder = machine.task_folder("run-one-1");
     let mode = |path: &std::path::Path| {
         std::os::unix::fs::PermissionsExt::mode(&fs::symlink_metadata(path).unwrap().permissions()) & 0o777
     };

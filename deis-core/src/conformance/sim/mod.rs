@@ -42,6 +42,9 @@ pub fn platform(world: &World) -> Platform {
 }
 
 /// Brings about what is on record of `app`: passes of the platform and ticks of the world, until both rest.
+///
+/// # Errors
+/// What the platform says of a pass that fails.
 pub async fn settle(platform: &Platform, world: &World, app: &AppName) -> Result<(), Error> {
     loop {
         let progress = platform.pass(app).await?;

@@ -9,13 +9,13 @@ use tokio::time::sleep;
 
 use crate::{
     local::{
-        folder,
         instance::availability::Availability,
         instance::context::InstanceContext,
         instance::readiness::{Failure, Readiness, Stage, is_taken, run_probe, seconds},
         instance::wrong_port::WrongPortDetector,
+        run_dir::record::{self, InstanceRecord},
         scheduler::entry::Milestone,
-        shim::{State, since},
+        time::since,
     },
     model::{Cause, InstanceState},
 };
@@ -26,7 +26,7 @@ const LOOK_ELSEWHERE: Duration = Duration::from_secs(1);
 /// The checks of one run of an instance.
 pub(in crate::local) struct Health<'a> {
     context: &'a InstanceContext,
-    state: &'a State,
+    state: &'a InstanceRecord,
     begun: Instant,
 }
 
@@ -46,12 +46,13 @@ struct CheckHistory {
 }
 
 impl<'a> Health<'a> {
-    pub(in crate::local) fn new(context: &'a InstanceContext, state: &'a State) -> Self {
+    pub(in crate::local) fn new(context: &'a InstanceContext, state: &'a InstanceRecord) -> Self {
         Self { context, state, begun: Instant::now() }
     }
 
     /// Keeps the instance's state up to date. Returns only if it is to be started again.
     pub(in crate::local) async fn watch(&self) -> Cause {
+        // Side by side: a liveness probe that hangs must not delay the readiness of the instance, nor the other way round.
         tokio::select! {
             cause = self.readiness() => cause,
             cause = self.liveness() => cause,
@@ -78,6 +79,7 @@ impl<'a> Health<'a> {
         loop {
             let template = self.context.template();
             let by = Readiness::of(template.as_deref(), self.state.identity.routable);
+            // Counted from the start of the process, not of this watch: an adopted one has run for a while.
             if !history.ready {
                 sleep(by.initial_delay().saturating_sub(since(self.state.started))).await;
             }
@@ -97,14 +99,14 @@ impl<'a> Health<'a> {
             let known = template.is_some();
             tokio::select! {
                 () = sleep(by.pause(stage)) => {}
-                () = self.refusal(), if stage == Stage::Available => {}
+                () = self.connection_refused(), if stage == Stage::Available => {}
                 _ = self.context.known_template(), if !known => history.streak = Streak::default(),
             }
         }
     }
 
     /// Waits until a proxy tells that a connection to the instance was refused.
-    async fn refusal(&self) {
+    async fn connection_refused(&self) {
         self.context.table.options.endpoints.refusal(self.context.app.uid, &self.context.name).await;
     }
 
@@ -114,9 +116,11 @@ impl<'a> Health<'a> {
         let timing = &context.table.options.timing;
         history.streak.pass();
         // One to which a connection was refused takes requests again from its next passed check on.
+        // It is said on every pass, not only when it becomes ready: it never stopped being that.
         context.table.options.endpoints.passed(context.app.uid, &context.name);
         let gained = !history.ready && history.streak.passes >= by.passes();
         if gained {
+            // Somebody else may have bound the port between its choice and the app's start, and would be found ready here.
             if is_taken(self.state).await {
                 let reason = format!("port {} is taken by another process", self.port());
                 return Some(Cause::Unschedulable { reason });
@@ -222,8 +226,9 @@ impl<'a> Health<'a> {
         let InstanceContext { table, app, name, process, .. } = self.context;
         let routable = self.state.identity.routable;
         // Written down before anything is stopped because of it.
-        self.remember(true).await;
+        self.note_ready(true).await;
         self.context.change(|entry| {
+            // It was let go while its check was under way: it must not come back into rotation.
             if entry.is_leaving() {
                 return;
             }
@@ -238,15 +243,16 @@ impl<'a> Health<'a> {
 
     async fn report_unready(&self, cause: Cause) {
         let InstanceContext { table, app, name, .. } = self.context;
+        // Out of rotation first: a request that is led to it meanwhile would fail.
         table.options.endpoints.drain(app.uid, name);
         self.report(InstanceState::Unready, cause);
-        self.remember(false).await;
+        self.note_ready(false).await;
     }
 
     /// For a platform process after this one.
-    async fn remember(&self, ready: bool) {
+    async fn note_ready(&self, ready: bool) {
         let folder = self.context.folder();
-        let marked = tokio::task::spawn_blocking(move || folder::mark_ready(&folder, ready)).await;
+        let marked = tokio::task::spawn_blocking(move || record::note_ready(&folder, ready)).await;
         if let Ok(Err(error)) = marked {
             tracing::warn!(instance = %self.context.name, %error, "it cannot be noted that the instance is ready");
         }

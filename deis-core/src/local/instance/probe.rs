@@ -22,6 +22,7 @@ const CONNECT: Duration = Duration::from_secs(1);
 pub(in crate::local) async fn accepts(port: u16) -> io::Result<SocketAddr> {
     let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
         .map(|ip| SocketAddr::new(ip, port));
+    // The error of IPv4 is the one to show: most machines have no listener on IPv6, which says nothing.
     let mut first_error = None;
     for address in addresses {
         match connect(address).await {
@@ -45,6 +46,7 @@ pub(in crate::local) async fn http(port: u16, check: &HttpCheck) -> Result<Socke
 }
 
 async fn status(address: SocketAddr, path: &str, check: &HttpCheck) -> io::Result<u16> {
+    // Written by hand: a client that follows redirects, reuses connections or reads bodies does more than a probe is to.
     let host = check.host.clone().unwrap_or_else(|| address.to_string());
     let mut request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: deis-check\r\n");
     for header in &check.http_headers {

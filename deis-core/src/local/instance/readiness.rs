@@ -8,14 +8,16 @@ use std::{
 
 use crate::{
     local::{
-        folder,
         instance::context::InstanceContext,
         instance::probe,
-        launch, proc,
-        shim::{Start, State, since},
-        task,
+        process::launch,
+        run_dir::{format, record::InstanceRecord},
+        shim::Start,
+        task::run,
+        time::since,
     },
     model::{Probe, Template},
+    os::proc,
 };
 
 /// How long an adopted instance may take to accept a connection, to be in rotation at once.
@@ -115,7 +117,7 @@ impl Readiness {
     pub(in crate::local) async fn check(
         &self,
         context: &InstanceContext,
-        state: &State,
+        state: &InstanceRecord,
         template: Option<&Template>,
     ) -> Result<SocketAddr, Failure> {
         let port = state.identity.port;
@@ -147,6 +149,7 @@ pub(in crate::local) async fn run_probe(
         let failed = |reason| Failure { reason, refused: false };
         return passed.map(|()| (Ipv4Addr::LOCALHOST, port).into()).map_err(failed);
     }
+    // A connection first, whatever the probe: that nobody listens is another fault than a bad answer.
     let asked = async {
         let address = listens(port).await?;
         match &probe.http_get {
@@ -154,6 +157,7 @@ pub(in crate::local) async fn run_probe(
             None => Ok(address),
         }
     };
+    // One limit for connection and answer together: that is what the person who wrote the probe means.
     tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| {
         Err(Failure { reason: format!("no answer within {} s", limit.as_secs()), refused: false })
     })
@@ -172,23 +176,24 @@ async fn run_command(
     };
     let options = &context.table.options;
     let folder = context.folder();
-    let home = folder::files(&folder);
+    let home = format::files(&folder);
     let env = launch::environment(options, template, port, &home);
     let start = Start::Program { program: Path::new(program).into(), argv0: None, args: args.to_vec() };
-    task::run_quietly(options, folder.join(place), start, env, home, limit).await
+    run::run_quietly(options, folder.join(place), start, env, home, limit).await
 }
 
 /// Where a process that runs already takes requests, if it does.
-pub(in crate::local) async fn answers(state: &State) -> Option<SocketAddr> {
+pub(in crate::local) async fn answers(state: &InstanceRecord) -> Option<SocketAddr> {
     if !state.identity.routable {
         return None;
     }
+    // The whole platform waits for this at its start, so a process that hangs must not hold it up.
     let address = tokio::time::timeout(ADOPTION, listens(state.identity.port)).await.ok()?.ok()?;
     (!is_taken(state).await).then_some(address)
 }
 
 /// Whether somebody else listens on its port: then whoever answered there was not this instance.
-pub(in crate::local) async fn is_taken(state: &State) -> bool {
+pub(in crate::local) async fn is_taken(state: &InstanceRecord) -> bool {
     if !state.identity.routable {
         return false;
     }

@@ -21,6 +21,7 @@ impl RestartBackoff {
         while self.recent.front().is_some_and(|at| now.duration_since(*at) > timing.crash_window) {
             self.recent.pop_front();
         }
+        // A long run says that the version works: what ends it is another fault than the one before.
         self.in_a_row = if ran > timing.crash_window { 1 } else { self.in_a_row.saturating_add(1) };
         let factor = 2_u32.saturating_pow(self.in_a_row - 1);
         timing.backoff_first.saturating_mul(factor).min(timing.backoff_most)

@@ -7,18 +7,25 @@ use tokio::{sync::watch, time::timeout};
 
 use crate::{
     local::{
-        copy::remove_tree,
-        folder,
         instance::context::InstanceContext,
         instance::health::Health,
         instance::restart_backoff::RestartBackoff,
         instance::running::Running,
-        launch::{self, NotStarted},
-        process::{MARGIN, Process},
+        process::{
+            handle::ShimProcess,
+            launch::{self, NotStarted},
+            orphans::{self, MARGIN},
+        },
+        run_dir::{
+            cleanup, format, line_log,
+            record::{InstanceIdentity, ProcessIdentity},
+        },
         scheduler::entry::Milestone,
-        shim::{Identity, Who, now, since},
+        time::{now, since},
+        tree::remove_tree,
     },
     model::{Cause, Exit, Generation, InstanceState, LogLevel, LogLine, LogSource, Template},
+    port::error_chain,
 };
 
 /// Watches over one instance until nothing of it runs.
@@ -76,12 +83,15 @@ impl Supervisor {
             // Want of an artifact or of room can pass, however often it is met.
             let broken = matches!(cause, Cause::CrashLoop { .. } | Cause::Probe { .. });
             let definitive = definitive || (broken && self.backoff.is_crash_loop(timing));
+            // Seen before it is told: whoever reads the log and looks finds what he read about.
             self.report_end(&cause, definitive);
             self.tell(&cause, ran, wait).await;
+            // An instance that is let go while it waits has nothing to stop.
             if timeout(wait, left(&mut self.leave)).await.is_ok() {
                 break;
             }
         }
+        // In this order: once it is forgotten, the app is seen to be gone, and its name may be given away.
         self.remove_folder().await;
         self.context.table.forget(&self.context.app, &self.context.name);
     }
@@ -100,12 +110,13 @@ impl Supervisor {
         };
         let identity = self.identity(&template, port);
         let notices = self.notices(&template);
+        // The port is taken before the turn is waited for: where there is none, nobody else is kept waiting.
         let turn = self.context.table.starting.acquire().await;
         let started = launch::start(&options, &template, source, identity, notices).await;
         drop(turn);
         let running = started.and_then(|started| {
             let Some((child, state)) = started else { return Ok(None) };
-            Ok(Some(Running { process: Process::started(child)?, state }))
+            Ok(Some(Running { process: ShimProcess::started(child)?, state }))
         });
         match running {
             Ok(Some(running)) => {
@@ -119,7 +130,7 @@ impl Supervisor {
             other => {
                 self.context.table.ports.free(port, Instant::now());
                 let reason = match other {
-                    Err(error) => launch::reason(error.as_ref()),
+                    Err(error) => error_chain(error.as_ref()),
                     Ok(_) => "the supervising process ended before the app started".to_owned(),
                 };
                 // Its folder is tidied like any other.
@@ -138,6 +149,7 @@ impl Supervisor {
         let mut leave = self.leave.clone();
         let health = Health::new(&self.context, &running.state);
         tokio::select! {
+            // The end comes first: a process that has ended is neither let go nor unhealthy.
             biased;
             () = running.process.ended() => RunOutcome::Ended,
             () = left(&mut leave) => RunOutcome::Left,
@@ -148,6 +160,7 @@ impl Supervisor {
     /// Drains, asks, and at last forces it to end.
     async fn stop(&self, running: &Running) {
         let options = &self.context.table.options;
+        // Never SIGTERM first: an ordinary server drops the requests that it is working on.
         options.endpoints.drain(self.context.app.uid, &self.context.name);
         tokio::select! {
             () = running.process.ended() => return,
@@ -155,6 +168,8 @@ impl Supervisor {
         }
         running.process.signal(Signal::TERM);
         let grace = Duration::from_secs(u64::from(running.state.identity.grace_seconds));
+        // The supervising process kills what is left after the grace period. Only if it hangs itself it is killed, which
+        // leaves the app's processes behind: those are ended by their mark.
         if timeout(grace + MARGIN, running.process.ended()).await.is_err() {
             running.process.signal(Signal::KILL);
             running.process.ended().await;
@@ -164,22 +179,25 @@ impl Supervisor {
     /// Puts away what an ended process leaves, and says how it ended.
     async fn clean_up(&self, running: &Running) -> Cause {
         let identity = &running.state.identity;
+        // Before anything that takes time: a port that nobody listens on any more must get no request.
         self.context.table.options.endpoints.remove(
             self.context.app.uid,
             &identity.process,
             &self.context.name,
         );
         let exit = self.end(Some(running.state.main)).await;
+        // The lines are read before the folder is tidied, which may remove them.
         let cause = self.cause(exit).await;
+        // The port rests from here on: a client's late packet must not meet another app.
         self.context.table.ports.free(identity.port, Instant::now());
         self.tidy().await;
         cause
     }
 
     /// How the process ended, with nothing of it left.
-    async fn end(&self, main: Option<Who>) -> Exit {
+    async fn end(&self, main: Option<ProcessIdentity>) -> Exit {
         let folder = self.context.folder();
-        let ended = tokio::task::spawn_blocking(move || folder::end(&folder, main)).await;
+        let ended = tokio::task::spawn_blocking(move || orphans::end_instance(&folder, main)).await;
         match ended {
             Ok(Ok(exit)) => exit,
             Ok(Err(error)) => {
@@ -191,8 +209,8 @@ impl Supervisor {
     }
 
     async fn tidy(&self) {
-        let apps = folder::of_app(&self.context.table.options.run_dir, self.context.app.uid);
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || folder::tidy(&apps)).await {
+        let apps = format::of_app(&self.context.table.options.run_dir, self.context.app.uid);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || cleanup::tidy(&apps)).await {
             tracing::warn!(app = %self.context.app, %error, "the folder of an ended instance cannot be tidied");
         }
     }
@@ -269,7 +287,7 @@ impl Supervisor {
     async fn cause(&self, exit: Exit) -> Cause {
         let started = self.context.read(|entry| entry.started);
         let (folder, since) = (self.context.folder(), started.unwrap_or_default());
-        let read = tokio::task::spawn_blocking(move || folder::last_lines(&folder, since));
+        let read = tokio::task::spawn_blocking(move || line_log::last_lines(&folder, since));
         Cause::CrashLoop {
             process: self.context.process.clone(),
             exit,
@@ -277,8 +295,8 @@ impl Supervisor {
         }
     }
 
-    fn identity(&self, template: &Template, port: u16) -> Identity {
-        Identity {
+    fn identity(&self, template: &Template, port: u16) -> InstanceIdentity {
+        InstanceIdentity {
             app: self.context.app.clone(),
             instance: self.context.name.clone(),
             process: self.context.process.clone(),
@@ -290,16 +308,19 @@ impl Supervisor {
         }
     }
 
+    /// What the app's people should know of this start, as lines of its log.
     fn notices(&self, template: &Template) -> Vec<String> {
-        let own = template
-            .env
-            .get("PORT")
-            .filter(|_| self.context.table.warns_of_port(self.context.app.uid, &self.context.id));
-        own.map(|value| {
+        let (table, uid) = (&self.context.table, self.context.app.uid);
+        let port = template.env.get("PORT").map(|value| {
             format!("PORT={value} of the config has no effect: each instance gets a port of its own in $PORT")
-        })
-        .into_iter()
-        .collect()
+        });
+        let room = format::room_for_socket(&format::files(&self.context.folder()));
+        let socket = (room < format::USUAL_SOCKET).then(|| {
+            format!("a Unix socket in $HOME may have a name of at most {room} bytes: the path of the data folder is long")
+        });
+        let notices: Vec<String> = port.into_iter().chain(socket).collect();
+        // Once for all instances of a template.
+        if notices.is_empty() || !table.warns_of(uid, &self.context.id) { Vec::new() } else { notices }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::local::proc;
+use crate::os::proc;
 
 /// Ports that a process listens on while nobody listens on its `$PORT`.
 #[derive(Debug)]

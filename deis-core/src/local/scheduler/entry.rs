@@ -6,8 +6,9 @@ use tokio::sync::watch;
 
 use crate::{
     local::{
+        run_dir::record::{InstanceRecord, ProcessIdentity},
         scheduler::rolling::Standing,
-        shim::{State, Who, now},
+        time::now,
     },
     model::{
         Cause, Instance, InstanceName, InstanceState, ProcessType, ReleaseVersion, Template, TemplateId,
@@ -42,7 +43,7 @@ pub(in crate::local) struct InstanceEntry {
     pub(in crate::local) best: Milestone,
     pub(in crate::local) evicted: bool,
     pub(in crate::local) started: Timestamp,
-    pub(in crate::local) main: Option<Who>,
+    pub(in crate::local) main: Option<ProcessIdentity>,
     pub(in crate::local) port: Option<u16>,
     /// Tells its supervisor to let it go.
     pub(in crate::local) leave: watch::Sender<bool>,
@@ -70,7 +71,7 @@ impl InstanceEntry {
 
     /// One that runs already.
     /// `proven`: it was ready when it was looked at last.
-    pub(in crate::local) fn adopted(state: &State, proven: bool) -> Self {
+    pub(in crate::local) fn adopted(state: &InstanceRecord, proven: bool) -> Self {
         let identity = &state.identity;
         Self {
             process: identity.process.clone(),

@@ -1,5 +1,6 @@
 //! The scheduler of this machine.
 
+mod adopt;
 pub(in crate::local) mod entry;
 mod ports;
 mod rolling;
@@ -17,16 +18,16 @@ use tokio::{
 
 use crate::{
     local::{
-        adopt, folder,
         instance::context::InstanceContext,
         instance::readiness,
         instance::running::Running,
         instance::supervisor::Supervisor,
-        launch::make_private,
         options::LocalOptions,
-        process::Process,
+        process::{handle::ShimProcess, orphans},
+        run_dir::{cleanup, format},
         scheduler::table::{Table, Unwatched},
-        shim::since,
+        time::since,
+        tree::make_private,
     },
     model::{AppRef, Cause, InstanceName, Observation, Workload},
     port::{Scheduler, SchedulerError},
@@ -56,7 +57,11 @@ pub struct LocalProcess {
 impl LocalScheduler {
     /// Makes the run folder if it is missing and adopts what an earlier process left in it. Nobody else may use
     /// the folder at the same time: the caller holds a lock on whatever contains it.
+    ///
+    /// # Errors
+    /// The folder cannot be made or read, or what lives in it cannot be watched.
     pub async fn open(options: LocalOptions) -> io::Result<Self> {
+        warn_of_long_path(&options);
         let (table, unwatched) = Table::new(options);
         let table = Arc::new(table);
         let run_dir = table.options.run_dir.clone();
@@ -64,7 +69,7 @@ impl LocalScheduler {
             make_private(&run_dir)?;
             adopt::scan(&run_dir)
         });
-        let adopt::Found { living, ended } = found.await??;
+        let adopt::FoundInstances { living, ended } = found.await??;
         for (port, at) in ended {
             if let Some(at) = Instant::now().checked_sub(since(at)) {
                 table.ports.free(port, at);
@@ -72,13 +77,13 @@ impl LocalScheduler {
         }
         let mut adopted = Vec::new();
         for state in living {
-            if let Some(process) = Process::adopted(state.shim)? {
+            if let Some(process) = ShimProcess::adopted(state.shim)? {
                 adopted.push(Running { process, state });
                 continue;
             }
             // Its shim ended this moment; if it was killed, the app was not.
             let folder = table.folder(&state.identity.app, &state.identity.instance);
-            tokio::task::spawn_blocking(move || folder::end(&folder, Some(state.main))).await??;
+            tokio::task::spawn_blocking(move || orphans::end_instance(&folder, Some(state.main))).await??;
         }
         // Whoever answers is in rotation before anybody asks: a new platform process is no gap for an app.
         let answers = adopted.iter().map(|running| readiness::answers(&running.state));
@@ -165,6 +170,18 @@ impl Drop for LocalScheduler {
     }
 }
 
+/// Tells the operator once; each instance's people are told in its log.
+fn warn_of_long_path(options: &LocalOptions) {
+    let room = format::room_in_instances(&options.run_dir);
+    if room < format::USUAL_SOCKET {
+        tracing::warn!(
+            folder = %options.run_dir.display(),
+            "the path of the data folder is so long that apps have only {room} bytes for the names of Unix sockets in \
+             their home folder"
+        );
+    }
+}
+
 /// Watches over every instance that the table tells of. Dropping this ends the supervision of all; they go on.
 async fn supervise(table: Arc<Table>, mut unwatched: mpsc::UnboundedReceiver<Unwatched>) {
     let mut supervisors = JoinSet::new();
@@ -188,9 +205,9 @@ async fn supervise(table: Arc<Table>, mut unwatched: mpsc::UnboundedReceiver<Unw
 impl Table {
     /// Removes what ended instances of an app left; those that still run remove theirs when they end.
     async fn clear(&self, app: &AppRef) {
-        let folder = folder::of_app(&self.options.run_dir, app.uid);
+        let folder = format::of_app(&self.options.run_dir, app.uid);
         let alive = self.read(app.uid, |app| app.entries.keys().cloned().collect()).unwrap_or_default();
-        let cleared = tokio::task::spawn_blocking(move || folder::clear(&folder, &alive));
+        let cleared = tokio::task::spawn_blocking(move || cleanup::clear(&folder, &alive));
         if let Ok(Err(error)) = cleared.await {
             tracing::warn!(%app, %error, "the folders of a removed app cannot be removed");
         }

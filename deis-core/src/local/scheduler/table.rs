@@ -11,9 +11,9 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use crate::{
     local::{
-        folder,
         instance::running::Running,
         options::LocalOptions,
+        run_dir::{format, record},
         scheduler::entry::InstanceEntry,
         scheduler::ports::Ports,
         scheduler::rolling::{self, Seen, Wanted},
@@ -64,7 +64,7 @@ pub(in crate::local) struct App {
     /// `None` until something was accepted: then what runs is left as it is.
     wanted: Option<BTreeMap<ProcessType, Group>>,
     pub(in crate::local) entries: BTreeMap<InstanceName, InstanceEntry>,
-    /// Templates whose `PORT` was already complained about.
+    /// Templates whose people were warned already.
     warned: BTreeSet<TemplateId>,
 }
 
@@ -143,7 +143,7 @@ impl Table {
     pub(in crate::local) fn adopt(&self, running: Running, answers: Option<SocketAddr>) {
         let identity = &running.state.identity;
         self.ports.keep(identity.port);
-        let proven = folder::was_ready(&self.folder(&identity.app, &identity.instance));
+        let proven = record::was_ready(&self.folder(&identity.app, &identity.instance));
         let mut entry = InstanceEntry::adopted(&running.state, proven);
         if proven && !entry.is_leaving() && (answers.is_some() || !identity.routable) {
             entry.state = InstanceState::Ready;
@@ -159,7 +159,7 @@ impl Table {
         app.entries.insert(instance, entry);
     }
 
-    /// Changes a entry; then rolls on and says so, if that changed anything that others see.
+    /// Changes an entry; then rolls on and says so, if that changed anything that others see.
     pub(in crate::local) fn change(
         &self,
         app: &AppRef,
@@ -187,8 +187,8 @@ impl Table {
         self.options.wake.hint(&app.name);
     }
 
-    /// Whether this is the first instance of its template that has a `PORT` of its own to be warned of.
-    pub(in crate::local) fn warns_of_port(&self, uid: AppUid, id: &TemplateId) -> bool {
+    /// Whether this is the first instance of its template whose people are to be warned of something.
+    pub(in crate::local) fn warns_of(&self, uid: AppUid, id: &TemplateId) -> bool {
         self.lock().get_mut(&uid).is_some_and(|app| app.warned.insert(id.clone()))
     }
 
@@ -214,7 +214,13 @@ impl Table {
     fn start(&self, app: &mut App, process: &ProcessType) {
         let Some(group) = app.wanted.as_ref().and_then(|groups| groups.get(process)) else { return };
         let entry = InstanceEntry::fresh(group.wanted.template.clone(), Arc::clone(&group.template));
-        let name = new_name(&app.name, process, &group.template);
+        let name = loop {
+            let name = new_name(&app.name, process, &group.template);
+            // Its folder is named by its last part.
+            if app.entries.keys().all(|other| format::suffix(other) != format::suffix(&name)) {
+                break name;
+            }
+        };
         self.watch_over(&app.name, &name, &entry, None);
         app.entries.insert(name, entry);
     }
@@ -299,6 +305,6 @@ fn new_name(app: &AppRef, process: &ProcessType, template: &Template) -> Instanc
 impl Table {
     /// The folder of an instance.
     pub(in crate::local) fn folder(&self, app: &AppRef, name: &InstanceName) -> std::path::PathBuf {
-        folder::of_instance(&self.options.run_dir, app.uid, name)
+        format::of_instance(&self.options.run_dir, app.uid, name)
     }
 }

@@ -7,8 +7,8 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::{input::Input, task::nonblocking};
-use crate::local::wire::{Frames, Reply, Request};
+use super::input::Input;
+use crate::local::run_dir::wire::{Frames, Reply, Request};
 
 /// Most connections at once; a further one is closed at once, and may come again.
 const MAX_CLIENTS: usize = 256;
@@ -35,7 +35,10 @@ impl Clients {
         if self.clients.len() >= MAX_CLIENTS {
             return;
         }
-        let Some(stream) = nonblocking(stream) else { return };
+        // A client that does not read must not hold up the child whose output waits for this loop.
+        if stream.set_nonblocking(true).is_err() {
+            return;
+        }
         self.clients.push(Client {
             stream,
             frames: Frames::default(),
@@ -53,11 +56,11 @@ impl Clients {
         })
     }
 
-    /// Takes in what those say for whom `told` is set; returns what the writer asks for.
-    pub(super) fn handle(&mut self, told: &mut impl Iterator<Item = bool>, input: &Input) -> Vec<Request> {
+    /// Takes in what those say whose descriptor is ready; returns what the writer asks for.
+    pub(super) fn handle(&mut self, ready: &mut impl Iterator<Item = bool>, input: &Input) -> Vec<Request> {
         let mut requests = Vec::new();
         for index in 0..self.clients.len() {
-            if !told.next().unwrap_or(false) {
+            if !ready.next().unwrap_or(false) {
                 continue;
             }
             self.clients[index].receive();
@@ -68,17 +71,18 @@ impl Clients {
                         let client = &mut self.clients[index];
                         client.acknowledged = client.acknowledged.max(Some(position));
                         // There may be output already, and nothing more to come.
-                        client.say(Reply::News);
+                        client.queue(Reply::News);
                     }
                     Ok(Some(Request::Claim)) => {
+                        // One writer: what two people type into one terminal makes no sense to the program.
                         let busy = self.clients.iter().any(|other| other.writes && !other.gone);
                         let client = &mut self.clients[index];
                         if busy {
-                            client.say(Reply::Busy);
+                            client.queue(Reply::Busy);
                         } else {
                             client.writes = true;
-                            client.say(Reply::Granted);
-                            client.say(Reply::Credit(input.room()));
+                            client.queue(Reply::Granted);
+                            client.queue(Reply::Credit(input.room()));
                         }
                     }
                     Ok(Some(request)) if self.clients[index].writes => requests.push(request),
@@ -113,7 +117,7 @@ impl Clients {
         for client in self.clients.iter_mut().filter(|client| client.acknowledged.is_some()) {
             // One that has not taken the last news yet will look anyway.
             if client.outgoing.is_empty() {
-                client.say(Reply::News);
+                client.queue(Reply::News);
             }
         }
     }
@@ -123,7 +127,7 @@ impl Clients {
             return;
         }
         if let Some(client) = self.clients.iter_mut().find(|client| client.writes) {
-            client.say(reply);
+            client.queue(reply);
         }
     }
 
@@ -132,6 +136,7 @@ impl Clients {
         for client in &mut self.clients {
             client.send();
         }
+        // Kept until it is asked for: this is told once, also when the next writer is there already.
         self.lost_writer |= self.clients.iter().any(|client| client.gone && client.writes);
         self.clients.retain(|client| !client.gone);
     }
@@ -153,7 +158,7 @@ impl Client {
         }
     }
 
-    fn say(&mut self, reply: Reply) {
+    fn queue(&mut self, reply: Reply) {
         self.outgoing.extend(reply.encode());
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use crate::local::wire::INPUT_WINDOW;
+use crate::local::run_dir::wire::INPUT_WINDOW;
 
 /// What Ctrl-D sends: the end of the input, for a program that reads lines from a terminal.
 const END_OF_TRANSMISSION: u8 = 4;
@@ -33,6 +33,7 @@ impl Input {
 
     /// Input that comes from a writer.
     pub(super) fn pipe(pipe: OwnedFd) -> io::Result<Self> {
+        // A process that does not read its input must not hold up the loop that takes its output.
         rustix::fs::fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
         Ok(Self { pipe: Some(File::from(pipe)), ended: false, ..Self::none() })
     }
@@ -94,6 +95,7 @@ impl Input {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // The process has closed its input: what waits for it is thrown away, and its writer may go on.
                 Err(_) => {
                     written += self.waiting.len();
                     self.waiting.clear();

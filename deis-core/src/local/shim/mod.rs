@@ -9,15 +9,15 @@
 //! process, and an instance costs about 3 MB on top of the app. A task has a socket in its folder besides, by which its
 //! readers are woken and its writer writes.
 
+mod channels;
 mod clients;
 mod inherited;
 mod input;
 mod instance;
-mod log;
 mod process_tree;
-mod record;
 mod spec;
 mod start;
+mod supervise;
 mod task;
 mod terminal;
 mod watch;
@@ -27,13 +27,15 @@ use std::{
     process::ExitCode,
 };
 
-pub(crate) use log::parse_line;
-pub(crate) use record::{Ended, Identity, State, TaskIdentity, Who, now, read_main, since};
-pub(crate) use spec::{Output, Spec, Start, TaskSpec};
-pub(crate) use task::socket_in;
+pub(crate) use spec::{Job, Spec, Start, TaskSpec};
+
+use crate::local::run_dir::lock;
 
 /// The name under which an executable knows that it shall be a shim.
 pub(crate) const NAME: &str = "deis-shim";
+
+/// What a shell answers when it cannot start a command.
+const CANNOT_START: i32 = 127;
 
 /// Becomes a shim, and never returns, if this process was started as one. Call it first in `main`, before any
 /// thread or runtime is started.
@@ -54,7 +56,7 @@ pub fn run() -> ExitCode {
     if let Some(code) = terminal::become_program_if_asked() {
         std::process::exit(code);
     }
-    match supervise() {
+    match read_and_supervise() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("deis-shim: {error}");
@@ -63,16 +65,21 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn supervise() -> io::Result<()> {
-    // Fails only for a leader of a process group, which is as far from a terminal as a session leader.
+fn read_and_supervise() -> io::Result<()> {
+    // In a session of its own the shim gets neither the Ctrl-C nor the hang-up of the terminal that the platform was
+    // started from. It fails only for a leader of a process group, which is as far from a terminal as a session leader.
     let _ = rustix::process::setsid();
+    // Before the child exists: a process that its parent left behind becomes a child of the nearest subreaper, and so
+    // cannot get out of the tree that is killed at the end by forking twice.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let mut line = String::new();
     read_line(&mut line)?;
     let spec: Spec = serde_json::from_str(&line)?;
+    // It holds the environment, secrets included.
     drop(line);
-    let _lock = record::lock(&spec.folder)?;
-    watch::watch(spec)
+    // Before the child exists, and until this process is gone: whoever finds the lock free knows that nobody watches.
+    let _lock = lock::hold(&spec.folder)?;
+    supervise::supervise(spec)
 }
 
 fn read_line(line: &mut String) -> io::Result<()> {

@@ -13,7 +13,7 @@ use rustix::{
     },
 };
 
-use crate::{local::proc, model::Exit};
+use crate::{model::Exit, os::proc};
 
 /// Kernel-bound processes cannot be killed; nobody waits for them for ever.
 const HOPELESS: Duration = Duration::from_secs(10);
@@ -37,8 +37,11 @@ impl ProcessTree {
     /// its group. Returns whether nobody is left.
     pub(super) fn reap(&mut self) -> bool {
         while self.exit.is_none() {
+            // The child is looked at without being reaped: as long as it is not, the kernel gives its number, which is
+            // also that of its group, to nobody else, and a signal to the group cannot meet a stranger.
             let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
             match waitid(WaitId::Pid(self.main), look) {
+                // The child runs. Whoever else has ended is an orphan that this process has inherited, and is reaped.
                 Ok(None) => match wait(WaitOptions::NOHANG) {
                     // It ended between the two calls.
                     Ok(Some((pid, status))) if pid == self.main => {
@@ -63,8 +66,9 @@ impl ProcessTree {
         if !self.reaped {
             let _ = kill_process_group(self.main, signal);
         }
+        // A process may leave the group, as a daemon does, but not the tree: it stays a descendant of the subreaper.
         for pid in proc::descendants(own_pid()) {
-            // The group has had it; twice is harmless for SIGKILL only.
+            // A member of the group has had the signal. A second SIGTERM makes many programs give up what they do.
             let in_group = !self.reaped && group_of(pid) == Some(self.main);
             if let Some(pid) = Pid::from_raw(pid).filter(|_| !in_group) {
                 let _ = kill_process(pid, signal);
@@ -83,6 +87,7 @@ impl ProcessTree {
     /// child ended.
     pub(super) fn kill(&mut self) -> Exit {
         let begun = Instant::now();
+        // Most trees are gone after the first signal, and a caller waits for the end.
         let mut pause = Duration::from_micros(200);
         while !self.reap() && begun.elapsed() < HOPELESS {
             self.signal(Signal::KILL);

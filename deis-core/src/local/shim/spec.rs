@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Identity;
-use crate::model::{Environment, TaskInput, TaskLife, TaskOutput};
+use crate::{
+    local::run_dir::record::InstanceIdentity,
+    model::{Environment, TaskInput, TaskLife, TaskOutput},
+};
 
 /// One instance or task; given to the shim on standard input, never written anywhere.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,8 +26,8 @@ pub(crate) struct Spec {
     pub(crate) limit_ms: Option<u64>,
     /// How many files the child may open before it asks for more; `None`: as many as this process.
     pub(crate) open_files: Option<u64>,
-    /// Where output goes.
-    pub(crate) output: Output,
+    /// What it is to the platform.
+    pub(crate) job: Job,
 }
 
 /// What is run.
@@ -47,17 +49,17 @@ pub(crate) enum Start {
     },
 }
 
-/// Where the child's output goes, which goes with what the child's life hangs on.
+/// What the child is to the platform: by that its output is kept, and its life hangs on something.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Output {
-    /// An instance: into files; it lives on when the platform process ends.
-    Files {
+pub(crate) enum Job {
+    /// An instance: its output goes into files line by line; it lives on when the platform process ends.
+    Instance {
         /// Who it is; kept beside the output, for adoption.
-        identity: Box<Identity>,
+        identity: Box<InstanceIdentity>,
         /// Lines that the platform says before anything else.
         notices: Vec<String>,
     },
-    /// A task: into files as well, byte by byte, with a socket beside them.
+    /// A task: its output goes into files byte by byte, with a socket beside them.
     Task(Box<TaskSpec>),
 }
 

@@ -15,9 +15,6 @@ use super::{Spec, Start, terminal};
 const WITH_PROFILE: &str =
     r#"for f in .profile.d/*; do [ -f "$f" ] && . "./$f"; done; unset f; exec "$0" -c "$1""#;
 
-/// What a shell answers when it cannot start a command.
-pub(super) const CANNOT_START: i32 = 127;
-
 /// What a child's first three descriptors are.
 pub(super) enum Stdio {
     /// Nothing to read, and pipes of its own to write to.
@@ -38,6 +35,7 @@ pub(super) enum Stdio {
 /// Starts what `spec` says, in a process group of its own, with nothing but the given environment.
 pub(super) fn start(spec: &Spec, stdio: Stdio) -> io::Result<Child> {
     let mut command = command(spec, matches!(stdio, Stdio::Terminal(_)));
+    // Nothing of the platform's environment reaches an app: secrets of its operator may be in it.
     command.env_clear().envs(spec.env.iter()).current_dir(&spec.directory);
     match stdio {
         Stdio::Piped => {
@@ -78,6 +76,7 @@ fn command(spec: &Spec, in_terminal: bool) -> Command {
 }
 
 fn shell<'a>(line: &'a str, directory: &Path) -> (&'static str, Vec<&'a str>) {
+    // Procfiles are written for bash, and small machines have none.
     let shell = if Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" };
     if directory.join(".profile.d").is_dir() {
         (shell, vec!["-c", WITH_PROFILE, shell, line])

@@ -4,10 +4,7 @@
 use std::{
     fs::File,
     io::{self, Read as _, Write as _},
-    os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::net::{UnixListener, UnixStream},
-    },
+    os::{fd::OwnedFd, unix::net::UnixListener},
     path::{Path, PathBuf},
     process::Child,
     time::Instant,
@@ -15,25 +12,28 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags},
-    fs::{Mode, OFlags},
+    fs::OFlags,
     process::{Pid, Signal},
     termios::{Winsize, tcsetwinsize},
 };
 
 use super::{
-    Ended, TaskSpec, Who,
+    TaskSpec,
+    channels::{Action, Channels},
     clients::Clients,
     input::Input,
-    now,
-    record::write_main,
     start::Stdio,
     terminal,
-    watch::{Ask, Channels},
 };
 use crate::{
     local::{
-        task_log::TaskLogWriter,
-        wire::{Reply, Request, SOCKET},
+        run_dir::{
+            record::{EndRecord, ProcessIdentity, write_main},
+            socket,
+            task_output::TaskLogWriter,
+            wire::{Reply, Request},
+        },
+        time::now,
     },
     model::{Exit, TaskInput, TaskLife, TaskStreams},
     plan::constants::HANG_UP_GRACE,
@@ -72,13 +72,16 @@ struct OutputPipe {
 impl TaskChannels {
     /// Makes the channels and what the child gets of them.
     pub(super) fn new(folder: &Path, spec: &mut TaskSpec) -> io::Result<(Stdio, Self)> {
-        let listener = listen(folder)?;
-        // A full disk must not keep the end from being known.
-        Ended::reserve(folder)?;
+        // Before the child: its output may be asked for as soon as it runs.
+        let listener = socket::listen(folder)?;
+        // A full disk must not keep the end from being known: the room is taken while there is some.
+        EndRecord::reserve(folder)?;
+        // It follows the specification on this pipe. What is behind it is nothing: the pipe stays open as a sign of life.
         let mut tool_input = Vec::new();
         io::stdin().lock().take(spec.input_bytes).read_to_end(&mut tool_input)?;
         let mut outputs = Vec::new();
         let mut output = |stream, pipe: OwnedFd| {
+            // It is read several times in a row, and the child may have no more: that must not stop the loop.
             rustix::fs::fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
             outputs.push(OutputPipe { stream, pipe: File::from(pipe), open: true });
             Ok::<(), io::Error>(())
@@ -113,6 +116,7 @@ impl TaskChannels {
             (Stdio::Pipes { stdin, stdout: stdout.into(), stderr: stderr.into() }, input, None)
         };
         let bound = spec.life == TaskLife::Bound;
+        // Nobody else holds the writing ends of the pipes once the child has them: their end is the end of its output.
         let channels = Self {
             folder: folder.to_owned(),
             log: TaskLogWriter::new(folder, spec.output.when_full),
@@ -153,7 +157,7 @@ impl TaskChannels {
         }
     }
 
-    fn obey(&mut self, request: Request, asks: &mut Vec<Ask>) {
+    fn obey(&mut self, request: Request, actions: &mut Vec<Action>) {
         match request {
             // The order of readers decides whose word counts; see `Clients::acknowledged`.
             Request::Acknowledge(_) | Request::Claim => {}
@@ -171,7 +175,7 @@ impl TaskChannels {
                     let _ = tcsetwinsize(terminal, size);
                 }
             }
-            Request::Signal(number) => asks.extend(Signal::from_named_raw(number).map(Ask::Signal)),
+            Request::Signal(number) => actions.extend(Signal::from_named_raw(number).map(Action::Signal)),
         }
     }
 
@@ -188,7 +192,8 @@ impl TaskChannels {
 
 impl Channels for TaskChannels {
     fn begin(&mut self, child: &mut Child) -> io::Result<()> {
-        write_main(&self.folder, Who::existing(Pid::from_child(child))?)?;
+        // First on disk, then told: if this process is killed in between, the next platform process ends the child by it.
+        write_main(&self.folder, ProcessIdentity::existing(Pid::from_child(child))?)?;
         // The one line that the runner waits for.
         let _ = writeln!(io::stdout(), "running");
         Ok(())
@@ -207,6 +212,7 @@ impl Channels for TaskChannels {
             polled.push(PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::empty()));
         }
         polled.push(PollFd::new(&self.listener, PollFlags::IN));
+        // A pipe that is not read fills up, and the kernel holds the process at its next write: that is the whole of holding.
         if self.takes_output() {
             let open = self.outputs.iter().filter(|output| output.open);
             polled.extend(open.map(|output| PollFd::new(&output.pipe, PollFlags::IN)));
@@ -218,30 +224,31 @@ impl Channels for TaskChannels {
         polled
     }
 
-    fn handle(&mut self, told: &[PollFlags]) -> Vec<Ask> {
-        let mut asks = Vec::new();
-        let mut told = told.iter().map(|flags| !flags.is_empty());
+    fn handle(&mut self, ready: &[PollFlags]) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let mut ready = ready.iter().map(|flags| !flags.is_empty());
         // In the order of `interest`.
-        if self.bound && told.next().unwrap_or(false) {
-            return vec![Ask::Abandon];
+        if self.bound && ready.next().unwrap_or(false) {
+            return vec![Action::Kill];
         }
-        let connects = told.next().unwrap_or(false);
+        let connects = ready.next().unwrap_or(false);
         let before = self.log.position();
         if self.takes_output() {
             let open: Vec<usize> = (0..self.outputs.len()).filter(|i| self.outputs[*i].open).collect();
             for index in open {
-                if told.next().unwrap_or(false) {
+                if ready.next().unwrap_or(false) {
                     self.read(index, CHUNKS_AT_ONCE);
                 }
             }
         }
-        if self.input.waits_for().is_some() && told.next().unwrap_or(false) {
+        if self.input.waits_for().is_some() && ready.next().unwrap_or(false) {
             let written = self.input.flush();
             self.clients.reply_to_writer(Reply::Credit(written));
         }
-        for request in self.clients.handle(&mut told, &self.input) {
-            self.obey(request, &mut asks);
+        for request in self.clients.handle(&mut ready, &self.input) {
+            self.obey(request, &mut actions);
         }
+        // Last: a client that comes now is not among those whose flags were told.
         if connects && let Ok((stream, _)) = self.listener.accept() {
             self.clients.add(stream);
         }
@@ -253,14 +260,14 @@ impl Channels for TaskChannels {
         }
         self.clients.flush();
         if self.clients.lost_writer() && self.is_session {
-            asks.push(Ask::HangUp(HANG_UP_GRACE));
+            actions.push(Action::HangUp(HANG_UP_GRACE));
         }
         let ends = self.log.broken().is_some() || self.is_forsaken();
         if ends && !self.told_to_stop {
             self.told_to_stop = true;
-            asks.push(Ask::Stop);
+            actions.push(Action::Stop);
         }
-        asks
+        actions
     }
 
     fn next_moment(&self) -> Option<Instant> {
@@ -268,37 +275,14 @@ impl Channels for TaskChannels {
     }
 
     fn finish(&mut self, exit: Exit) -> io::Result<()> {
-        // At most what a pipe holds, also where output is held: its process cannot wait any more. Somebody outside may
-        // hold the pipes open, so nothing is waited for.
+        // What lies in the pipes is read even where output is held and full: the process that wrote it cannot wait any
+        // more, and it is 64 KiB at most. A process that left the tree may hold the pipes open, so nothing is waited for.
         for index in 0..self.outputs.len() {
             if self.outputs[index].open {
                 self.read(index, usize::from(u16::MAX));
             }
         }
         let broken = self.log.broken().map(ToOwned::to_owned);
-        Ended { output: self.log.position(), broken, ..Ended::new(exit) }.write(&self.folder)
+        EndRecord { output: self.log.position(), broken, ..EndRecord::new(exit) }.write(&self.folder)
     }
-}
-
-/// Listens in the folder, by a path that fits into an address however long the folder's is.
-fn listen(folder: &Path) -> io::Result<UnixListener> {
-    let folder = rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let path = socket_in(&folder);
-    let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path)?;
-    let only_ours = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&path, only_ours)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-/// The path of the socket in an open folder.
-pub(crate) fn socket_in(folder: &OwnedFd) -> PathBuf {
-    use std::os::fd::AsRawFd as _;
-    PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", folder.as_fd().as_raw_fd()))
-}
-
-/// A connection without waiting for it.
-pub(super) fn nonblocking(stream: UnixStream) -> Option<UnixStream> {
-    stream.set_nonblocking(true).ok().map(|()| stream)
 }

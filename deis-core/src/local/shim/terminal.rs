@@ -26,11 +26,14 @@ const NAME: &str = "deis-terminal";
 pub(super) fn open(size: TerminalSize) -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let controller = openpt(flags)?;
+    // The order is the kernel's: the other end cannot be opened before it is unlocked.
     grantpt(&controller)?;
     unlockpt(&controller)?;
+    // By a call on the open controller and not by its path: `/dev/pts` may be another file system in a container.
     let child = ioctl_tiocgptpeer(&controller, flags)?;
     let size = Winsize { ws_col: size.columns, ws_row: size.rows, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(&controller, size)?;
+    // The loop of the shim reads and writes it, and must not wait for either.
     rustix::fs::fcntl_setfl(&controller, OFlags::RDWR | OFlags::NONBLOCK)?;
     Ok((controller, child))
 }
@@ -56,10 +59,11 @@ pub(super) fn become_program_if_asked() -> Option<i32> {
         Err(error) => error,
     };
     eprintln!("the process cannot be started: {error}");
-    Some(super::start::CANNOT_START)
+    Some(super::CANNOT_START)
 }
 
 fn take_terminal() -> io::Result<()> {
+    // The kernel gives a controlling terminal to a leader of a session that has none, and to nobody else.
     rustix::process::setsid()?;
     Ok(rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?)
 }

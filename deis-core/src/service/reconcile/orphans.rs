@@ -6,7 +6,8 @@ use tokio::sync::watch;
 
 use crate::{
     error::Result,
-    model::{AppRef, AppUid, PlatformId},
+    model::{AppRef, AppUid, Attempt, PlatformId},
+    port::StopScope,
     service::platform::Platform,
     state::gone::{self, Standing, standing},
 };
@@ -17,7 +18,7 @@ const PAUSE: Duration = Duration::from_secs(300);
 /// What a sweep for orphans found. Each app stands in it once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Orphans {
-    /// Apps that were destroyed, or whose name lives on in another app: their instances and routes were removed.
+    /// Apps that were destroyed, or whose name lives on in another app: their instances, tasks and routes were removed.
     pub removed: BTreeSet<AppRef>,
     /// Apps that this ledger never heard of. They are left as they are: the ledger may be a restored backup, or the
     /// wrong one.
@@ -99,7 +100,7 @@ impl Platform {
         Ok(gone::destroyed_among(self.store(), apps).await?)
     }
 
-    /// Removes instances and routes of apps that are gone, and of earlier lives of apps that were created anew.
+    /// Removes instances, tasks and routes of apps that are gone, and of earlier lives of apps that were created anew.
     ///
     /// The back ends are listed first and the ledger is read afterwards, app by app. What the ledger never heard of is
     /// left alone: an empty or an older ledger removes nothing. Neither does a list that fails or is empty.
@@ -114,12 +115,22 @@ impl Platform {
                 self.0.scheduler.remove(&app).await?;
             }
         }
+        for app in self.apps_with_tasks().await? {
+            if self.is_orphan(&app, &mut found).await? {
+                self.0.runner.stop(&app, &StopScope::All, Attempt::MAX).await?;
+            }
+        }
         for app in self.0.router.apps().await? {
             if self.is_orphan(&app, &mut found).await? {
                 self.0.router.withdraw(&app).await?;
             }
         }
         Ok(found)
+    }
+
+    /// The apps of which the runner has tasks, also such as have ended: their output goes with the app.
+    async fn apps_with_tasks(&self) -> Result<BTreeSet<AppRef>> {
+        Ok(self.0.runner.tasks(None).await?.into_iter().map(|info| info.task.app).collect())
     }
 
     async fn is_orphan(&self, app: &AppRef, found: &mut Orphans) -> Result<bool> {

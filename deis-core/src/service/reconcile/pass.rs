@@ -40,6 +40,9 @@ impl Platform {
     ///
     /// Takes no input but the state: it can be called at any time, by several processes at once, and be dropped at
     /// any point.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if the store cannot be reached, or a record cannot be read. The next pass goes on from what is on record.
     pub async fn pass(&self, app: &AppName) -> Result<Progress> {
         let progress = self.one_step(app).await;
         if !matches!(progress, Ok(Progress::Stepped | Progress::Waiting)) {

@@ -4,35 +4,34 @@ use std::{
     io::{self, BufRead as _, BufReader, Write as _},
     os::{fd::OwnedFd, unix::process::CommandExt as _},
     process::{Child, ChildStdin, Command, Stdio},
-    time::Duration,
 };
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use tokio::io::unix::AsyncFd;
 
-use super::{
-    options::ShimProgram,
-    readable::readable,
-    shim::{self, Spec, State, Who},
+use crate::{
+    local::{
+        async_fd::async_fd,
+        options::ShimProgram,
+        run_dir::record::{InstanceRecord, ProcessIdentity},
+        shim::{self, Spec},
+    },
+    model::TaskLife,
 };
-use crate::model::TaskLife;
-
-/// What a shim may take beyond the grace period.
-pub(super) const MARGIN: Duration = Duration::from_secs(5);
 
 /// A living shim, or one whose end has not been looked at.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(in crate::local) struct ShimProcess {
     pidfd: AsyncFd<OwnedFd>,
     /// `None` for an adopted one: somebody else reaps it.
     child: Option<Child>,
 }
 
-impl Process {
+impl ShimProcess {
     /// Watches a shim that this process started.
-    pub(super) fn started(child: Child) -> io::Result<Self> {
+    pub(in crate::local) fn started(child: Child) -> io::Result<Self> {
         let pid = Pid::from_child(&child);
-        let pidfd = pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(io::Error::from).and_then(readable);
+        let pidfd = pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(io::Error::from).and_then(async_fd);
         match pidfd {
             Ok(pidfd) => Ok(Self { pidfd, child: Some(child) }),
             Err(error) => {
@@ -44,29 +43,30 @@ impl Process {
     }
 
     /// Watches a shim that an earlier process started; `None` if it is gone.
-    pub(super) fn adopted(shim: Who) -> io::Result<Option<Self>> {
+    pub(in crate::local) fn adopted(shim: ProcessIdentity) -> io::Result<Option<Self>> {
         let Some(pid) = Pid::from_raw(shim.pid) else { return Ok(None) };
+        // The descriptor first, then the look: once it is open, it stands for one process for good. The other way round, the
+        // process could end after the look, and the descriptor would be of whoever got its number.
         match pidfd_open(pid, PidfdFlags::NONBLOCK) {
-            // Only now does the number stand for one process for good.
-            Ok(pidfd) if shim.exists() => Ok(Some(Self { pidfd: readable(pidfd)?, child: None })),
+            Ok(pidfd) if shim.exists() => Ok(Some(Self { pidfd: async_fd(pidfd)?, child: None })),
             Ok(_) | Err(rustix::io::Errno::SRCH) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Waits until it has ended. May be dropped and called again.
-    pub(super) async fn ended(&self) {
+    pub(in crate::local) async fn ended(&self) {
         // An error means that there is nothing to wait for.
         let _ = self.pidfd.readable().await;
     }
 
     /// Sends a signal; one that is gone gets none.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(in crate::local) fn signal(&self, signal: Signal) {
         let _ = pidfd_send_signal(self.pidfd.get_ref(), signal);
     }
 }
 
-impl Drop for Process {
+impl Drop for ShimProcess {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
             // Reaps one that has ended; a living one is left alone.
@@ -76,15 +76,18 @@ impl Drop for Process {
 }
 
 /// The shim of a task that runs.
-pub(super) struct StartedTask {
-    pub(super) child: Child,
+pub(in crate::local) struct StartedTask {
+    pub(in crate::local) child: Child,
     /// Whoever holds it keeps a bound task alive; a detached one has none.
-    pub(super) lifeline: Option<ChildStdin>,
+    pub(in crate::local) lifeline: Option<ChildStdin>,
 }
 
 /// Starts the shim of an instance and waits until its child runs; blocks for some milliseconds.
 /// `None` if the child could not be started. Nothing of it runs then, nor after an error.
-pub(super) fn start_instance(program: &ShimProgram, spec: &Spec) -> io::Result<Option<(Child, State)>> {
+pub(in crate::local) fn start_instance(
+    program: &ShimProgram,
+    spec: &Spec,
+) -> io::Result<Option<(Child, InstanceRecord)>> {
     let mut child = command(program).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     match state_of(&mut child, spec) {
         Ok(Some(state)) => Ok(Some((child, state))),
@@ -95,7 +98,7 @@ pub(super) fn start_instance(program: &ShimProgram, spec: &Spec) -> io::Result<O
     }
 }
 
-fn state_of(child: &mut Child, spec: &Spec) -> io::Result<Option<State>> {
+fn state_of(child: &mut Child, spec: &Spec) -> io::Result<Option<InstanceRecord>> {
     drop(give(child, spec)?);
     let mut line = String::new();
     if let Some(stdout) = child.stdout.take() {
@@ -106,7 +109,7 @@ fn state_of(child: &mut Child, spec: &Spec) -> io::Result<Option<State>> {
 
 /// Starts the shim of a task, hands it the input of a tool, and waits until its child runs; blocks for some
 /// milliseconds. `None` if the child could not be started, which the task's output and end say.
-pub(super) fn start_task(
+pub(in crate::local) fn start_task(
     program: &ShimProgram,
     spec: &Spec,
     input: &[u8],

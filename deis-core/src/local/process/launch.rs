@@ -2,34 +2,36 @@
 
 use std::{
     fs, io,
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::Child,
 };
 
-use super::{
-    artifact::ArtifactFolder,
-    copy::{copy_tree, remove_tree},
-    folder,
-    options::LocalOptions,
-    process,
-    shim::{Identity, Output, Spec, Start, State},
-};
+use super::handle;
 use crate::{
+    local::{
+        artifact::ArtifactFolder,
+        options::LocalOptions,
+        run_dir::{
+            format::{self, EXIT, READY, STATE},
+            record::{InstanceIdentity, InstanceRecord},
+        },
+        shim::{Job, Spec, Start},
+        tree::{copy_tree, make_private, remove_tree},
+    },
     model::{Artifact, Cause, Command, Environment, Template},
-    port::{ArtifactError, BoxError},
+    port::{ArtifactError, BoxError, error_chain},
 };
 
 /// Why an instance could not be started.
 #[derive(Debug)]
-pub(super) struct NotStarted {
-    pub(super) cause: Cause,
+pub(in crate::local) struct NotStarted {
+    pub(in crate::local) cause: Cause,
     /// Whether trying again cannot help.
-    pub(super) definitive: bool,
+    pub(in crate::local) definitive: bool,
 }
 
 /// Makes the artifact's folder ready.
-pub(super) async fn unpack(
+pub(in crate::local) async fn unpack(
     options: &LocalOptions,
     artifact: &Artifact,
 ) -> Result<ArtifactFolder, NotStarted> {
@@ -38,57 +40,57 @@ pub(super) async fn unpack(
         cause: Cause::Artifact {
             reason: match error {
                 ArtifactError::Definitive { reason } => reason,
-                ArtifactError::Unavailable(source) => reason(source.as_ref()),
+                ArtifactError::Unavailable(source) => error_chain(source.as_ref()),
             },
         },
     })
 }
 
-/// An error with its causes, in one line.
-pub(super) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string);
-    causes.collect::<Vec<_>>().join(": ")
-}
-
 /// Copies the files and starts the shim, off the async threads. `None` if the app's process could not be started.
-pub(super) async fn start(
+pub(in crate::local) async fn start(
     options: &LocalOptions,
     template: &Template,
     source: ArtifactFolder,
-    identity: Identity,
+    identity: InstanceIdentity,
     notices: Vec<String>,
-) -> Result<Option<(Child, State)>, BoxError> {
-    let folder = folder::of_instance(&options.run_dir, identity.app.uid, &identity.instance);
-    let directory = folder::files(&folder);
+) -> Result<Option<(Child, InstanceRecord)>, BoxError> {
+    let folder = format::of_instance(&options.run_dir, identity.app.uid, &identity.instance);
+    let directory = format::files(&folder);
     let spec = Spec {
         env: environment(options, template, identity.port, &directory),
         start: start_of(&template.launch.command),
         grace_ms: u64::from(template.grace_seconds) * 1000,
         limit_ms: None,
         open_files: options.open_files,
-        output: Output::Files { identity: Box::new(identity), notices },
+        job: Job::Instance { identity: Box::new(identity), notices },
         folder,
         directory,
     };
     let shim = options.shim.clone();
     let started = tokio::task::spawn_blocking(move || {
+        if let Job::Instance { identity, .. } = &spec.job
+            && InstanceIdentity::read(&spec.folder).is_some_and(|old| old.instance != identity.instance)
+        {
+            // An ended instance whose name has the same last part: what it printed is not this one's.
+            remove_tree(&spec.folder)?;
+        }
         make_private(&spec.folder)?;
-        for old in ["exit.json", "state.json", folder::READY] {
+        for old in [EXIT, STATE, READY] {
             remove_file(&spec.folder.join(old))?;
         }
         remove_tree(&spec.directory)?;
-        if let Output::Files { identity, .. } = &spec.output {
+        if let Job::Instance { identity, .. } = &spec.job {
             identity.write(&spec.folder)?;
         }
         copy_tree(&source.path, &spec.directory)?;
         drop(source);
-        process::start_instance(&shim, &spec)
+        handle::start_instance(&shim, &spec)
     });
     Ok(started.await??)
 }
 
 /// How a shim starts a command. An image's own never comes here: what has no image is refused before.
-pub(super) fn start_of(command: &Command) -> Start {
+pub(in crate::local) fn start_of(command: &Command) -> Start {
     match command {
         Command::Shell(line) => Start::Shell { command: line.clone() },
         Command::Argv(words) => Start::Program {
@@ -101,7 +103,7 @@ pub(super) fn start_of(command: &Command) -> Start {
 }
 
 /// The environment of an instance: the template's, its address and port, and what every process needs.
-pub(super) fn environment(
+pub(in crate::local) fn environment(
     options: &LocalOptions,
     template: &Template,
     port: u16,
@@ -115,16 +117,11 @@ pub(super) fn environment(
 }
 
 /// What each process of an app finds on this machine, instance or task, unless its config says something else.
-pub(super) fn add_defaults(env: &mut Environment, options: &LocalOptions) {
+pub(in crate::local) fn add_defaults(env: &mut Environment, options: &LocalOptions) {
     // Requests come from this machine's proxy. An app that listens on this address is not reachable past it; one whose
     // config says another HOST means that.
     env.entry("HOST".to_owned()).or_insert_with(|| "127.0.0.1".to_owned());
     env.entry("PATH".to_owned()).or_insert_with(|| options.path.clone());
-}
-
-/// Makes a folder, with its parents, that nobody else can look into.
-pub(super) fn make_private(folder: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 fn remove_file(path: &PathBuf) -> io::Result<()> {

@@ -11,7 +11,6 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use rustix::fs::{Mode, OFlags};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
@@ -23,16 +22,18 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    runner::{blocking, unavailable},
-    shim::socket_in,
-    task::Stage,
-    task_log::TaskLogReader,
-    wire::{Frames, Reply, Request},
-};
+use super::run::Stage;
 use crate::{
+    local::{
+        blocking::blocking,
+        run_dir::{
+            socket::SocketFolder,
+            task_output::TaskLogReader,
+            wire::{Frames, Reply, Request},
+        },
+    },
     model::{TaskSignal, TerminalSize},
-    port::{Cursor, MAX_CHUNK, OutputItem, OutputItems, Positioned, TaskError, TaskWriter},
+    port::{BoxError, Cursor, MAX_CHUNK, OutputItem, OutputItems, Positioned, TaskError, TaskWriter},
 };
 
 /// How much is read from the files at once.
@@ -164,9 +165,8 @@ impl Connection {
 
 /// Connects to the shim of a task, whose folder may have a path that is longer than an address.
 async fn connect(folder: &Path) -> io::Result<UnixStream> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = rustix::fs::open(folder, flags, Mode::empty())?;
-    UnixStream::connect(socket_in(&folder)).await
+    let open = SocketFolder::open(folder)?;
+    UnixStream::connect(open.path()).await
 }
 
 /// Takes the place of the writer, once the task runs.
@@ -197,7 +197,7 @@ pub(super) async fn writer(
                     _ => return Ok(Box::new(LocalWriter::of_ended())),
                 }
             }
-            Err(_) => return Err(unavailable(io::ErrorKind::InvalidData.into())),
+            Err(_) => return Err(unavailable(io::Error::from(io::ErrorKind::InvalidData))),
         }
     }
     Ok(Box::new(LocalWriter::new(stream, frames)))
@@ -226,10 +226,14 @@ impl LocalWriter {
         Self { socket: None, credit: Arc::new(credit), credits: None }
     }
 
-    async fn say(&self, request: Request) -> Result<(), TaskError> {
+    async fn send(&self, request: Request) -> Result<(), TaskError> {
         let Some(socket) = &self.socket else { return Err(ended()) };
         socket.lock().await.write_all(&request.encode()).await.map_err(|_| ended())
     }
+}
+
+fn unavailable(error: impl Into<BoxError>) -> TaskError {
+    TaskError::Unavailable(error.into())
 }
 
 fn ended() -> TaskError {
@@ -263,15 +267,15 @@ impl TaskWriter for LocalWriter {
         let wanted = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let room = self.credit.acquire_many(wanted).await.map_err(|_| ended())?;
         room.forget();
-        self.say(Request::Input(bytes.to_vec())).await
+        self.send(Request::Input(bytes.to_vec())).await
     }
 
     async fn end(&self) -> Result<(), TaskError> {
-        self.say(Request::EndOfInput).await
+        self.send(Request::EndOfInput).await
     }
 
     async fn resize(&self, size: TerminalSize) -> Result<(), TaskError> {
-        self.say(Request::Resize(size.columns, size.rows)).await
+        self.send(Request::Resize(size.columns, size.rows)).await
     }
 
     async fn signal(&self, signal: TaskSignal) -> Result<(), TaskError> {
@@ -285,7 +289,7 @@ impl TaskWriter for LocalWriter {
             TaskSignal::Usr2 => Signal::USR2,
             TaskSignal::Term => Signal::TERM,
         };
-        self.say(Request::Signal(signal.as_raw())).await
+        self.send(Request::Signal(signal.as_raw())).await
     }
 }
 

@@ -13,16 +13,16 @@ const MAX_BYTES: usize = 16 * 1024;
 
 /// A few lines, short and printable whatever the process printed: they go into records and messages.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LastLines {
+pub(crate) struct LastLines {
     lines: VecDeque<String>,
     bytes: usize,
 }
 
 impl LastLines {
     /// So many bytes of output hold all that is kept.
-    pub(super) const MAX_BYTES: u64 = 2 * 16 * 1024;
+    pub(crate) const MAX_BYTES: u64 = 2 * 16 * 1024;
 
-    pub(super) fn push(&mut self, text: &str) {
+    pub(crate) fn push(&mut self, text: &str) {
         let mut line = String::new();
         for letter in text.chars() {
             if letter.is_control() && letter != '\t' {
@@ -42,7 +42,7 @@ impl LastLines {
         }
     }
 
-    pub(super) fn into_vec(self) -> Vec<String> {
+    pub(crate) fn into_vec(self) -> Vec<String> {
         self.lines.into()
     }
 }

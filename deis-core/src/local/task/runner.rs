@@ -11,25 +11,28 @@ use async_trait::async_trait;
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{
-    adopt,
-    copy::remove_tree,
-    folder,
-    launch::{make_private, reason},
-    options::LocalOptions,
-    orphans,
-    scheduler::validate,
-    shim::{Ended, TaskIdentity},
-    task::{self, Stage, Started, is_terminal_size},
-    task_attach,
-    task_table::{AppTasks, Entry},
-    wire::SOCKET,
+    adopt, attach,
+    run::{self, Stage, Started, is_terminal_size},
+    table::{AppTasks, Entry},
 };
 use crate::{
+    local::{
+        blocking::blocking,
+        options::LocalOptions,
+        process::orphans,
+        run_dir::{
+            format,
+            record::{EndRecord, TaskIdentity},
+            socket,
+        },
+        scheduler::validate,
+        tree::{make_private, remove_tree},
+    },
     model::{
         AppRef, AppUid, Attempt, Exit, Program, Task, TaskInfo, TaskInput, TaskObservation, TaskRef,
         TaskState, Tool,
     },
-    port::{Attached, BoxError, Cursor, StopScope, TaskError, TaskRunner},
+    port::{Attached, BoxError, Cursor, StopScope, TaskError, TaskRunner, error_chain},
 };
 
 /// Runs tasks as processes of this machine. Bound ones end with this process, even if it is killed; detached ones are
@@ -46,15 +49,15 @@ struct Shared {
 
 impl LocalRunner {
     /// Makes the run folder if it is missing, adopts detached tasks of an earlier process and waits for the end of its
-    /// bound ones. May share the folder with a [`LocalScheduler`](super::LocalScheduler).
+    /// bound ones. May share the folder with a [`LocalScheduler`](crate::local::LocalScheduler).
     ///
     /// # Errors
     /// The folder cannot be made or read.
     pub async fn open(options: LocalOptions) -> io::Result<Self> {
-        let (tasks, grace) = (options.run_dir.join("tasks"), options.timing.task_grace);
+        let (tasks, grace) = (format::tasks(&options.run_dir), options.timing.task_grace);
         let found = tokio::task::spawn_blocking(move || {
             make_private(&tasks)?;
-            adopt::scan_tasks(&tasks, grace)
+            adopt::scan(&tasks, grace)
         })
         .await??;
         let shared = Arc::new(Shared { options, apps: Mutex::default(), followers: Mutex::default() });
@@ -83,7 +86,7 @@ impl LocalRunner {
 #[async_trait]
 impl TaskRunner for LocalRunner {
     async fn start(&self, task: &Task) -> Result<(), TaskError> {
-        if let Some(reason) = self.shared.refusal(task) {
+        if let Some(reason) = self.shared.rejection(task) {
             return Err(TaskError::Rejected { reason });
         }
         let identity = TaskIdentity::of(task);
@@ -109,8 +112,8 @@ impl TaskRunner for LocalRunner {
             let entry = entry.ok_or(TaskError::Unknown)?;
             (entry.folder.clone(), entry.stage.subscribe())
         };
-        let input = if input { Some(task_attach::writer(&folder, stage.clone()).await?) } else { None };
-        Ok(Attached { output: task_attach::output(&folder, stage, from), input })
+        let input = if input { Some(attach::writer(&folder, stage.clone()).await?) } else { None };
+        Ok(Attached { output: attach::output(&folder, stage, from), input })
     }
 
     async fn observe(&self, task: &TaskRef) -> Result<TaskObservation, TaskError> {
@@ -127,7 +130,7 @@ impl TaskRunner for LocalRunner {
             (app.observe(task.kind, entry), entry.map(|entry| entry.folder.clone()))
         };
         if let (TaskState::Ended { last_lines, .. }, Some(folder)) = (&mut seen.state, folder) {
-            *last_lines = blocking(move || Ok(task::last_lines(&folder))).await.map_err(unavailable)?;
+            *last_lines = blocking(move || Ok(run::last_lines(&folder))).await.map_err(unavailable)?;
         }
         Ok(seen)
     }
@@ -158,7 +161,7 @@ impl Shared {
         } else {
             let own = folder.clone();
             let ended = blocking(move || Ok(Stage::ended(orphans::end_task(&own)?, &own))).await;
-            ended.unwrap_or_else(|_| Stage::Ended { ended: Ended::new(Exit::Lost), size: 0 })
+            ended.unwrap_or_else(|_| Stage::Ended { ended: EndRecord::new(Exit::Lost), size: 0 })
         };
         let entry = Entry::new(identity.clone(), folder.clone(), stage);
         let (stage, stop) = {
@@ -190,24 +193,25 @@ impl Shared {
         let ended = match self.run(&identity, &folder, &stage, &mut stop, next).await {
             Ok(ended) => ended,
             Err(error) => {
-                let (folder, text) = (folder.clone(), reason(error.as_ref()));
-                let told = blocking(move || task::never_ran(&folder, identity.output, Some(&text))).await;
-                told.unwrap_or_else(|_| Ended::new(Exit::Lost))
+                let (folder, text) = (folder.clone(), error_chain(error.as_ref()));
+                let told = blocking(move || run::never_ran(&folder, identity.output, Some(&text))).await;
+                told.unwrap_or_else(|_| EndRecord::new(Exit::Lost))
             }
         };
-        let files = folder::files(&folder);
-        let socket = folder.join(SOCKET);
+        let own = folder.clone();
         let removed = blocking(move || {
-            // A shim that was killed leaves it.
-            let _ = std::fs::remove_file(socket);
-            remove_tree(&files)
+            // A supervising process that was killed leaves it.
+            socket::remove(&own);
+            remove_tree(&format::files(&own))
         });
         if let Err(error) = removed.await {
             tracing::warn!(app = %identity.app, task = %identity.name, %error, "an ended task's files stay");
         }
         let own = folder.clone();
         let last = blocking(move || Ok(Stage::ended(ended, &own))).await;
-        stage.send_replace(last.unwrap_or_else(|_| Stage::Ended { ended: Ended::new(Exit::Lost), size: 0 }));
+        stage.send_replace(
+            last.unwrap_or_else(|_| Stage::Ended { ended: EndRecord::new(Exit::Lost), size: 0 }),
+        );
         self.tidy(identity.app.uid).await;
         self.options.wake.hint(&identity.app.name);
     }
@@ -219,13 +223,13 @@ impl Shared {
         stage: &watch::Sender<Stage>,
         stop: &mut watch::Receiver<bool>,
         next: Next,
-    ) -> Result<Ended, BoxError> {
+    ) -> Result<EndRecord, BoxError> {
         let started = match next {
             Next::Adopt(started) => Some(started),
             Next::Start(task) => {
                 let (own, written) = (folder.to_owned(), identity.clone());
-                blocking(move || task::make_folder(&own, &written)).await?;
-                task::prepare(&self.options, task, folder, stop).await?
+                blocking(move || run::make_folder(&own, &written)).await?;
+                run::prepare(&self.options, task, folder, stop).await?
             }
         };
         if let Some(started) = started {
@@ -234,9 +238,9 @@ impl Shared {
         }
         // It ended before it ran: its shim says why, or it was stopped.
         let (folder, output) = (folder.to_owned(), identity.output);
-        let ended = blocking(move || match Ended::read(&folder) {
+        let ended = blocking(move || match EndRecord::read(&folder) {
             Some(ended) => Ok(ended),
-            None => task::never_ran(&folder, output, None),
+            None => run::never_ran(&folder, output, None),
         });
         Ok(ended.await?)
     }
@@ -268,12 +272,11 @@ impl Shared {
     }
 
     fn folder(&self, task: &Task) -> PathBuf {
-        let app = self.options.run_dir.join("tasks").join(task.app.uid.to_string());
-        app.join(format!("{}-{}-{}", task.kind.word(), task.name, task.attempt))
+        format::of_task(&self.options.run_dir, task.app.uid, (task.kind, &task.name, task.attempt))
     }
 
     /// Why this task can never run here.
-    fn refusal(&self, task: &Task) -> Option<String> {
+    fn rejection(&self, task: &Task) -> Option<String> {
         let problem = match &task.program {
             Program::Tool { tool, .. } if !self.options.tools.contains_key(tool) => {
                 Some(format!("this machine has no tool {tool:?}"))
@@ -302,13 +305,7 @@ impl Shared {
     }
 }
 
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-pub(super) fn unavailable(error: io::Error) -> TaskError {
+fn unavailable(error: io::Error) -> TaskError {
     TaskError::Unavailable(Box::new(error))
 }
 

@@ -1,4 +1,6 @@
 //! What `/proc` tells about processes: who descends from whom, since when, and who listens where.
+//!
+//! Reading all processes takes a while on a busy machine: these functions block.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,16 +9,18 @@ use std::{
 
 /// A line of `/proc/<pid>/stat`, as far as it is needed here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stat {
-    pub(crate) parent: i32,
-    /// Ticks since the machine started.
-    pub(crate) start: u64,
+#[non_exhaustive]
+pub struct Stat {
+    /// The process that started it, or that took it over.
+    pub parent: i32,
+    /// When it started, in ticks since the machine did. A number is given again, but never with the same start.
+    pub start: u64,
     /// Whether it has ended and waits to be reaped.
-    pub(crate) dead: bool,
+    pub dead: bool,
 }
 
 /// Facts about a process; `None` if there is none with this number.
-pub(crate) fn stat(pid: i32) -> Option<Stat> {
+pub fn stat(pid: i32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name stands in brackets and may hold anything, brackets too.
     let (_, rest) = text.rsplit_once(") ")?;
@@ -28,8 +32,41 @@ pub(crate) fn stat(pid: i32) -> Option<Stat> {
     })
 }
 
+/// Whether a process is gone, or has been sent a SIGKILL and is about to be.
+pub fn is_ending(pid: i32) -> bool {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map_or("", str::trim);
+    field("State:").starts_with(['Z', 'X'])
+        || ["SigPnd:", "ShdPnd:"].iter().any(|name| has_signal(field(name), SIGKILL))
+}
+
+/// The signals that this process ignores, by their numbers.
+///
+/// # Errors
+/// There is no `/proc`.
+pub fn ignored_signals() -> io::Result<Vec<i32>> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default();
+    Ok(SIGNALS.filter(|signal| has_signal(mask.trim(), *signal)).collect())
+}
+
+/// Numbers of signals, real-time ones included.
+const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;
+const SIGKILL: i32 = 9;
+
+/// Whether a mask, in hexadecimal, has the bit of a signal.
+fn has_signal(mask: &str, signal: i32) -> bool {
+    u64::from_str_radix(mask, 16).unwrap_or(0) & (1 << (signal - 1)) != 0
+}
+
+/// The living children of a process.
+pub fn children(parent: i32) -> Vec<i32> {
+    let is_child = |pid: &i32| stat(*pid).is_some_and(|stat| stat.parent == parent && !stat.dead);
+    pids().filter(is_child).collect()
+}
+
 /// All living processes that descend from `ancestor`, without itself.
-pub(crate) fn descendants(ancestor: i32) -> Vec<i32> {
+pub fn descendants(ancestor: i32) -> Vec<i32> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     let mut dead = BTreeSet::new();
     for pid in pids() {
@@ -54,7 +91,7 @@ pub(crate) fn descendants(ancestor: i32) -> Vec<i32> {
 }
 
 /// Processes that have this entry in the environment they were started with, and all that descend from them.
-pub(crate) fn marked(entry: &str) -> Vec<i32> {
+pub fn marked(entry: &str) -> Vec<i32> {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let has_it = |pid: &i32| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
@@ -69,7 +106,7 @@ pub(crate) fn marked(entry: &str) -> Vec<i32> {
 }
 
 /// TCP ports on which any of these processes listens, ascending.
-pub(crate) fn listening(pids: &[i32]) -> Vec<u16> {
+pub fn listening(pids: &[i32]) -> Vec<u16> {
     let Some(first) = pids.first() else { return Vec::new() };
     let sockets: BTreeSet<u64> = pids.iter().flat_map(|pid| sockets(*pid).unwrap_or_default()).collect();
     let ports = listeners(&first.to_string()).into_iter();
@@ -78,7 +115,7 @@ pub(crate) fn listening(pids: &[i32]) -> Vec<u16> {
 }
 
 /// Whether anybody listens on this port but these processes. Those whose sockets must not be looked at are trusted.
-pub(crate) fn is_taken(port: u16, pids: &[i32]) -> bool {
+pub fn is_taken(port: u16, pids: &[i32]) -> bool {
     let mut others: BTreeSet<u64> =
         listeners("self").into_iter().filter(|(_, p)| *p == port).map(|(inode, _)| inode).collect();
     for pid in pids {
@@ -139,6 +176,19 @@ mod tests {
         assert!(stat.parent > 0 && stat.start > 0 && !stat.dead);
         assert!(descendants(stat.parent).contains(&own));
         assert!(super::stat(i32::MAX).is_none());
+    }
+
+    #[test]
+    fn children_and_ends_are_seen() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        assert!(children(own).contains(&pid) && !is_ending(pid) && !is_ending(own));
+        child.kill().unwrap();
+        assert!(is_ending(pid), "it has been sent the signal, whether it has come or not");
+        child.wait().unwrap();
+        assert!(is_ending(pid) && !children(own).contains(&pid));
+        assert!(has_signal("0000000000000100", SIGKILL) && !has_signal("00000000000000ff", SIGKILL));
     }
 
     #[test]

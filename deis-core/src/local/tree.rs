@@ -1,10 +1,12 @@
-//! Private copies of unpacked artifacts: apps write where they live, and must not see each other's writes.
+//! Folders with all that is in them: private ones, copies of unpacked artifacts, and their removal.
+//!
+//! Each instance has a copy: apps write where they live, and must not see each other's writes.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
     fs::{self, Metadata},
     io,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
 };
 
@@ -15,7 +17,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 ///
 /// `fs::copy` shares blocks where the file system can (`copy_file_range`), so this is cheap there. Hard links to the
 /// artifact's own files are no choice: a write through one would change the artifact.
-pub(super) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     copy_folder(from, to, &mut HashMap::new())?;
     // Whatever the artifact's own folder allows: apps write where they live.
     let mode = fs::metadata(to)?.permissions().mode();
@@ -62,8 +64,13 @@ fn set_time(path: &Path, of: &Metadata) -> io::Result<()> {
     Ok(utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
+/// Makes a folder, with its parents, that nobody else can look into.
+pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
 /// Removes a tree, also one whose folders the app made read-only. Missing: fine.
-pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -5,18 +5,15 @@
 
 use crate::port::MAX_CHUNK;
 
-/// Name of the socket in the folder. It is reached by `/proc/self/fd/<folder>/s`, so that the folder's path may be
-/// longer than the address of a socket can be.
-pub(super) const SOCKET: &str = "s";
 /// Bytes of input that wait in the shim until the process reads them.
-pub(super) const INPUT_WINDOW: usize = 64 * 1024;
+pub(crate) const INPUT_WINDOW: usize = 64 * 1024;
 /// Longest payload.
 const MAX_PAYLOAD: usize = MAX_CHUNK;
 const HEADER: usize = 3;
 
 /// What a reader or writer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Request {
+pub(crate) enum Request {
     /// Everything before this position was taken.
     Acknowledge(u64),
     /// It wants to be the writer.
@@ -33,7 +30,7 @@ pub(super) enum Request {
 
 /// What a shim says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// There is more output.
     News,
     /// You are the writer.
@@ -45,7 +42,7 @@ pub(super) enum Reply {
 }
 
 impl Request {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Acknowledge(position) => frame(b'A', &position.to_be_bytes()),
             Self::Claim => frame(b'W', &[]),
@@ -73,7 +70,7 @@ impl Request {
 }
 
 impl Reply {
-    pub(super) fn encode(self) -> Vec<u8> {
+    pub(crate) fn encode(self) -> Vec<u8> {
         match self {
             Self::News => frame(b'N', &[]),
             Self::Granted => frame(b'Y', &[]),
@@ -104,22 +101,22 @@ fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
 
 /// Bytes as they arrive, until they are a whole frame.
 #[derive(Debug, Default)]
-pub(super) struct Frames(Vec<u8>);
+pub(crate) struct Frames(Vec<u8>);
 
 /// The other side says what this one does not understand.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 impl Frames {
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
 
-    pub(super) fn request(&mut self) -> Result<Option<Request>, Malformed> {
+    pub(crate) fn request(&mut self) -> Result<Option<Request>, Malformed> {
         self.next(Request::decode)
     }
 
-    pub(super) fn reply(&mut self) -> Result<Option<Reply>, Malformed> {
+    pub(crate) fn reply(&mut self) -> Result<Option<Reply>, Malformed> {
         self.next(Reply::decode)
     }
 

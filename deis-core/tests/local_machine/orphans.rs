@@ -13,7 +13,7 @@ async fn a_process_that_cannot_be_recorded_does_not_run() {
     // One that prints would end with its shim.
     machine.apply(&scheduler, 1, web(format!("exec {} > /dev/null", serve()))).await;
     let ready = machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
-    let folder = machine.app_dir().join(ready.name.as_str());
+    let folder = machine.folder_of(&ready.name);
     // As if the disk were full.
     fs::create_dir(folder.join("state.json.part")).unwrap();
     kill("KILL", scheduler.processes(&machine.app)[0].pid);
@@ -42,7 +42,7 @@ async fn one_that_leaves_is_tidied_even_if_its_shim_is_killed() {
     machine.apply(&scheduler, 1, stubborn).await;
     let old = machine.found(&scheduler, "a ready instance", Instance::is_ready).await;
     machine.apply(&scheduler, 1, web(serve())).await;
-    let folder = machine.app_dir().join(old.name.as_str());
+    let folder = machine.folder_of(&old.name);
     eventually("the old one is being stopped", || async {
         fs::read_to_string(folder.join("state.json")).unwrap().contains("\"stopping\":true").then_some(())
     })
@@ -68,7 +68,7 @@ async fn one_that_nobody_can_read_of_has_its_grace_period() {
     machine.apply(&first, 1, template).await;
     let ready = machine.found(&first, "a ready instance", Instance::is_ready).await;
     drop(first);
-    fs::write(machine.app_dir().join(ready.name.as_str()).join("state.json"), "{}").unwrap();
+    fs::write(machine.folder_of(&ready.name).join("state.json"), "{}").unwrap();
     let second = machine.open().await;
     assert!(done.exists());
     assert_eq!(processes_of(&machine.run_dir()), Vec::<String>::new());
@@ -100,7 +100,7 @@ async fn a_port_that_somebody_else_listens_on_is_given_up() {
     let process = scheduler.processes(&machine.app)[0].clone();
     drop(scheduler);
     machine.endpoints = deis_core::Endpoints::default();
-    let shim = shim_of(&machine.app_dir().join(ready.name.as_str()));
+    let shim = shim_of(&machine.folder_of(&ready.name));
     kill("STOP", &shim);
     kill("KILL", process.pid);
     let _stranger =

@@ -14,6 +14,7 @@ use std::{
 
 use bytes::Bytes;
 
+use super::format::OUTPUT_PREFIX;
 use crate::{
     model::{Timestamp, WhenFull},
     port::{Cursor, MAX_CHUNK, MAX_TASK_OUTPUT, OutputChunk, OutputItem, OutputStream, Positioned},
@@ -22,11 +23,10 @@ use crate::{
 const HEADER: usize = 19;
 /// A segment ends with the record that reaches this size.
 const SEGMENT: u64 = 1 << 20;
-const PREFIX: &str = "output.";
 
 /// Writes a task's output.
 #[derive(Debug)]
-pub(super) struct TaskLogWriter {
+pub(crate) struct TaskLogWriter {
     folder: PathBuf,
     when_full: WhenFull,
     segments: VecDeque<Segment>,
@@ -47,7 +47,7 @@ struct Segment {
 }
 
 impl TaskLogWriter {
-    pub(super) fn new(folder: &Path, when_full: WhenFull) -> Self {
+    pub(crate) fn new(folder: &Path, when_full: WhenFull) -> Self {
         Self {
             folder: folder.to_owned(),
             when_full,
@@ -60,17 +60,17 @@ impl TaskLogWriter {
     }
 
     /// Position behind all output so far.
-    pub(super) fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
     /// Why the output ends too early, if it does.
-    pub(super) fn broken(&self) -> Option<&str> {
+    pub(crate) fn broken(&self) -> Option<&str> {
         self.broken.as_deref()
     }
 
     /// Whether more output can be taken in without losing what no reader has.
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.when_full == WhenFull::Drop || self.unread() < MAX_TASK_OUTPUT
     }
 
@@ -79,14 +79,14 @@ impl TaskLogWriter {
     }
 
     /// A reader has everything before this position.
-    pub(super) fn acknowledge(&mut self, position: u64) {
+    pub(crate) fn acknowledge(&mut self, position: u64) {
         self.acknowledged = position.clamp(self.acknowledged, self.position);
         self.drop_oldest();
     }
 
     /// Adds output, at most [`MAX_CHUNK`] bytes. A disk that takes no more costs output where it may be dropped, and
     /// breaks it off where it may not; either is told to the readers.
-    pub(super) fn append(&mut self, stream: OutputStream, at: Timestamp, bytes: &[u8]) {
+    pub(crate) fn append(&mut self, stream: OutputStream, at: Timestamp, bytes: &[u8]) {
         if bytes.is_empty() || self.broken.is_some() {
             return;
         }
@@ -105,7 +105,7 @@ impl TaskLogWriter {
 
     fn write(&mut self, stream: OutputStream, at: Timestamp, bytes: &[u8]) -> io::Result<()> {
         if self.file.is_none() || self.segments.back().is_none_or(|s| s.size >= SEGMENT) {
-            let path = self.folder.join(format!("{PREFIX}{}", self.position));
+            let path = self.folder.join(format!("{OUTPUT_PREFIX}{}", self.position));
             self.file = Some(File::options().create(true).truncate(true).write(true).mode(0o600).open(path)?);
             self.segments.push_back(Segment { start: self.position, end: self.position, size: 0 });
         }
@@ -134,7 +134,7 @@ impl TaskLogWriter {
                 return;
             }
             size -= oldest.size;
-            let _ = fs::remove_file(self.folder.join(format!("{PREFIX}{}", oldest.start)));
+            let _ = fs::remove_file(self.folder.join(format!("{OUTPUT_PREFIX}{}", oldest.start)));
             self.segments.pop_front();
         }
     }
@@ -142,7 +142,7 @@ impl TaskLogWriter {
 
 /// Reads a task's output; it may be written at the same time.
 #[derive(Debug)]
-pub(super) struct TaskLogReader {
+pub(crate) struct TaskLogReader {
     folder: PathBuf,
     position: u64,
     open: Option<Open>,
@@ -158,16 +158,16 @@ struct Open {
 }
 
 impl TaskLogReader {
-    pub(super) fn new(folder: &Path, from: Cursor) -> Self {
+    pub(crate) fn new(folder: &Path, from: Cursor) -> Self {
         Self { folder: folder.to_owned(), position: from.into_raw(), open: None }
     }
 
-    pub(super) fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
     /// The next items, up to about so many bytes; none if nothing more is written yet.
-    pub(super) fn read(&mut self, most: usize) -> io::Result<Vec<Positioned>> {
+    pub(crate) fn read(&mut self, most: usize) -> io::Result<Vec<Positioned>> {
         let mut items = Vec::new();
         let mut read = 0;
         while read < most {
@@ -192,7 +192,7 @@ impl TaskLogReader {
     }
 
     /// What is left between here and the end of the output, as one item.
-    pub(super) fn missing(&mut self, end: u64) -> Option<Positioned> {
+    pub(crate) fn missing(&mut self, end: u64) -> Option<Positioned> {
         let bytes = end.checked_sub(self.position).filter(|n| *n > 0)?;
         self.position = end;
         Some(Positioned { cursor: Cursor::from_raw(end), item: OutputItem::Lost { bytes } })
@@ -229,7 +229,7 @@ impl TaskLogReader {
     }
 
     fn open_at(&mut self, start: u64) -> io::Result<bool> {
-        match File::open(self.folder.join(format!("{PREFIX}{start}"))) {
+        match File::open(self.folder.join(format!("{OUTPUT_PREFIX}{start}"))) {
             Ok(file) => {
                 self.open = Some(Open { start, file, offset: 0, complete: false });
                 Ok(true)
@@ -290,21 +290,23 @@ fn segments(folder: &Path) -> io::Result<Vec<u64>> {
     let mut found = Vec::new();
     for entry in entries {
         let name = entry?.file_name();
-        found.extend(name.to_str().and_then(|n| n.strip_prefix(PREFIX)).and_then(|n| n.parse::<u64>().ok()));
+        found.extend(
+            name.to_str().and_then(|n| n.strip_prefix(OUTPUT_PREFIX)).and_then(|n| n.parse::<u64>().ok()),
+        );
     }
     found.sort_unstable();
     Ok(found)
 }
 
 /// Bytes on disk of a task's output.
-pub(super) fn size(folder: &Path) -> u64 {
+pub(crate) fn size(folder: &Path) -> u64 {
     let starts = segments(folder).unwrap_or_default();
-    let sizes = starts.iter().map(|start| fs::metadata(folder.join(format!("{PREFIX}{start}"))));
+    let sizes = starts.iter().map(|start| fs::metadata(folder.join(format!("{OUTPUT_PREFIX}{start}"))));
     sizes.filter_map(|meta| Some(meta.ok()?.len())).sum()
 }
 
 /// The last bytes of the output, at least so many if there are.
-pub(super) fn tail(folder: &Path, most: u64) -> Vec<OutputChunk> {
+pub(crate) fn tail(folder: &Path, most: u64) -> Vec<OutputChunk> {
     let starts = segments(folder).unwrap_or_default();
     let Some(last) = starts.last() else { return Vec::new() };
     // Two segments hold more than anybody asks for; of them the last part is kept.
@@ -328,92 +330,4 @@ fn as_u64(n: usize) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn all(reader: &mut TaskLogReader) -> (Vec<u8>, u64) {
-        let (mut bytes, mut lost) = (Vec::new(), 0);
-        for item in reader.read(usize::MAX).unwrap() {
-            match item.item {
-                OutputItem::Output(chunk) => bytes.extend_from_slice(&chunk.bytes),
-                OutputItem::Lost { bytes } => lost += bytes,
-                other => panic!("{other:?}"),
-            }
-        }
-        (bytes, lost)
-    }
-
-    #[test]
-    fn what_was_written_comes_back_from_any_cursor() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut writer = TaskLogWriter::new(folder.path(), WhenFull::Drop);
-        let mut reader = TaskLogReader::new(folder.path(), Cursor::START);
-        let (mut written, mut read) = (Vec::new(), Vec::new());
-        for n in 0..300u32 {
-            let piece = vec![u8::try_from(n % 251).unwrap(); 1 + usize::try_from(n * 37 % 16_000).unwrap()];
-            writer.append(OutputStream::Stdout, Timestamp(7), &piece);
-            written.extend(piece);
-            if n % 5 == 0 {
-                read.extend(all(&mut reader).0);
-            }
-        }
-        read.extend(all(&mut reader).0);
-        assert_eq!(read, written);
-        for from in [1, 17, 1_000_000, written.len()] {
-            let mut reader = TaskLogReader::new(folder.path(), Cursor::from_raw(as_u64(from)));
-            assert_eq!(all(&mut reader), (written[from..].to_vec(), 0));
-        }
-    }
-
-    #[test]
-    fn a_small_read_from_far_into_a_segment_finds_what_is_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut writer = TaskLogWriter::new(folder.path(), WhenFull::Hold);
-        for _ in 0..30 {
-            writer.append(OutputStream::Stdout, Timestamp(7), &[b'x'; MAX_CHUNK]);
-        }
-        let last = writer.position() - 1;
-        let items = TaskLogReader::new(folder.path(), Cursor::from_raw(last)).read(1).unwrap();
-        assert_eq!(items.len(), 1, "an empty answer would mean that nothing more is written");
-    }
-
-    #[test]
-    fn the_oldest_goes_and_is_counted() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut writer = TaskLogWriter::new(folder.path(), WhenFull::Drop);
-        for n in 0..2000u32 {
-            writer.append(OutputStream::Stderr, Timestamp(7), &[u8::try_from(n % 251).unwrap(); MAX_CHUNK]);
-        }
-        let total = 2000 * as_u64(MAX_CHUNK);
-        assert!(size(folder.path()) <= MAX_TASK_OUTPUT, "{}", size(folder.path()));
-        let (bytes, lost) = all(&mut TaskLogReader::new(folder.path(), Cursor::START));
-        assert_eq!(as_u64(bytes.len()) + lost, total);
-        assert!(bytes.len() > 6 << 20, "{}", bytes.len());
-        assert_eq!(tail(folder.path(), 20_000).len(), 2);
-    }
-
-    #[test]
-    fn what_is_held_waits_for_its_reader() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut writer = TaskLogWriter::new(folder.path(), WhenFull::Hold);
-        let mut written = 0;
-        while writer.has_room() {
-            writer.append(OutputStream::Stdout, Timestamp(7), &[b'x'; MAX_CHUNK]);
-            written += MAX_CHUNK;
-        }
-        let (bytes, lost) = all(&mut TaskLogReader::new(folder.path(), Cursor::START));
-        assert_eq!((bytes.len(), lost), (written, 0));
-        writer.acknowledge(writer.position());
-        assert!(writer.has_room());
-    }
-
-    #[test]
-    fn small_writes_cost_no_more_than_large_ones() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut writer = TaskLogWriter::new(folder.path(), WhenFull::Drop);
-        for _ in 0..600_000 {
-            writer.append(OutputStream::Stdout, Timestamp(7), b"x");
-        }
-        assert!(size(folder.path()) <= MAX_TASK_OUTPUT, "{}", size(folder.path()));
-    }
-}
+mod tests;

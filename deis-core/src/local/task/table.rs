@@ -9,11 +9,9 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{
-    shim::{TaskIdentity, since},
-    task::Stage,
-};
+use super::run::Stage;
 use crate::{
+    local::{run_dir::record::TaskIdentity, time::since},
     model::{Attempt, Task, TaskInfo, TaskKind, TaskName, TaskObservation, TaskRef, TaskState},
     port::{StopScope, TaskError},
 };

@@ -9,6 +9,6 @@ use tokio::io::unix::AsyncFd;
     deprecated,
     reason = "its replacement is unsafe since a type may lie about its descriptor; `OwnedFd` cannot"
 )]
-pub(crate) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(crate) fn async_fd(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::new(fd)
 }

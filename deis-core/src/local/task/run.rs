@@ -13,33 +13,39 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{
-    copy::{copy_tree, remove_tree},
-    folder,
-    last_lines::LastLines,
-    launch::{add_defaults, make_private, reason, start_of},
-    options::LocalOptions,
-    orphans,
-    process::{self, MARGIN, Process, StartedTask},
-    shim::{Ended, Output, Spec, Start, TaskIdentity, TaskSpec, Who, now},
-    task_log::{self, TaskLogWriter},
-};
 use crate::{
+    local::{
+        options::LocalOptions,
+        process::{
+            handle::{self, ShimProcess, StartedTask},
+            launch::{add_defaults, start_of},
+            orphans::{self, MARGIN},
+        },
+        run_dir::{
+            format,
+            last_lines::LastLines,
+            record::{EndRecord, ProcessIdentity, TaskIdentity},
+            task_output::{self, TaskLogWriter},
+        },
+        shim::{Job, Spec, Start, TaskSpec},
+        time::now,
+        tree::{copy_tree, make_private, remove_tree},
+    },
     model::{
         Environment, Exit, Program, Task, TaskInput, TaskLife, TaskOutput, TaskStreams, TerminalSize,
         WhenFull,
     },
     plan::constants::TASK_START_LIMIT,
-    port::{BoxError, LineSplitter, OutputStream, line_text},
+    port::{BoxError, LineSplitter, OutputStream, error_chain, line_text},
 };
 
 /// How far a task has come. Whoever follows it is woken by each change.
 #[derive(Clone, Debug)]
-pub(super) enum Stage {
+pub(in crate::local) enum Stage {
     Starting,
     Running,
     Ended {
-        ended: Ended,
+        ended: EndRecord,
         /// Bytes on disk of its output.
         size: u64,
     },
@@ -47,14 +53,14 @@ pub(super) enum Stage {
 
 impl Stage {
     /// The end of a task whose folder this is. Blocks.
-    pub(super) fn ended(ended: Ended, folder: &Path) -> Self {
-        Self::Ended { ended, size: task_log::size(folder) }
+    pub(in crate::local) fn ended(ended: EndRecord, folder: &Path) -> Self {
+        Self::Ended { ended, size: task_output::size(folder) }
     }
 }
 
 /// A task that runs.
-pub(super) struct Started {
-    process: Process,
+pub(in crate::local) struct Started {
+    process: ShimProcess,
     /// Its end is the end of a bound task: also that of one that nobody follows any more.
     lifeline: Option<ChildStdin>,
     folder: PathBuf,
@@ -65,7 +71,7 @@ pub(super) struct Started {
 ///
 /// Nothing is left running if the future is dropped: a bound task ends with its lifeline, and a detached one is found
 /// by its folder.
-pub(super) async fn prepare(
+pub(in crate::local) async fn prepare(
     options: &LocalOptions,
     task: Task,
     folder: &Path,
@@ -81,7 +87,7 @@ pub(super) async fn prepare(
         () = sleep_until(deadline) => return Err("what it needs was not there in time".into()),
         ready = ready => {
             let (spec, input) = ready?;
-            let life = if let Output::Task(task) = &spec.output { task.life } else { TaskLife::Bound };
+            let life = if let Job::Task(task) = &spec.job { task.life } else { TaskLife::Bound };
             (spec, input, life)
         }
     };
@@ -93,7 +99,7 @@ async fn make(options: &LocalOptions, task: Task, folder: &Path) -> Result<(Spec
     let (start, directory, input, env) = match task.program {
         Program::Launch { artifact, command } => {
             let source = (options.unpacker)(artifact).await?;
-            let files = folder::files(folder);
+            let files = format::files(folder);
             let copy = files.clone();
             tokio::task::spawn_blocking(move || copy_tree(&source.path, &copy)).await??;
             let mut env = task.env;
@@ -109,7 +115,7 @@ async fn make(options: &LocalOptions, task: Task, folder: &Path) -> Result<(Spec
                 env.insert("DEIS_DEPOT".to_owned(), depot.display().to_string());
             }
             // What it leaves there goes with it; its output and its end stay.
-            let directory = folder::files(folder);
+            let directory = format::files(folder);
             let own = directory.clone();
             tokio::task::spawn_blocking(move || make_private(&own)).await??;
             (Start::Program { program, argv0, args }, directory, input, env)
@@ -123,7 +129,7 @@ async fn make(options: &LocalOptions, task: Task, folder: &Path) -> Result<(Spec
         grace_ms: u64::try_from(options.timing.task_grace.as_millis()).unwrap_or(u64::MAX),
         limit_ms: u64::try_from(task.limit.as_millis()).ok(),
         open_files: options.open_files,
-        output: Output::Task(Box::new(TaskSpec {
+        job: Job::Task(Box::new(TaskSpec {
             life: task.life,
             output: task.output,
             input: task.input,
@@ -146,41 +152,52 @@ async fn start(
 ) -> Result<Option<Started>, BoxError> {
     let shim = options.shim.clone();
     let (folder, grace) = (spec.folder.clone(), Duration::from_millis(spec.grace_ms));
-    let started = tokio::task::spawn_blocking(move || process::start_task(&shim, &spec, &input, life));
+    let started = tokio::task::spawn_blocking(move || handle::start_task(&shim, &spec, &input, life));
     let Some(StartedTask { child, lifeline }) = started.await?? else { return Ok(None) };
-    let process = Process::started(child)?;
+    let process = ShimProcess::started(child)?;
     Ok(Some(Started { process, lifeline, folder, grace }))
 }
 
 /// Writes down what a task is and makes its folder, which nothing may be in yet.
-pub(super) fn make_folder(folder: &Path, identity: &TaskIdentity) -> io::Result<()> {
+pub(in crate::local) fn make_folder(folder: &Path, identity: &TaskIdentity) -> io::Result<()> {
     remove_tree(folder)?;
     make_private(folder)?;
     identity.write(folder)
 }
 
 /// Writes down that a task ended before it ran, and why.
-pub(super) fn never_ran(folder: &Path, output: TaskOutput, why: Option<&str>) -> io::Result<Ended> {
+pub(in crate::local) fn never_ran(
+    folder: &Path,
+    output: TaskOutput,
+    why: Option<&str>,
+) -> io::Result<EndRecord> {
     let mut log = TaskLogWriter::new(folder, output.when_full);
     if let Some(why) = why {
         let stream =
             if output.streams == TaskStreams::Apart { OutputStream::Stderr } else { OutputStream::Stdout };
         log.append(stream, now(), format!("the task cannot be started: {why}\n").as_bytes());
     }
-    let ended = Ended { output: log.position(), ..Ended::new(Exit::Lost) };
+    let ended = EndRecord { output: log.position(), ..EndRecord::new(Exit::Lost) };
     ended.write(folder)?;
     Ok(ended)
 }
 
 impl Started {
     /// A task that an earlier process started; `None` if it has ended by now.
-    pub(super) fn adopted(folder: PathBuf, shim: Who, grace: Duration) -> io::Result<Option<Self>> {
-        let process = Process::adopted(shim)?;
+    pub(in crate::local) fn adopted(
+        folder: PathBuf,
+        shim: ProcessIdentity,
+        grace: Duration,
+    ) -> io::Result<Option<Self>> {
+        let process = ShimProcess::adopted(shim)?;
         Ok(process.map(|process| Self { process, lifeline: None, folder, grace }))
     }
 
     /// Follows the task to its end. Nothing of it runs any more then.
-    pub(super) async fn finish(mut self, stop: &mut watch::Receiver<bool>) -> io::Result<Ended> {
+    pub(in crate::local) async fn finish(
+        mut self,
+        stop: &mut watch::Receiver<bool>,
+    ) -> io::Result<EndRecord> {
         tokio::select! {
             () = self.process.ended() => {}
             () = stopped(stop) => {
@@ -204,10 +221,10 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// The last lines that a task printed. Blocks.
-pub(super) fn last_lines(folder: &Path) -> Vec<String> {
+pub(in crate::local) fn last_lines(folder: &Path) -> Vec<String> {
     let mut last = LastLines::default();
     let mut streams: [LineSplitter; 2] = Default::default();
-    for chunk in task_log::tail(folder, LastLines::MAX_BYTES) {
+    for chunk in task_output::tail(folder, LastLines::MAX_BYTES) {
         let stream = usize::from(chunk.stream == OutputStream::Stderr);
         streams[stream].feed(&chunk.bytes, |line| last.push(&line_text(line)));
     }
@@ -218,7 +235,7 @@ pub(super) fn last_lines(folder: &Path) -> Vec<String> {
 }
 
 /// Runs a program whose output nobody wants; an error says how it ended. It must end within `limit`.
-pub(super) async fn run_quietly(
+pub(in crate::local) async fn run_quietly(
     options: &LocalOptions,
     folder: PathBuf,
     start: Start,
@@ -239,16 +256,16 @@ pub(super) async fn run_quietly(
         grace_ms: 0,
         limit_ms,
         open_files: options.open_files,
-        output: Output::Task(Box::new(task)),
+        job: Job::Task(Box::new(task)),
     };
-    let text = |error: BoxError| reason(error.as_ref());
+    let text = |error: BoxError| error_chain(error.as_ref());
     let made = folder.clone();
     let made = tokio::task::spawn_blocking(move || make_private(&made)).await;
     made.map_err(|error| text(error.into()))?.map_err(|error| text(error.into()))?;
     let (_keep, mut stop) = watch::channel(false);
     let ended = match self::start(options, spec, Vec::new(), TaskLife::Bound).await.map_err(text)? {
         Some(started) => started.finish(&mut stop).await,
-        None => Ended::read(&folder).ok_or_else(|| io::ErrorKind::NotFound.into()),
+        None => EndRecord::read(&folder).ok_or_else(|| io::ErrorKind::NotFound.into()),
     };
     let lines = tokio::task::spawn_blocking(move || {
         let lines = last_lines(&folder);
@@ -263,6 +280,6 @@ pub(super) async fn run_quietly(
 }
 
 /// Whether a terminal can be so large.
-pub(super) fn is_terminal_size(size: TerminalSize) -> bool {
+pub(in crate::local) fn is_terminal_size(size: TerminalSize) -> bool {
     size.columns > 0 && size.rows > 0
 }

@@ -1,20 +1,20 @@
-//! Housekeeping.
+//! Removes what nobody needs any more.
 
 use std::time::Duration;
 
-use deis_build::SlugFolders;
 use deis_core::Platform;
 use tokio_util::sync::CancellationToken;
 
-use super::BoxError;
+use super::{BoxError, backend::Collector};
 use crate::push::Pushes;
 
 const PERIOD: Duration = Duration::from_secs(300);
 
-/// Removes what nobody needs any more, now and then, until it is told to stop: repositories and caches of destroyed apps, unpacked slugs that no instance uses.
-pub(super) async fn keep_house(
+/// Removes repositories and caches of destroyed apps, and artifacts that no process needs, now and then until it is told
+/// to stop.
+pub(super) async fn collect_garbage(
     platform: Platform,
-    slugs: SlugFolders,
+    artifacts: Collector,
     pushes: Pushes,
     stop: CancellationToken,
 ) {
@@ -24,16 +24,16 @@ pub(super) async fn keep_house(
             _ = tick.tick() => {}
             () = stop.cancelled() => return,
         }
-        if let Err(error) = tidy(&platform, &slugs, &pushes).await {
-            tracing::warn!(error = %crate::telemetry::chain(&*error), "housekeeping failed; the next one tries again");
+        if let Err(error) = collect(&platform, &artifacts, &pushes).await {
+            let error = crate::telemetry::chain(&*error);
+            tracing::warn!(%error, "garbage could not be collected; the next turn tries again");
         }
     }
 }
 
-async fn tidy(platform: &Platform, slugs: &SlugFolders, pushes: &Pushes) -> Result<(), BoxError> {
+async fn collect(platform: &Platform, artifacts: &Collector, pushes: &Pushes) -> Result<(), BoxError> {
     // What the ledger never heard of stays: the database may be a restored backup, and repositories are not.
     let destroyed = platform.destroyed_among(&pushes.kept().await?).await?;
     pushes.forget(destroyed).await?;
-    slugs.prune(&[]).await?;
-    Ok(())
+    artifacts().await
 }
