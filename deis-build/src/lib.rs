@@ -35,6 +35,7 @@ pub mod git;
     reason = "the key is made where the build's folders are, on a thread that may block"
 )]
 mod key;
+mod outputs;
 #[allow(clippy::disallowed_methods, reason = "folders of builds are handled on threads that may block")]
 mod pipeline;
 #[allow(
@@ -50,6 +51,7 @@ pub use artifacts::{Artifacts, StoreFailed};
 pub use buildpack::driver;
 pub use depot::DEPOT;
 pub use error::BuildError;
+pub use outputs::{BuildOutputs, OutputRecorder, OutputStream};
 pub use pipeline::{BuildRequest, LineSender, Pipeline, PipelineOptions};
 #[cfg(feature = "local")]
 pub use slug_folders::SlugFolders;

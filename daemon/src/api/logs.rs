@@ -31,7 +31,8 @@ impl Default for Followers {
 }
 
 impl Followers {
-    fn enter(&self, user: String) -> Result<KeyedPermit<String>> {
+    /// The right of a user to follow one more.
+    pub(super) fn enter(&self, user: String) -> Result<KeyedPermit<String>> {
         self.0.enter(user).map_err(|exhausted| {
             ApiError::Unavailable(match exhausted {
                 Exhausted::Key => format!("You follow {MAX_FOLLOWED} logs already; end one of them first."),

@@ -5,6 +5,7 @@ mod apps;
 mod attach;
 mod auth;
 mod body;
+mod build_runs;
 mod builds;
 mod config;
 mod domains;
@@ -32,6 +33,7 @@ use axum::{
     Extension, Router,
     routing::{MethodRouter, delete, get, post},
 };
+use deis_build::BuildOutputs;
 use deis_core::Platform;
 
 pub use attach::Attachments;
@@ -93,6 +95,8 @@ pub struct ApiState {
     pub info: Arc<PlatformInfo>,
     /// Who is attached to commands.
     pub attachments: Attachments,
+    /// What builds printed.
+    pub outputs: BuildOutputs,
 }
 
 /// All routes, each with and without a slash at its end.
@@ -130,6 +134,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
         ("/v2/apps/{app}/config", get(config::info).post(config::set)),
         ("/v2/apps/{app}/builds", get(builds::list).post(builds::create)),
         ("/v2/apps/{app}/builds/{uuid}", get(builds::info)),
+        ("/v2/apps/{app}/build-runs", get(build_runs::list)),
+        ("/v2/apps/{app}/build-runs/{number}", get(build_runs::info).delete(build_runs::cancel)),
+        ("/v2/apps/{app}/build-runs/{number}/output", get(build_runs::output)),
         ("/v2/apps/{app}/releases", get(releases::list)),
         ("/v2/apps/{app}/releases/rollback", post(releases::rollback)),
         ("/v2/apps/{app}/releases/{version}", get(releases::info)),

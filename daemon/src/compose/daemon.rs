@@ -79,6 +79,7 @@ impl Daemon {
             bootstrap,
             info: Arc::clone(&info),
             attachments: Attachments::default(),
+            outputs: engine.backends.outputs.clone(),
         };
         let git = GitHttp { platform: engine.platform.clone(), pushes: pushes.clone() };
         let routes = crate::git::http::router(git).merge(api::router(state));

@@ -51,7 +51,7 @@ impl Engine {
         let limits = Limits { pack_bytes: settings.push_limit, ..Limits::default() };
         let port = if info.ports.http == 80 { String::new() } else { format!(":{}", info.ports.http) };
         let url = format!("http://{{app}}.{}{port}", info.domain);
-        let builder = self.backends.builder.clone();
-        Ok(Pushes::new(self.platform.clone(), builder, repos, limits, url))
+        let (builder, outputs) = (self.backends.builder.clone(), self.backends.outputs.clone());
+        Ok(Pushes::new(self.platform.clone(), builder, repos, outputs, limits, url))
     }
 }

@@ -2,6 +2,7 @@
 
 mod app;
 pub(crate) mod attach;
+mod build_run;
 mod config;
 mod page;
 mod plan;
@@ -11,6 +12,7 @@ mod release;
 mod user;
 
 pub(crate) use app::{AppDto, DomainDto, PodDto};
+pub(crate) use build_run::BuildRunDto;
 pub(crate) use config::ConfigDto;
 pub(crate) use page::PageDto;
 pub(crate) use plan::PlanDto;

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use deis_build::{BuildError, BuildRequest, git::Oid};
+use deis_build::{BuildError, BuildRequest, OutputRecorder, git::Oid};
 use deis_core::{
-    Attempt, BuildSource, BuildSpec, Change, Error, GitSource, PushOutcome, RefUpdate, ReleaseVersion,
-    Settled,
+    Attempt, BuildRunState, BuildSource, BuildSpec, Change, Error, GitSource, PushOutcome, RefUpdate,
+    ReleaseVersion, Settled,
 };
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
-use super::{refs::adopt_head, session::PushSession};
-use crate::telemetry::chain;
+use super::{lines::printable, refs::adopt_head, session::PushSession};
+use crate::telemetry::{causes, chain};
 
 impl PushSession {
     /// Builds and releases a commit, and moves the refs of the push once that is live.
@@ -45,27 +45,16 @@ impl PushSession {
     async fn build_and_release(&self, update: &RefUpdate, commit: &Oid) -> Result<ReleaseVersion, String> {
         let (app, lines) = (&self.app, &self.lines);
         lines.say("Starting build... but first, coffee!").await;
-        let config = app.config().await.map_err(|e| e.to_string())?;
-        let config: BTreeMap<String, String> =
-            config.data.values.into_iter().map(|(k, value)| (k.to_string(), value.into_exposed())).collect();
-        let request = BuildRequest {
-            app: app.app().reference(),
-            // Rises with each build, so that a later one ends what is left of an earlier one.
-            attempt: Attempt(u64::try_from(crate::clock::now().0).unwrap_or_default()),
-            repository: self.repository.clone(),
-            commit: commit.clone(),
-            config,
-        };
-        let spec = match self.build(&request).await {
-            Ok(spec) => from_branch(spec, &update.name),
-            Err(error) => return Err(self.build_failed(&error).await),
-        };
+        let attempt = self.build_run.ok_or("this push builds nothing")?;
+        let spec = from_branch(self.build(attempt, commit).await?, &update.name);
         lines.say("Build complete.").await;
         lines.say("Launching App...").await;
         let change = match app.deploy_push(self.id, spec).await {
             Ok(change) => change,
             Err(error) => {
                 lines.say(&format!(" !     {error}")).await;
+                // It ends with the push at the latest; one that was cancelled meanwhile stays so.
+                let _ = app.build_run_failed(attempt, &chain(&error)).await;
                 return Err(error.to_string());
             }
         };
@@ -97,19 +86,37 @@ impl PushSession {
         }
     }
 
-    async fn build(&self, request: &BuildRequest) -> Result<BuildSpec, BuildError> {
+    /// Builds, and keeps what that prints.
+    async fn build(&self, attempt: Attempt, commit: &Oid) -> Result<BuildSpec, String> {
+        let config = self.app.config().await.map_err(|e| e.to_string())?;
+        let config: BTreeMap<String, String> =
+            config.data.values.into_iter().map(|(k, value)| (k.to_string(), value.into_exposed())).collect();
+        let request = BuildRequest {
+            app: self.app.app().reference(),
+            attempt,
+            repository: self.repository.clone(),
+            commit: commit.clone(),
+            config,
+        };
+        let recorder = self.pushes.0.outputs.record(request.app.uid, attempt);
         let (sender, mut output) = mpsc::channel(256);
         let build = async {
-            let built = self.pushes.0.pipeline.build(request, &sender).await;
+            let built = self.pushes.0.pipeline.build(&request, &sender).await;
             drop(sender);
             built
         };
         let show = async {
             while let Some(line) = output.recv().await {
+                recorder.line(&printable(&line));
                 self.lines.say(&line).await;
             }
         };
-        tokio::join!(build, show).0
+        let built = match tokio::join!(build, show).0 {
+            Ok(spec) => Ok(spec),
+            Err(error) => Err(self.build_failed(attempt, &error, &recorder).await),
+        };
+        self.pushes.keep_output(recorder, &self.app, attempt).await;
+        built
     }
 
     /// Waits for a change and says how it gets on.
@@ -125,14 +132,27 @@ impl PushSession {
         }
     }
 
-    /// Tells the person, in the words that scripts look for, and returns the reason for git.
-    async fn build_failed(&self, error: &BuildError) -> String {
-        self.lines.say(&format!(" !     {error}")).await;
-        for cause in crate::telemetry::causes(error) {
-            self.lines.say(&format!(" !     {cause}")).await;
-        }
-        if let Some(hint) = error.hint() {
-            self.lines.say(&format!(" !     {hint}")).await;
+    /// Records why there is no build, tells the person in the words that scripts look for, and returns the reason for
+    /// git.
+    async fn build_failed(&self, attempt: Attempt, error: &BuildError, recorder: &OutputRecorder) -> String {
+        let mut said = match self.app.build_run_failed(attempt, &chain(error)).await {
+            Ok(run) if run.state == BuildRunState::Cancelled => {
+                let reason = run.reason();
+                let text = format!(" !     {reason}");
+                recorder.line(&text);
+                self.lines.say(&text).await;
+                return reason;
+            }
+            Ok(_) => Vec::new(),
+            // It ends with the push at the latest.
+            Err(unrecorded) => vec![format!(" !     {unrecorded}")],
+        };
+        said.push(format!(" !     {error}"));
+        said.extend(causes(error).into_iter().map(|cause| format!(" !     {cause}")));
+        said.extend(error.hint().map(|hint| format!(" !     {hint}")));
+        for line in &said {
+            recorder.line(line);
+            self.lines.say(line).await;
         }
         let text = format!("Build pod exited with code {}, stopping build", error.exit_code());
         self.lines.say(&text).await;

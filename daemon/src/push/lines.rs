@@ -83,7 +83,7 @@ pub(super) async fn keep_alive(output: Output, wanted: bool) {
 
 /// What a terminal may see of foreign output: text, colours, and the way back to a line's start that the contract's
 /// own lines begin with. Everything else could set titles, answer questions or hide what was printed.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {

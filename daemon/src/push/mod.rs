@@ -15,10 +15,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use deis_build::{
-    Pipeline,
+    BuildOutputs, OutputRecorder, Pipeline,
     git::{GitError, Limits, Repository},
 };
-use deis_core::{AppHandle, AppUid, Error, Platform, Username};
+use deis_core::{AppHandle, AppUid, Attempt, BUILD_RUNS_KEPT, Error, Platform, Username};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -26,6 +26,8 @@ pub use conversations::{Conversation, Crowded};
 use conversations::{Conversations, on_thread};
 use fetch::never_spoke;
 pub use repos::Repos;
+
+use crate::telemetry::chain;
 
 /// Takes pushes and serves fetches. Clones share one.
 #[derive(Clone, Debug)]
@@ -36,6 +38,7 @@ struct Inner {
     platform: Platform,
     pipeline: Pipeline,
     repos: Repos,
+    outputs: BuildOutputs,
     limits: Limits,
     /// How people reach an app: `{app}` stands for its name.
     url: String,
@@ -60,9 +63,16 @@ const ONGOING: &str = "Another git push is ongoing";
 
 impl Pushes {
     /// Pushes to the repositories of `repos`, built by `pipeline`.
-    pub fn new(platform: Platform, pipeline: Pipeline, repos: Repos, limits: Limits, url: String) -> Self {
-        let conversations = Conversations::new();
-        Self(Arc::new(Inner { platform, pipeline, repos, limits, url, conversations, owner: Uuid::new_v4() }))
+    pub fn new(
+        platform: Platform,
+        pipeline: Pipeline,
+        repos: Repos,
+        outputs: BuildOutputs,
+        limits: Limits,
+        url: String,
+    ) -> Self {
+        let (conversations, owner) = (Conversations::new(), Uuid::new_v4());
+        Self(Arc::new(Inner { platform, pipeline, repos, outputs, limits, url, conversations, owner }))
     }
 
     /// The right of a user to one more conversation.
@@ -74,15 +84,29 @@ impl Pushes {
         self.0.conversations.enter(user)
     }
 
-    /// The apps of which a repository or a build cache is kept.
+    /// The apps of which a repository, a build cache or the output of a build is kept.
+    ///
+    /// # Errors
+    /// One of the folders, or the object store, cannot be read.
     pub async fn kept(&self) -> std::io::Result<BTreeSet<AppUid>> {
         let own = self.clone();
-        let list = move || Ok(own.0.repos.apps()?.into_iter().chain(own.0.pipeline.cached()?).collect());
-        tokio::task::spawn_blocking(list).await.map_err(std::io::Error::other)?
+        let list = move || {
+            let kept = own.0.repos.apps()?.into_iter().chain(own.0.pipeline.cached()?);
+            Ok::<BTreeSet<_>, std::io::Error>(kept.collect())
+        };
+        let mut kept = tokio::task::spawn_blocking(list).await.map_err(std::io::Error::other)??;
+        kept.extend(self.0.outputs.apps().await.map_err(std::io::Error::other)?);
+        Ok(kept)
     }
 
-    /// Removes repositories and build caches of apps that are gone.
+    /// Removes repositories, build caches and outputs of apps that are gone.
+    ///
+    /// # Errors
+    /// What the file system or the object store says of what stays.
     pub async fn forget(&self, gone: BTreeSet<AppUid>) -> std::io::Result<()> {
+        for app in &gone {
+            self.0.outputs.forget(*app).await.map_err(std::io::Error::other)?;
+        }
         let own = self.clone();
         let remove = move || {
             gone.into_iter().try_for_each(|app| {
@@ -91,6 +115,15 @@ impl Pushes {
             })
         };
         tokio::task::spawn_blocking(remove).await.map_err(std::io::Error::other)?
+    }
+
+    /// Keeps what a build printed, and no longer that of the build which is too old now.
+    async fn keep_output(&self, recorder: OutputRecorder, app: &AppHandle, attempt: Attempt) {
+        let kept = recorder.finish().await;
+        let oldest = Attempt(attempt.0.saturating_sub(BUILD_RUNS_KEPT));
+        if let Err(error) = kept.and(self.0.outputs.remove(app.app().uid, oldest).await) {
+            tracing::warn!(app = %app.name(), error = chain(&error), "the output of a build is not kept");
+        }
     }
 
     fn owner(&self) -> Uuid {

@@ -1,14 +1,21 @@
 //! Pushes that were open when the daemon ended.
 
+use std::time::Duration;
+
 use deis_core::{Actor, AppHandle, Change, Error, Push, PushOutcome, ReleaseVersion, Settled};
+use tokio::sync::mpsc;
 
 use super::{
     Pushes, blocking,
     deploy::superseded,
+    lines::printable,
     refs::{adopt_head, update_refs},
     session::Heartbeat,
 };
 use crate::telemetry::chain;
+
+/// How long the end of an interrupted build is waited for.
+const REPLAY_LIMIT: Duration = Duration::from_secs(60);
 
 impl Pushes {
     /// Closes what a killed daemon left open. Whoever holds the lock of the data folder knows that every other owner is
@@ -28,6 +35,7 @@ impl Pushes {
             };
             let Some(release) = push.release else {
                 self.discard_of(&app, &push).await;
+                self.recover_output(&app, &push);
                 let outcome = PushOutcome::Interrupted { sha: push.sha.clone() };
                 match app.push_close(push.id, &outcome).await {
                     Ok(()) | Err(Error::NotFound { .. }) => continue,
@@ -57,6 +65,33 @@ impl Pushes {
         if let Err(error) = discarded.await {
             tracing::warn!(app = %app.name(), error = chain(&error), "an interrupted push left its objects");
         }
+    }
+
+    /// Keeps what an interrupted build printed: the task runner has it, while whoever recorded it is gone.
+    fn recover_output(&self, app: &AppHandle, push: &Push) {
+        let Some(attempt) = push.build_run else { return };
+        let (own, app) = (self.clone(), app.clone());
+        let recorder = own.0.outputs.record(app.app().uid, attempt);
+        tokio::spawn(async move {
+            let (sender, mut output) = mpsc::channel(256);
+            let reference = app.app().reference();
+            let replay = async {
+                let replayed = own.0.pipeline.replay(&reference, attempt, &sender);
+                let replayed = tokio::time::timeout(REPLAY_LIMIT, replayed).await;
+                drop(sender);
+                replayed
+            };
+            let record = async {
+                while let Some(line) = output.recv().await {
+                    recorder.line(&printable(&line));
+                }
+            };
+            if let Ok(Err(error)) = tokio::join!(replay, record).0 {
+                tracing::warn!(app = %app.name(), error = chain(&error), "the output of an interrupted build is lost");
+            }
+            recorder.line(" !     the build was interrupted");
+            own.keep_output(recorder, &app, attempt).await;
+        });
     }
 
     async fn finish(&self, app: &AppHandle, push: &Push, release: ReleaseVersion) -> Result<(), Error> {

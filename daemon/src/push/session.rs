@@ -3,7 +3,7 @@
 use std::{sync::atomic::AtomicBool, time::Duration};
 
 use deis_build::git::{PendingPack, Received, Repository};
-use deis_core::{AppHandle, Error, Push, PushOutcome};
+use deis_core::{AppHandle, Attempt, Error, Push, PushOutcome};
 use tokio::{runtime::Handle, task::AbortHandle};
 use uuid::Uuid;
 
@@ -31,6 +31,8 @@ pub(super) struct PushSession {
     pub(super) lines: Lines,
     /// Identity of its record.
     pub(super) id: Uuid,
+    /// Its build run, where it builds something.
+    pub(super) build_run: Option<Attempt>,
     /// What it brought, as long as no ref names it.
     pub(super) pending: Option<PendingPack>,
 }
@@ -79,6 +81,7 @@ impl Pushes {
             lines: Lines::new(output.clone(), received.has_progress()),
             received,
             id: Uuid::new_v4(),
+            build_run: None,
             pending: None,
         };
         // On a task of its own, so that it goes on when the client, and with it this future, is gone.
@@ -107,8 +110,9 @@ impl PushSession {
 
     /// Does what is accepted while the push's record keeps others away, and closes that with what came of it.
     async fn in_turn(&mut self) {
-        match self.app.push_begin(self.record()).await {
-            Ok(()) => {}
+        let builds = self.received.deploys().is_some();
+        match self.app.push_begin(self.record(), builds).await {
+            Ok(push) => self.build_run = push.build_run,
             Err(Error::Busy { reason }) => {
                 self.lines.say(&format!("{ONGOING}\n{reason}")).await;
                 return self.received.refuse_all(ONGOING);
@@ -237,6 +241,7 @@ impl PushSession {
             since: now,
             owner: Some(self.pushes.owner()),
             renewed: now,
+            build_run: None,
             release: None,
         }
     }

@@ -5,6 +5,7 @@
 
 mod apart;
 mod bad_input;
+mod builds;
 mod client;
 mod contract;
 mod disk;

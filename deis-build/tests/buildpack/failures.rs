@@ -274,3 +274,29 @@ async fn what_a_buildpack_says_is_data_and_has_bounds() {
     assert_eq!(String::from_utf8(run.stdout).unwrap(), "x'; touch owned; '|$(touch owned)\n");
     assert!(!built.slug.join("owned").exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_nobody_waits_for_any_more_is_stopped_before_its_files_go() {
+    let shop = Workshop::new().await;
+    let mark = format!("5{}.25", std::process::id());
+    let words = format!("sleep {mark}");
+    // What it keeps for the next build is kept all the same.
+    shop.pack("mine", &[YES, ("compile", &format!("echo kept > \"$2/file\"; {words}"))]);
+    {
+        let mut build = std::pin::pin!(shop.build(&FILES));
+        let runs = async {
+            while processes_with(&words).is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            ended = &mut build => panic!("it ended: {:?}", ended.err()),
+            () = runs => {}
+        }
+    }
+    shop.is_clean().await;
+    assert_eq!(processes_with(&words), Vec::<String>::new());
+    shop.pack("mine", &[YES, ("compile", "cat \"$2/file\"")]);
+    let built = shop.build(&[FILES[0], ("other", "")]).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
+    assert!(built.said.contains("kept"), "{}", built.said);
+}

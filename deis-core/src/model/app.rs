@@ -84,6 +84,8 @@ pub struct Head {
     pub routes: u64,
     /// Number of builds recorded.
     pub builds: u32,
+    /// Number of the newest build run.
+    pub attempts: u64,
     /// Whether the app is being destroyed.
     pub state: AppStatus,
 }

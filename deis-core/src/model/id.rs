@@ -32,7 +32,8 @@ number_type!(
     Generation(u64), "{}"
 );
 number_type!(
-    /// Fence of a task: the generation of the batch that created the release which it belongs to.
+    /// Fence of a task among those of its kind: of a release command the generation of the batch that created its
+    /// release, of a build its number, of a one-off command 0.
     Attempt(u64), "{}"
 );
 

@@ -3,6 +3,7 @@
 mod account;
 mod app;
 mod build;
+mod build_run;
 mod cause;
 mod change;
 mod command;
@@ -28,6 +29,7 @@ mod workload;
 pub use account::{Actor, Grant, Role, SshKey, User};
 pub use app::{App, AppStatus, AppSummary, Gone, Head, PlatformRecord, ReleaseRef};
 pub use build::{Artifact, Build, BuildKind, BuildSource, BuildSpec, GitSource};
+pub use build_run::{BuildRun, BuildRunState};
 pub use cause::{Cause, Exit};
 pub use change::{Difference, Plan, PlanStep};
 pub use command::Command;

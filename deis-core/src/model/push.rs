@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ReleaseVersion, Timestamp, Username};
+use super::{Attempt, ReleaseVersion, Timestamp, Username};
 
 /// An open push of an app; there is at most one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub struct Push {
     pub owner: Option<uuid::Uuid>,
     /// When the owner said last that it is alive.
     pub renewed: Timestamp,
+    /// Its build run; `None` if nothing is built.
+    pub build_run: Option<Attempt>,
     /// The release that its build became, once there is one.
     pub release: Option<ReleaseVersion>,
 }
@@ -151,6 +153,7 @@ mod tests {
             since: at(0),
             owner: Some(uuid::Uuid::nil()),
             renewed: at(100),
+            build_run: None,
             release: None,
         };
         assert!(push.is_held(at(100)) && push.is_held(at(129)));

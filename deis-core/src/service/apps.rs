@@ -144,6 +144,7 @@ impl Session {
             generation: Generation(0),
             routes: 1,
             builds: 0,
+            attempts: 0,
             state: AppStatus::Active,
         };
         let mut edits = Edits::new();

@@ -70,7 +70,7 @@ impl AppHandle {
         check_spec(&spec)?;
         change!(self, |state, edits| {
             let Some(base) = self.base(&state).await? else { continue };
-            self.plan_build(&mut state, &mut edits, base, &spec)?
+            self.plan_build(&mut state, &mut edits, base, &spec)?.0
         })
     }
 
@@ -92,7 +92,10 @@ impl AppHandle {
             let loaded = load_base_with(self.platform.store(), &state, Some(&live)).await?;
             let Some((base, live)) = loaded else { continue };
             check_serving(&state, live.and_then(|live| live.build).as_ref(), &spec)?;
-            let change = self.plan_build(&mut state, &mut edits, base, &spec)?;
+            let (change, build) = self.plan_build(&mut state, &mut edits, base, &spec)?;
+            if let Some(run) = open.value.build_run {
+                self.run_succeeded(&mut edits, run, build).await?;
+            }
             let record = Push { release: change.release, ..open.value };
             edits.replace(keys::push(self.name()), open.revision, &record);
             change
@@ -105,7 +108,7 @@ impl AppHandle {
         edits: &mut Edits,
         base: Base,
         spec: &BuildSpec,
-    ) -> Result<Change> {
+    ) -> Result<(Change, BuildId)> {
         state.head.value.builds += 1;
         let build = Build {
             id: BuildId(Uuid::new_v4()),
@@ -125,9 +128,10 @@ impl AppHandle {
         let summary = release::deployed(self.actor.name(), build.id, spec);
         let before = Self::formation_before(state);
         let formation = formation::for_build(&before, spec);
+        let id = build.id;
         let made =
             Made { build: Some(build), config: base.release.config, summary, formation, held: base.held };
-        self.plan_release(state, edits, made)
+        Ok((self.plan_release(state, edits, made)?, id))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The platform: what callers ask for, and the reconciler that brings it about.
 
 mod apps;
+mod build_runs;
 mod builder;
 mod builds;
 mod config;
@@ -25,6 +26,7 @@ mod users;
 mod wait;
 
 pub use apps::AppInfo;
+pub use build_runs::BUILD_RUNS_KEPT;
 pub use builder::{BuildError, PlatformBuilder};
 pub use events::EventStream;
 pub use formation::RestartScope;

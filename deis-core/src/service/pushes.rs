@@ -19,27 +19,35 @@ impl AppHandle {
         Ok(get::<Push>(self.platform.store(), &keys::push(self.name())).await?.map(|p| p.value))
     }
 
-    /// Opens a push. One whose owner is dead gives way.
+    /// Opens a push; with `builds` also a build run, whose number the answer has. One whose owner is dead gives way.
     ///
     /// # Errors
     ///
     /// [`Error::Busy`] while another one is open and held; those of the store.
-    pub async fn push_begin(&self, record: Push) -> Result<()> {
+    pub async fn push_begin(&self, record: Push, builds: bool) -> Result<Push> {
         change!(self, |state, edits| {
             let open = state.push.clone();
             if let Some(open) = &open {
                 if open.value.id == record.id {
-                    return Ok(());
+                    return Ok(open.value.clone());
                 }
                 if open.value.is_held(self.platform.now()) {
                     return Err(Error::Busy { reason: open.value.holder() });
                 }
                 let outcome = PushOutcome::Replaced { sha: open.value.sha.clone() };
+                self.run_abandoned(&mut edits, &open.value, &outcome).await?;
                 let event = EventKind::Push { outcome };
                 state.event(&mut edits, self.platform.now(), Some(&open.value.by), event);
             }
+            let mut record = record.clone();
+            if builds {
+                record.build_run = Some(self.open_run(&mut state, &mut edits, &record).await?);
+                edits.replace(keys::head(self.name()), state.head.revision, &state.head.value);
+            } else {
+                edits.guard(keys::head(self.name()), state.head.revision);
+            }
             edits.upsert(keys::push(self.name()), open.map(|o| o.revision), &record);
-            edits.guard(keys::head(self.name()), state.head.revision);
+            record
         })
     }
 
@@ -88,6 +96,7 @@ impl AppHandle {
                 return Ok(());
             };
             edits.delete(keys::push(self.name()), open.revision);
+            self.run_abandoned(&mut edits, &open.value, outcome).await?;
             edits.guard(keys::head(self.name()), state.head.revision);
             let event = EventKind::Push { outcome: outcome.clone() };
             state.event(&mut edits, self.platform.now(), Some(&open.value.by), event);

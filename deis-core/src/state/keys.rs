@@ -1,7 +1,9 @@
 //! Every key of the store, in one place. Numbers are padded so that key order is number order.
 
 use crate::{
-    model::{AppName, AppUid, BuildId, ConfigId, Digest, DomainName, Generation, ReleaseVersion, Username},
+    model::{
+        AppName, AppUid, Attempt, BuildId, ConfigId, Digest, DomainName, Generation, ReleaseVersion, Username,
+    },
     port::Key,
 };
 
@@ -66,6 +68,11 @@ pub fn build(app: &AppName, seq: u32) -> Key {
 /// `build-id/<app>/<uuid>`: which number a build has.
 pub fn build_id(app: &AppName, id: BuildId) -> Key {
     Key::new(format!("build-id/{app}/{id}"))
+}
+
+/// `build-run/<app>/<attempt>`.
+pub fn build_run(app: &AppName, attempt: Attempt) -> Key {
+    Key::new(format!("build-run/{app}/{:020}", attempt.0))
 }
 
 /// `formation/<app>`.
@@ -174,5 +181,5 @@ pub fn below(kind: &str, app: &AppName) -> String {
 }
 
 /// Kinds of record that stand below an app and go with it, `head`, `app` and the domains last.
-pub const APP_KINDS: [&str; 8] =
-    ["release", "outcome", "config", "build", "build-id", "workload", "ended", "event"];
+pub const APP_KINDS: [&str; 9] =
+    ["release", "outcome", "config", "build", "build-id", "build-run", "workload", "ended", "event"];

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::{envelope::StoredKind, events::Cursor};
 use crate::model::{
-    App, Build, Config, Digest, Domain, Event, Formation, Gone, Grant, Head, Outcome, PlatformRecord, Push,
-    Release, Rollout, RolloutEnd, SshKey, User, Username, Workload, Zone,
+    App, Build, BuildRun, Config, Digest, Domain, Event, Formation, Gone, Grant, Head, Outcome,
+    PlatformRecord, Push, Release, Rollout, RolloutEnd, SshKey, User, Username, Workload, Zone,
 };
 
 /// Says of which kind the values of a type are. The second form is for a kind that has had other versions.
@@ -47,6 +47,7 @@ kinds! {
     "config" => Config;
     "build" => Build;
     "build_number" => u32;
+    "build_run" => BuildRun;
     "push" => Push;
     "event" => Event;
     "event_cursor" => Cursor;

@@ -22,6 +22,19 @@ async fn an_app_with_many_domains_goes_in_small_batches_and_leaves_nothing() {
     for n in 0..450 {
         blog.domain_add(DomainName::new(format!("n{n}.example.com")).unwrap()).await.unwrap();
     }
+    let push = deis_core::Push {
+        id: uuid::Uuid::new_v4(),
+        updates: Vec::new(),
+        sha: String::new(),
+        by: super::bench::ann(),
+        since: deis_core::Timestamp(1),
+        build_run: None,
+        owner: None,
+        renewed: deis_core::Timestamp(1),
+        release: None,
+    };
+    let push = blog.push_begin(push, true).await.unwrap();
+    blog.push_close(push.id, &deis_core::PushOutcome::Overtaken).await.unwrap();
     bench.store.largest.store(0, SeqCst);
     blog.destroy().await.unwrap();
     bench.drive(&platform).await;

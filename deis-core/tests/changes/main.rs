@@ -4,6 +4,7 @@
 
 mod accounts;
 mod bench;
+mod build_runs;
 mod clock;
 mod destroy;
 mod ends;

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use deis_build::{Artifacts, Pipeline, PipelineOptions, SlugFolders};
+use deis_build::{Artifacts, BuildOutputs, Pipeline, PipelineOptions, SlugFolders};
 use deis_core::{
     AppRef, Tool,
     local::{self, LocalOptions, LocalRunner, LocalScheduler, LocalTool},
@@ -28,7 +28,8 @@ use crate::{
 /// Opens all of them.
 pub(super) async fn open_backends(settings: &Settings, data: &DataDir) -> Result<Backends, StartError> {
     let store = SqliteStore::open(data.join("deis.db")).map_err(open("the database"))?;
-    let artifacts = slugs::open_artifacts(data)?;
+    let objects = slugs::open_objects(data)?;
+    let (artifacts, outputs) = (Artifacts::new(Arc::clone(&objects)), BuildOutputs::new(objects));
     let folders = slugs::open_folders(data, &artifacts)?;
     slugs::remove_staged(data)?;
     let (wake, endpoints) = (Wake::default(), Endpoints::default());
@@ -50,6 +51,7 @@ pub(super) async fn open_backends(settings: &Settings, data: &DataDir) -> Result
         logs,
         preparer: folders.preparer(),
         builder,
+        outputs,
         collector: collector(folders),
         wake,
         routes,
@@ -63,7 +65,7 @@ pub(super) fn become_helper_if_asked() {
 }
 
 pub(super) async fn stop_apps(data: &DataDir) -> Result<Vec<AppRef>, StartError> {
-    let folders = slugs::open_folders(data, &slugs::open_artifacts(data)?)?;
+    let folders = slugs::open_folders(data, &Artifacts::new(slugs::open_objects(data)?))?;
     let options = options(data, &folders);
     let scheduler = LocalScheduler::open(options.clone()).await.map_err(open("the processes"))?;
     let apps = scheduler.apps().await.map_err(open("the processes"))?;

@@ -8,7 +8,7 @@ mod slugs;
 
 use std::{collections::BTreeSet, fmt, path::Path, sync::Arc};
 
-use deis_build::Pipeline;
+use deis_build::{BuildOutputs, Pipeline};
 use deis_core::{
     AppRef,
     port::{LogStore, Preparer, Router, Scheduler, Store, TaskRunner, Wake},
@@ -35,6 +35,8 @@ pub(super) struct Backends {
     pub(super) preparer: Preparer,
     /// Turns commits into artifacts.
     pub(super) builder: Pipeline,
+    /// Keeps what builds printed.
+    pub(super) outputs: BuildOutputs,
     /// Removes artifacts that no process needs any more.
     pub(super) collector: Collector,
     /// What the scheduler and the runner wake the reconciler by.

@@ -3,19 +3,19 @@
 use std::{io, path::Path, sync::Arc};
 
 use deis_build::{Artifacts, SlugFolders};
-use object_store::local::LocalFileSystem;
+use object_store::{ObjectStore, local::LocalFileSystem};
 
 use crate::{
     compose::{StartError, open},
     datadir::DataDir,
 };
 
-/// The slugs of a data folder, as they are stored.
-pub(super) fn open_artifacts(data: &DataDir) -> Result<Artifacts, StartError> {
+/// What is kept of builds in a data folder: slugs, and what builds printed.
+pub(super) fn open_objects(data: &DataDir) -> Result<Arc<dyn ObjectStore>, StartError> {
     let objects = data.join("objects");
     std::fs::create_dir_all(&objects).map_err(open("the object store"))?;
     let store = LocalFileSystem::new_with_prefix(objects).map_err(open("the object store"))?;
-    Ok(Artifacts::new(Arc::new(store.with_automatic_cleanup(true).with_fsync(true))))
+    Ok(Arc::new(store.with_automatic_cleanup(true).with_fsync(true)))
 }
 
 /// The same, unpacked.
