@@ -1,14 +1,12 @@
-//! `deisd`, the reference daemon of the deis engine, and `deis`, its client.
+//! `deisd`, the reference daemon of the deis engine.
 //!
-//! The engine is in `deis_core`, building in `deis_build`; here they meet HTTP, SSH and a command line.
+//! The engine is in `deis_core`, building in `deis_build`, the client in `deis_client`; here they meet HTTP and SSH.
 
 mod acceptor;
 #[allow(clippy::disallowed_methods, reason = "secrets are read before the listeners are up")]
 pub mod accounts;
 pub mod api;
 pub mod args;
-#[allow(clippy::disallowed_methods, reason = "the client does one thing at a time")]
-pub mod client;
 #[allow(clippy::disallowed_methods, reason = "the one place that asks for the time")]
 pub mod clock;
 pub mod compose;
@@ -43,7 +41,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     }
     let called = args.first().map(Path::new).and_then(Path::file_name).unwrap_or_default().to_os_string();
     if called == "deis" {
-        return client::main(args);
+        return deis_client::main(args);
     }
     if called == static_server::NAME {
         return static_server::main(&args);

@@ -1,7 +1,7 @@
 //! Commands as pipes: their input, output, signals and end on a websocket.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -18,8 +18,9 @@ use axum::{
     http::Response,
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
+use deis_client::attach::{ClientMessage, DaemonMessage, INPUT_WINDOW, MAX_MESSAGE, STDERR, STDOUT};
 use deis_core::{
-    AppHandle, AppName, EnvKey, Kind, RunOptions, TaskInput, TaskName, Username,
+    AppHandle, AppName, Kind, RunOptions, TaskInput, Username,
     port::{Attached, Cursor, MAX_CHUNK, OutputItem, OutputItems, OutputStream, TaskWriter},
 };
 use futures_util::{
@@ -35,10 +36,11 @@ use super::{
     ApiState,
     auth::Caller,
     error::{ApiError, Result},
+    runs,
     url::{Query, Segments},
 };
 use crate::{
-    dto::attach::{ClientMessage, DaemonMessage, INPUT_WINDOW, MAX_MESSAGE, STDERR, STDOUT, StartRun},
+    dto::command,
     keyed_limit::{Exhausted, KeyedLimit, KeyedPermit},
 };
 
@@ -122,7 +124,7 @@ pub(super) async fn follow(
     asked: Upgrade,
 ) -> Result<Response<Body>> {
     let app = app_of(&caller, &path).await?;
-    let name = super::runs::name_of(&path)?;
+    let name = runs::name_of(&path)?;
     let upgrade = upgrade(asked)?;
     let permit = state.attachments.enter(&caller.user.name)?;
     let input = matches!(query.get("input"), Some("1" | "true"));
@@ -141,20 +143,12 @@ async fn begin(app: &AppHandle, socket: &mut WebSocket) -> Result<Attached> {
     let Ok(ClientMessage::Start(start)) = serde_json::from_str(&first) else {
         return Err(ApiError::Bad("The first message says what to run.".to_owned()));
     };
-    let input = start.terminal.map_or(TaskInput::Open, TaskInput::Terminal);
-    let options = RunOptions { env: variables(&start)?, ..RunOptions::attached(input) };
-    let name = app.start_run(&start.command, options).await.map_err(super::run::refusal)?;
+    let input = start.terminal.map_or(TaskInput::Open, |size| TaskInput::Terminal(command::size(size)));
+    let options = RunOptions { env: runs::variables(&start)?, ..RunOptions::attached(input) };
+    let name = app.start_run(&start.command, options).await.map_err(super::run::not_run)?;
     let attached = app.attach_run(&name, Cursor::START, true).await?;
     let _ = socket.send(text(&DaemonMessage::Started(name.to_string()))).await;
     Ok(attached)
-}
-
-pub(super) fn variables(start: &StartRun) -> Result<BTreeMap<EnvKey, String>> {
-    let key = |(key, value): (&String, &String)| {
-        let key = EnvKey::new(key.as_str()).map_err(|e| ApiError::field("env", e.to_string()))?;
-        Ok((key, value.clone()))
-    };
-    start.env.iter().map(key).collect()
 }
 
 fn text(message: &DaemonMessage) -> Message {
@@ -211,7 +205,7 @@ async fn send_output(mut output: OutputItems, sender: mpsc::Sender<Message>) -> 
                 OutputItem::Broken { reason } => text(&DaemonMessage::Broken(reason)),
                 OutputItem::Ended { exit } => {
                     ended = true;
-                    text(&DaemonMessage::Ended(exit))
+                    text(&DaemonMessage::Ended(command::exit(exit)))
                 }
             },
             Err(error) => text(&DaemonMessage::Broken(error.to_string())),
@@ -297,15 +291,10 @@ impl Receiving {
         let Some(writer) = &self.writer else { return false };
         match message {
             ClientMessage::End => return self.input.send(Input::End).is_ok(),
-            ClientMessage::Resize(size) => drop(writer.resize(size).await),
-            ClientMessage::Signal(signal) => drop(writer.signal(signal).await),
+            ClientMessage::Resize(size) => drop(writer.resize(command::size(size)).await),
+            ClientMessage::Signal(signal) => drop(writer.signal(command::signal(signal)).await),
             ClientMessage::Start(_) => return false,
         }
         true
     }
-}
-
-/// The name of a command in a path.
-pub(super) fn task_name(path: &Segments) -> Option<TaskName> {
-    path.get("name").and_then(|name| TaskName::new(name).ok())
 }

@@ -32,13 +32,13 @@ pub(super) async fn run(App(app): App, payload: Payload) -> Result<Answer<Value>
             return Err(ApiError::Unavailable("the command took too long and was stopped".to_owned()));
         }
         Ok(Exit::Lost) => return Err(ApiError::Unavailable("the command was interrupted".to_owned())),
-        Err(error) => return Err(refusal(error)),
+        Err(error) => return Err(not_run(error)),
     };
     Ok(Answer::ok(json!({"exit_code": code, "output": output.into_text()})))
 }
 
 /// Why a command was not run.
-pub(super) fn refusal(error: deis_core::Error) -> ApiError {
+pub(super) fn not_run(error: deis_core::Error) -> ApiError {
     match error {
         deis_core::Error::NoBuild => {
             ApiError::NoBuild("No build associated with this release to run this command")

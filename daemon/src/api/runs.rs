@@ -1,17 +1,19 @@
 //! Commands that run beside the processes of an app: list, start one that goes on by itself, stop.
 
-use deis_core::{Kind, RunOptions, TaskInfo, TaskLife, TaskName, TaskState};
+use std::collections::BTreeMap;
+
+use deis_client::attach::StartRun;
+use deis_core::{EnvKey, Kind, RunOptions, TaskInfo, TaskLife, TaskName, TaskState};
 use serde_json::{Value, json};
 
 use super::{
-    attach::{task_name, variables},
     auth::App,
     error::{ApiError, Result},
     payload::Payload,
     respond::{Answer, Empty},
     url::Segments,
 };
-use crate::dto::attach::StartRun;
+use crate::dto::command;
 
 /// The commands that run, and those that ended and are still known, the oldest first.
 pub(super) async fn list(App(app): App) -> Result<Answer<Value>> {
@@ -24,7 +26,7 @@ pub(super) async fn create(App(app): App, payload: Payload) -> Result<Answer<Val
     let start: StartRun = serde_json::from_value(Value::Object(payload.members))
         .map_err(|e| ApiError::Bad(format!("a command to run: {e}")))?;
     let options = RunOptions { env: variables(&start)?, ..RunOptions::detached() };
-    let name = app.start_run(&start.command, options).await.map_err(super::run::refusal)?;
+    let name = app.start_run(&start.command, options).await.map_err(super::run::not_run)?;
     Ok(Answer::created(shown(&find(&app, &name).await?)))
 }
 
@@ -46,14 +48,24 @@ async fn find(app: &deis_core::AppHandle, name: &TaskName) -> Result<TaskInfo> {
 
 /// The command that a path names.
 pub(super) fn name_of(path: &Segments) -> Result<TaskName> {
-    task_name(path).ok_or(ApiError::NoMatch(Kind::Run))
+    let name = path.get("name").and_then(|name| TaskName::new(name).ok());
+    name.ok_or(ApiError::NoMatch(Kind::Run))
+}
+
+/// The variables that a command gets beside the config's.
+pub(super) fn variables(start: &StartRun) -> Result<BTreeMap<EnvKey, String>> {
+    let key = |(key, value): (&String, &String)| {
+        let key = EnvKey::new(key.as_str()).map_err(|e| ApiError::field("env", e.to_string()))?;
+        Ok((key, value.clone()))
+    };
+    start.env.iter().map(key).collect()
 }
 
 fn shown(run: &TaskInfo) -> Value {
     let (state, exit) = match &run.state {
         TaskState::Starting => ("starting", None),
         TaskState::Running => ("up", None),
-        TaskState::Ended { exit, .. } => ("ended", Some(exit)),
+        TaskState::Ended { exit, .. } => ("ended", Some(command::exit(*exit))),
         TaskState::Unknown => ("unknown", None),
     };
     json!({

@@ -1,8 +1,8 @@
 //! Shapes of the API's JSON. They are not the engine's types: those may change, these may not.
 
 mod app;
-pub(crate) mod attach;
 mod build_run;
+pub(crate) mod command;
 mod config;
 mod page;
 mod plan;

@@ -42,11 +42,14 @@ fn what_a_build_left_is_what_an_instance_sees() {
     until("the instance has looked", || seen().len() >= left.len());
     assert_eq!(left, seen(), "{said}");
     assert!(left.iter().any(|l| l == "ordered"), "{left:?}");
-    for line in ["f 600 2  ./secret", "d 555 2  ./empty", "f 750 1  ./deep/run", "l 777 1 ../secret ./deep/er/link"] {
+    for line in
+        ["f 600 2  ./secret", "d 555 2  ./empty", "f 750 1  ./deep/run", "l 777 1 ../secret ./deep/er/link"]
+    {
         assert!(left.iter().any(|l| l == line), "{line}: {left:#?}");
     }
     // A command sees the same.
-    let run: Vec<String> = rig.deis(&["run", "-a", "kept", "--", "bin/look"]).lines().map(str::to_owned).collect();
+    let run: Vec<String> =
+        rig.deis(&["run", "-a", "kept", "--", "bin/look"]).lines().map(str::to_owned).collect();
     assert_eq!(left, run);
 }
 

@@ -67,7 +67,10 @@ async fn every_end_of_a_build_is_on_record() {
     blog.build_run_cancel(Attempt(4)).await.unwrap();
     assert_eq!(blog.build_run_failed(Attempt(4), "killed").await.unwrap().state, BuildRunState::Cancelled);
     let refused = blog.deploy_push(fourth.id, build("b", WEB)).await.unwrap_err();
-    assert!(matches!(&refused, Error::Conflict { reason } if reason == "the build was cancelled by ann"), "{refused:?}");
+    assert!(
+        matches!(&refused, Error::Conflict { reason } if reason == "the build was cancelled by ann"),
+        "{refused:?}"
+    );
     assert!(matches!(blog.build_run_cancel(Attempt(1)).await, Err(Error::Conflict { .. })));
     assert!(matches!(blog.build_run_cancel(Attempt(9)).await, Err(Error::NotFound { .. })));
 }

@@ -12,7 +12,7 @@ use std::{
 use super::{imports, visit};
 
 /// The crates whose files are looked at.
-const CRATES: [&str; 4] = ["deis-core", "deis-k8s", "deis-build", "daemon"];
+const CRATES: [&str; 5] = ["deis-core", "deis-k8s", "deis-build", "daemon", "daemon/client"];
 
 /// Which file uses items of which, by module path.
 type Uses = BTreeMap<Vec<String>, BTreeSet<Vec<String>>>;
