@@ -9,7 +9,7 @@ static OPEN_FILES: OnceLock<Option<u64>> = OnceLock::new();
 
 /// Makes an end of what was inherited: no file of the starting shell stays open in apps, and the daemon itself, which
 /// has a few for every connection, may open as many as the system lets it.
-pub(crate) fn settle() {
+pub(crate) fn keep_from_children() {
     close_fds::CloseFdsBuilder::new().cloexecfrom(3);
     let limit = getrlimit(Resource::Nofile);
     OPEN_FILES.get_or_init(|| limit.current);

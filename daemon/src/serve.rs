@@ -14,7 +14,7 @@ use crate::{
 
 /// Runs `deisd` with these arguments.
 pub(crate) fn main(args: &[OsString]) -> ExitCode {
-    inherited::settle();
+    inherited::keep_from_children();
     let parsed = match args::parse(args) {
         Ok(parsed) => parsed,
         Err(Failure::Usage(error)) => {

@@ -157,12 +157,12 @@ impl Artifacts {
     ///
     /// # Errors
     /// The object store cannot be reached.
-    pub async fn remember(&self, key: &Digest, value: Bytes) -> Result<(), StoreFailed> {
+    pub async fn record_key(&self, key: &Digest, value: Bytes) -> Result<(), StoreFailed> {
         self.0.store.put(&key_path(key), value.into()).await.map(drop).map_err(unavailable)
     }
 
     /// The value under a key.
-    pub async fn recall(&self, key: &Digest) -> Option<Bytes> {
+    pub async fn find_key(&self, key: &Digest) -> Option<Bytes> {
         self.0.store.get(&key_path(key)).await.ok()?.bytes().await.ok()
     }
 }

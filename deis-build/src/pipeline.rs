@@ -99,7 +99,7 @@ impl Pipeline {
         }
         let built = self.run(request, fetch, output).await?;
         if let (Some(key), Ok(value)) = (&key, serde_json::to_vec(&built)) {
-            self.0.artifacts.remember(key, value.into()).await?;
+            self.0.artifacts.record_key(key, value.into()).await?;
         }
         Ok(spec(built, sha, key))
     }
@@ -121,7 +121,7 @@ impl Pipeline {
     }
 
     async fn recall(&self, key: Option<&Digest>) -> Option<Built> {
-        let known: Built = serde_json::from_slice(&self.0.artifacts.recall(key?).await?).ok()?;
+        let known: Built = serde_json::from_slice(&self.0.artifacts.find_key(key?).await?).ok()?;
         self.0.artifacts.has(&known.digest).await.then_some(known)
     }
 }

@@ -5,8 +5,8 @@
 //! nothing that differs from machine to machine: no owners, no inode numbers, and no times of day. The same folder
 //! packed twice gives the same bytes.
 
+mod archive;
 mod ignored;
-mod pack;
 #[cfg(all(test, feature = "local"))]
 mod tests;
 #[cfg(feature = "local")]
@@ -14,7 +14,7 @@ mod unpack;
 
 use std::io;
 
-pub(crate) use pack::pack;
+pub(crate) use archive::pack;
 #[cfg(feature = "local")]
 pub(crate) use unpack::unpack;
 

@@ -9,7 +9,7 @@ use super::{
     auth::App,
     error::{ApiError, Result},
     payload::Payload,
-    releases::settle,
+    releases::wait_until_live,
     respond::Answer,
 };
 use crate::dto::{ConfigDto, ProbeDto};
@@ -37,7 +37,7 @@ pub(super) async fn set(App(app): App, payload: Payload) -> Result<Answer<Config
     let (change, config) = app.config_made(patch(&payload)?).await?;
     // Without a rollout it was in force in its own batch.
     if change.generation.is_some() {
-        settle(&app, &change).await?;
+        wait_until_live(&app, &change).await?;
     }
     Ok(Answer::created(ConfigDto::new(app.name(), config)))
 }

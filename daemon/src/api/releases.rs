@@ -30,7 +30,7 @@ pub(super) async fn info(App(app): App, segments: Segments) -> Result<Answer<Rel
 /// Goes back to a release; answers when the new one is live.
 pub(super) async fn rollback(App(app): App, payload: Payload) -> Result<Answer<Value>> {
     let change = app.rollback(wanted(&payload)?).await?;
-    settle(&app, &change).await?;
+    wait_until_live(&app, &change).await?;
     Ok(Answer::created(json!({"version": change.release.map(|v| v.0)})))
 }
 
@@ -51,7 +51,7 @@ fn wanted(payload: &Payload) -> Result<Option<ReleaseVersion>> {
 /// Waits for a change that makes a release; a failure says where the app stands now.
 ///
 /// The change goes on when the client goes away: waiting is all that ends.
-pub(super) async fn settle(app: &AppHandle, change: &Change) -> Result<()> {
+pub(super) async fn wait_until_live(app: &AppHandle, change: &Change) -> Result<()> {
     match app.wait(change).await? {
         // Overtaken, its place in history is kept: for the caller it is as if the newer one had come right after it.
         Settled::Done | Settled::Superseded { .. } => Ok(()),

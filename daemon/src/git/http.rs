@@ -11,7 +11,7 @@ use axum::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use deis_build::git::{Service, refusal};
+use deis_build::git::{Service, error_packet};
 use deis_core::{AppHandle, Platform, User};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
@@ -85,7 +85,7 @@ async fn serve(
         };
         if let Err(error) = ended {
             tracing::error!(app = %app.name(), service = service.name(), error = chain(&error), "a git request failed");
-            let _ = output.send(refusal(&unavailable(&error)).into()).await;
+            let _ = output.send(error_packet(&unavailable(&error)).into()).await;
         }
     });
     Ok(answer(&format!("application/x-{}-result", service.name()), body))

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, io, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use deis_build::git::{Service, refusal};
+use deis_build::git::{Service, error_packet};
 use deis_core::{Digest, Platform, User, Username};
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet,
@@ -30,7 +30,7 @@ use super::{
 use crate::{
     acceptor::Acceptor,
     keyed_limit::{KeyedLimit, KeyedPermit},
-    push::{Ended, Pushes},
+    push::{ConversationEnd, Pushes},
     telemetry::chain,
 };
 
@@ -366,13 +366,13 @@ async fn serve(
         return Ok(0);
     };
     let Some(app) = app_for(&server.platform, user, &repository).await else {
-        let _ = output.send(refusal(&no_such_app(&repository)).into()).await;
+        let _ = output.send(error_packet(&no_such_app(&repository)).into()).await;
         return Ok(1);
     };
     let conversation = match server.pushes.converse(&user.name) {
         Ok(conversation) => conversation,
         Err(crowded) => {
-            let _ = output.send(refusal(&crowded.to_string()).into()).await;
+            let _ = output.send(error_packet(&crowded.to_string()).into()).await;
             return Ok(1);
         }
     };
@@ -387,7 +387,7 @@ async fn serve(
         Service::UploadPack => server.pushes.upload(&app, conversation, input, output, false).await?,
     };
     Ok(match ended {
-        Ended::Well => 0,
-        Ended::Refused => 1,
+        ConversationEnd::Well => 0,
+        ConversationEnd::Refused => 1,
     })
 }

@@ -20,7 +20,7 @@ impl PushSession {
         let others = self.received.accepted().iter().filter(|u| u.name != update.name).count();
         if others > 0 {
             let text = format!("Deploying {} only; other refs are stored, not built", update.name);
-            self.lines.say(&text).await;
+            self.lines.print(&text).await;
         }
         let release = match self.build_and_release(update, commit).await {
             Ok(release) => release,
@@ -32,27 +32,27 @@ impl PushSession {
         let unmoved = self.move_refs().await;
         if let Some(reason) = &unmoved {
             let text = format!(" !     {release} is live, but not every ref has moved: {reason}");
-            self.lines.say(&text).await;
+            self.lines.print(&text).await;
         } else if let Err(error) = adopt_head(&self.repository, &update.name).await {
             tracing::warn!(app = %self.app.name(), error = chain(&error), "HEAD could not be set");
         }
-        self.lines.say("").await;
+        self.lines.print("").await;
         let text = format!("Use 'deis open' to view this application, or go to {}", self.app_url());
-        self.lines.say(&text).await;
+        self.lines.print(&text).await;
         PushOutcome::Deployed { sha, release, unmoved }
     }
 
     async fn build_and_release(&self, update: &RefUpdate, commit: &Oid) -> Result<ReleaseVersion, String> {
         let (app, lines) = (&self.app, &self.lines);
-        lines.say("Starting build... but first, coffee!").await;
+        lines.print("Starting build... but first, coffee!").await;
         let attempt = self.build_run.ok_or("this push builds nothing")?;
         let spec = from_branch(self.build(attempt, commit).await?, &update.name);
-        lines.say("Build complete.").await;
-        lines.say("Launching App...").await;
+        lines.print("Build complete.").await;
+        lines.print("Launching App...").await;
         let change = match app.deploy_push(self.id, spec).await {
             Ok(change) => change,
             Err(error) => {
-                lines.say(&format!(" !     {error}")).await;
+                lines.print(&format!(" !     {error}")).await;
                 // It ends with the push at the latest; one that was cancelled meanwhile stays so.
                 let _ = app.build_run_failed(attempt, &chain(&error)).await;
                 return Err(error.to_string());
@@ -61,23 +61,23 @@ impl PushSession {
         let version = change.release.unwrap_or_default();
         match self.follow(&change).await.map_err(|e| e.to_string())? {
             Settled::Done => {
-                lines.say(&format!("Done, {}:{version} deployed to Workflow", app.name())).await;
+                lines.print(&format!("Done, {}:{version} deployed to Workflow", app.name())).await;
                 Ok(version)
             }
             Settled::Superseded { by } => {
                 let reason = superseded(version, by);
-                lines.say(&format!(" !     {reason}")).await;
+                lines.print(&format!(" !     {reason}")).await;
                 Err(reason)
             }
             Settled::Failed(cause) => {
-                lines.say("The controller returned an error when publishing the release:").await;
+                lines.print("The controller returned an error when publishing the release:").await;
                 for line in cause.to_string().lines() {
-                    lines.say(&format!(" !     {line}")).await;
+                    lines.print(&format!(" !     {line}")).await;
                 }
-                lines.say(&format!(" !     {}", cause.hint())).await;
+                lines.print(&format!(" !     {}", cause.hint())).await;
                 let live = app.info().await.ok().filter(|i| !i.processes.is_empty()).and_then(|i| i.live);
                 if let Some(live) = live {
-                    lines.say(&format!("{live} goes on serving.")).await;
+                    lines.print(&format!("{live} goes on serving.")).await;
                 }
                 let cause = cause.to_string();
                 let first = cause.lines().next().unwrap_or_default();
@@ -108,15 +108,15 @@ impl PushSession {
         let show = async {
             while let Some(line) = output.recv().await {
                 recorder.line(&printable(&line));
-                self.lines.say(&line).await;
+                self.lines.print(&line).await;
             }
         };
-        let built = match tokio::join!(build, show).0 {
+        let result = match tokio::join!(build, show).0 {
             Ok(spec) => Ok(spec),
             Err(error) => Err(self.build_failed(attempt, &error, &recorder).await),
         };
         self.pushes.keep_output(recorder, &self.app, attempt).await;
-        built
+        result
     }
 
     /// Waits for a change and says how it gets on.
@@ -127,7 +127,7 @@ impl PushSession {
         loop {
             tokio::select! {
                 settled = &mut wait => return settled,
-                Some(text) = progress.next() => self.lines.say(&format!("       {text}")).await,
+                Some(text) = progress.next() => self.lines.print(&format!("       {text}")).await,
             }
         }
     }
@@ -140,7 +140,7 @@ impl PushSession {
                 let reason = run.reason();
                 let text = format!(" !     {reason}");
                 recorder.line(&text);
-                self.lines.say(&text).await;
+                self.lines.print(&text).await;
                 return reason;
             }
             Ok(_) => Vec::new(),
@@ -152,10 +152,10 @@ impl PushSession {
         said.extend(error.hint().map(|hint| format!(" !     {hint}")));
         for line in &said {
             recorder.line(line);
-            self.lines.say(line).await;
+            self.lines.print(line).await;
         }
         let text = format!("Build pod exited with code {}, stopping build", error.exit_code());
-        self.lines.say(&text).await;
+        self.lines.print(&text).await;
         "the build failed".to_owned()
     }
 

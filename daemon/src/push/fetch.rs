@@ -3,11 +3,11 @@
 use std::{io, time::Duration};
 
 use bytes::Bytes;
-use deis_build::git::{GitError, Service, refusal};
+use deis_build::git::{GitError, Service, error_packet};
 use deis_core::{AppHandle, Error, Push};
 use tokio::{runtime::Handle, time::Instant};
 
-use super::{Conversation, Ended, ONGOING, Output, Pushes, blocking, on_thread};
+use super::{Conversation, ConversationEnd, ONGOING, Output, Pushes, blocking, on_thread};
 use crate::{git::GitInput, telemetry::chain};
 
 /// How long a client may leave the next bytes of an answer unread.
@@ -29,7 +29,7 @@ impl Pushes {
             if http {
                 answer.extend_from_slice(b"001f# service=git-receive-pack\n0000");
             }
-            answer.extend(refusal(&busy(&open)));
+            answer.extend(error_packet(&busy(&open)));
             return Ok(answer);
         }
         let repository = self.repository(app).await?;
@@ -52,7 +52,7 @@ impl Pushes {
         mut input: GitInput,
         output: Output,
         stateless: bool,
-    ) -> Result<Ended, Error> {
+    ) -> Result<ConversationEnd, Error> {
         let repository = self.repository(app).await?;
         if let Err(error) = input.wait().await {
             return Ok(never_spoke(error, &output));
@@ -67,19 +67,19 @@ impl Pushes {
         .await
         .map_err(|e| Error::Internal(Box::new(e)))?;
         match served {
-            Ok(()) => Ok(Ended::Well),
+            Ok(()) => Ok(ConversationEnd::Well),
             Err(error) => {
                 tracing::debug!(app = %app.name(), error = chain(&error), "a fetch ended early");
-                Ok(Ended::Refused)
+                Ok(ConversationEnd::Refused)
             }
         }
     }
 }
 
 /// The end of a conversation whose client was waited for in vain. It is told so, if it still reads.
-pub(super) fn never_spoke(error: io::Error, output: &Output) -> Ended {
-    let _ = output.try_send(refusal(&GitError::Io(error).for_client()).into());
-    Ended::Refused
+pub(super) fn never_spoke(error: io::Error, output: &Output) -> ConversationEnd {
+    let _ = output.try_send(error_packet(&GitError::Io(error).for_client()).into());
+    ConversationEnd::Refused
 }
 
 /// What the second of two pushes is told.

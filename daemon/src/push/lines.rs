@@ -34,7 +34,7 @@ impl Lines {
         Self { output, wanted, patience: AtomicU64::new(millis(patience)), left_out: AtomicU64::new(0) }
     }
 
-    pub(super) async fn say(&self, text: &str) {
+    pub(super) async fn print(&self, text: &str) {
         if !self.wanted {
             return;
         }
@@ -136,10 +136,10 @@ mod tests {
         let (output, mut input) = tokio::sync::mpsc::channel(2);
         let lines = Lines::with_patience(output, true, Duration::from_millis(1));
         for i in 0..10 {
-            lines.say(&format!("line {i}")).await;
+            lines.print(&format!("line {i}")).await;
         }
         assert!(input.recv().await.unwrap().ends_with(b"line 0\n"));
-        lines.say("at last").await;
+        lines.print("at last").await;
         assert!(input.recv().await.unwrap().ends_with(b"line 1\n"));
         let last = input.recv().await.unwrap();
         assert!(last.ends_with("… 8 lines left out\nat last\n".as_bytes()), "{last:?}");

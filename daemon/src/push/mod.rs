@@ -52,7 +52,7 @@ pub type Output = mpsc::Sender<Bytes>;
 
 /// What became of a conversation: what an SSH client gets as exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum ConversationEnd {
     /// As it should.
     Well,
     /// Something was refused; the client has been told.

@@ -18,10 +18,10 @@ impl PushSession {
         }
         let refs = accepted.iter().take(MAX_NAMES).map(|u| u.name.clone()).collect();
         if accepted.iter().any(|u| u.new.is_some()) {
-            self.lines.say("Stored. Tags are never built: push a branch to deploy.").await;
+            self.lines.print("Stored. Tags are never built: push a branch to deploy.").await;
             PushOutcome::Stored { refs }
         } else {
-            self.lines.say("Deleted. Nothing was deployed.").await;
+            self.lines.print("Deleted. Nothing was deployed.").await;
             PushOutcome::Deleted { refs }
         }
     }

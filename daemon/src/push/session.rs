@@ -8,7 +8,7 @@ use tokio::{runtime::Handle, task::AbortHandle};
 use uuid::Uuid;
 
 use super::{
-    Conversation, Ended, ONGOING, Output, Pushes, blocking,
+    Conversation, ConversationEnd, ONGOING, Output, Pushes, blocking,
     lines::{Lines, keep_alive},
     never_spoke, on_thread,
 };
@@ -52,7 +52,7 @@ impl Pushes {
         conversation: Conversation,
         mut input: GitInput,
         output: Output,
-    ) -> Result<Ended, Error> {
+    ) -> Result<ConversationEnd, Error> {
         let repository = self.repository(app).await?;
         if let Err(error) = input.wait().await {
             return Ok(never_spoke(error, &output));
@@ -67,11 +67,11 @@ impl Pushes {
         .map_err(|e| Error::Internal(Box::new(e)))?;
         let received = match read {
             Ok(Some(received)) => received,
-            Ok(None) => return Ok(Ended::Well),
+            Ok(None) => return Ok(ConversationEnd::Well),
             Err(refused) => {
                 tracing::debug!(app = %app.name(), error = %refused.error, "a push ended early");
                 let _ = tokio::time::timeout(REPORT, output.send(refused.packets().into())).await;
-                return Ok(Ended::Refused);
+                return Ok(ConversationEnd::Refused);
             }
         };
         let session = PushSession {
@@ -91,7 +91,7 @@ impl Pushes {
 }
 
 impl PushSession {
-    async fn carry_out(mut self, output: Output) -> Ended {
+    async fn carry_out(mut self, output: Output) -> ConversationEnd {
         let beat = tokio::spawn(keep_alive(output.clone(), self.received.has_progress()));
         self.protect_live().await;
         if !self.received.accepted().is_empty() {
@@ -105,7 +105,7 @@ impl PushSession {
         let report = self.received.report();
         forget(self.received);
         let _ = tokio::time::timeout(REPORT, output.send(report.into())).await;
-        if refused { Ended::Refused } else { Ended::Well }
+        if refused { ConversationEnd::Refused } else { ConversationEnd::Well }
     }
 
     /// Does what is accepted while the push's record keeps others away, and closes that with what came of it.
@@ -114,11 +114,11 @@ impl PushSession {
         match self.app.push_begin(self.record(), builds).await {
             Ok(push) => self.build_run = push.build_run,
             Err(Error::Busy { reason }) => {
-                self.lines.say(&format!("{ONGOING}\n{reason}")).await;
+                self.lines.print(&format!("{ONGOING}\n{reason}")).await;
                 return self.received.refuse_all(ONGOING);
             }
             Err(error) => {
-                self.lines.say(&format!(" !     {}", chain(&error))).await;
+                self.lines.print(&format!(" !     {}", chain(&error))).await;
                 self.received.refuse_all("the platform is not available");
                 // It may have been opened all the same.
                 let outcome = PushOutcome::NotStored { reason: error.to_string() };

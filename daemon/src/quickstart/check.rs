@@ -10,9 +10,9 @@ use std::{
 
 use super::{
     APP, BoxError, USER,
-    ask::get,
-    daemon::Process,
+    daemon::DaemonProcess,
     ports,
+    probe::get,
     sample::{PYTHON, STATIC, Sample},
     shell::Shell,
     steps::controller,
@@ -50,7 +50,7 @@ async fn run(folder: &Path) -> Result<(), BoxError> {
     let ports = ports::three()?;
     let port = ports[0];
     let began = Instant::now();
-    let daemon = Process::start(&data, ports).await?;
+    let daemon = DaemonProcess::start(&data, ports).await?;
     passed("the daemon is up", began);
 
     let shell = Shell::new(data.join("bin"), folder.join("client.json"), folder.to_path_buf(), true);

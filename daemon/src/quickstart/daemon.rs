@@ -9,16 +9,16 @@ use std::{
 
 use tokio::process::{Child, Command};
 
-use super::{BoxError, ask::get};
+use super::{BoxError, probe::get};
 
 /// A daemon on a data folder.
-pub(super) struct Process {
+pub(super) struct DaemonProcess {
     child: Child,
     data: PathBuf,
     ports: [u16; 3],
 }
 
-impl Process {
+impl DaemonProcess {
     /// Starts it and waits until it answers.
     pub(super) async fn start(data: &Path, ports: [u16; 3]) -> Result<Self, BoxError> {
         let [http, ssh, metrics] = ports.map(|port| format!("127.0.0.1:{port}"));

@@ -1,9 +1,9 @@
 //! `deisd quickstart`: from nothing to a live app, each step shown as a person would type it.
 
-mod ask;
 mod check;
 mod daemon;
 mod ports;
+mod probe;
 mod sample;
 mod shell;
 mod steps;
@@ -18,7 +18,7 @@ use crate::{
     signals::StopSignals,
     telemetry,
 };
-use steps::{Outcome, Steps};
+use steps::{QuickstartState, Steps};
 
 pub(crate) use check::check;
 
@@ -44,7 +44,7 @@ pub(crate) async fn run(mut settings: Settings, keep: bool) -> ExitCode {
 
 async fn start(settings: &mut Settings, keep: bool) -> Result<(), BoxError> {
     let mut signals = StopSignals::listen();
-    ports::settle(settings)?;
+    ports::choose_free(settings)?;
     let daemon = Daemon::start(settings).await?;
     println!(
         "deisd is up ({}); everything it keeps is in {}",
@@ -93,12 +93,12 @@ async fn stop(daemon: Daemon, keep: bool) -> Result<(), BoxError> {
     Ok(())
 }
 
-fn explain(daemon: &Daemon, steps: &Steps<'_>, outcome: &Outcome) {
+fn explain(daemon: &Daemon, steps: &Steps<'_>, outcome: &QuickstartState) {
     let (domain, port) = (&daemon.info.domain, daemon.info.ports.http);
     let (data, host) = (daemon.data().path().display(), format!("{APP}.{domain}"));
     let path = format!("    export PATH='{data}/bin':\"$PATH\"");
     match outcome {
-        Outcome::Foreign => {
+        QuickstartState::Foreign => {
             println!(
                 "This platform has users already, and the quick start is none of them. As one of them:\n"
             );
@@ -106,11 +106,11 @@ fn explain(daemon: &Daemon, steps: &Steps<'_>, outcome: &Outcome) {
             println!("    deis login {}\n", steps.url());
             return;
         }
-        Outcome::Live => {
+        QuickstartState::Live => {
             println!("Your app is live at http://{host}:{port}\n");
             println!("    curl -H 'Host: {host}' {}/\n", steps.url());
         }
-        Outcome::Silent => println!("The app {APP} does not answer; `deis logs` may say why.\n"),
+        QuickstartState::Silent => println!("The app {APP} does not answer; `deis logs` may say why.\n"),
     }
     println!("To go on, paste this into another terminal:\n");
     println!("{path}");

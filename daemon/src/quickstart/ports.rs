@@ -9,7 +9,7 @@ use crate::settings::Settings;
 const RANGE: std::ops::Range<u16> = 8100..19_100;
 
 /// Gives each listener of the settings a free port, its own if that is free, and says which are others.
-pub(super) fn settle(settings: &mut Settings) -> Result<(), BoxError> {
+pub(super) fn choose_free(settings: &mut Settings) -> Result<(), BoxError> {
     let http = ("HTTP", &mut settings.http);
     let ssh = settings.ssh.as_mut().map(|address| ("SSH", address));
     let metrics = settings.metrics.as_mut().map(|address| ("metrics", address));
@@ -60,7 +60,7 @@ mod tests {
         let flags = flags.map(|(name, address)| (name, address.to_string())).into();
         let values = crate::settings::collect(&flags, |_| None, None).unwrap();
         let mut settings = Settings::new(&values).unwrap();
-        settle(&mut settings).unwrap();
+        choose_free(&mut settings).unwrap();
         let found = [settings.http, settings.ssh.unwrap(), settings.metrics.unwrap()];
         let all: Vec<TcpListener> = found.into_iter().map(|a| TcpListener::bind(a).unwrap()).collect();
         assert_eq!(all.len(), 3, "each can be listened on while the others are");

@@ -10,7 +10,7 @@ use std::{
 use deis_core::{Actor, AppHandle, AppName, PageQuery, Username};
 
 use super::{
-    APP, BoxError, USER, ask,
+    APP, BoxError, USER, probe,
     sample::{PYTHON, STATIC, Sample},
     shell::Shell,
 };
@@ -18,7 +18,7 @@ use crate::{compose::Daemon, datadir::write_privately};
 
 /// How it ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum QuickstartState {
     /// The app answers.
     Live,
     /// The app is there and does not answer.
@@ -47,10 +47,10 @@ impl<'a> Steps<'a> {
     }
 
     /// Takes all that are missing.
-    pub(super) async fn take(&self) -> Result<Outcome, BoxError> {
+    pub(super) async fn take(&self) -> Result<QuickstartState, BoxError> {
         if !self.profile().is_file() && self.daemon.platform.has_users().await? && !self.password().is_file()
         {
-            return Ok(Outcome::Foreign);
+            return Ok(QuickstartState::Foreign);
         }
         fs::create_dir_all(&self.folder)?;
         self.sign_in().await?;
@@ -62,7 +62,7 @@ impl<'a> Steps<'a> {
         } else {
             self.shell.at(&work).git(&["push", "deis", "main"]).await?;
         }
-        Ok(if self.answers().await { Outcome::Live } else { Outcome::Silent })
+        Ok(if self.answers().await { QuickstartState::Live } else { QuickstartState::Silent })
     }
 
     /// The controller's address, as clients are told.
@@ -147,7 +147,7 @@ impl<'a> Steps<'a> {
     async fn answers(&self) -> bool {
         let host = format!("{APP}.{}", self.daemon.info.domain);
         for _ in 0..300 {
-            if ask::get(self.address, &host).await.is_ok_and(|(status, _)| status == 200) {
+            if probe::get(self.address, &host).await.is_ok_and(|(status, _)| status == 200) {
                 return true;
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use super::rig::{Rig, STATIC, until};
+use super::test_platform::{STATIC, TestPlatform, until};
 
 /// Soft limit of open files.
 fn open_files(pid: &str) -> String {
@@ -13,7 +13,7 @@ fn open_files(pid: &str) -> String {
 
 #[test]
 fn apps_inherit_nothing_from_the_shell_that_started_the_daemon() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.app("apart", STATIC).git(&["push", "deis", "main"]);
     let app = rig.pids()[0];
     let status = fs::read_to_string(format!("/proc/{app}/status")).unwrap();
@@ -31,7 +31,7 @@ fn apps_inherit_nothing_from_the_shell_that_started_the_daemon() {
 
 #[test]
 fn logs_outlive_a_stop_of_everything() {
-    let mut rig = Rig::new();
+    let mut rig = TestPlatform::new();
     rig.app("quiet", STATIC).git(&["push", "deis", "main"]);
     until("it has said something", || rig.deis(&["logs", "-a", "quiet"]).contains("serving"));
     let before = rig.deis(&["logs", "-a", "quiet"]);

@@ -1,9 +1,9 @@
 //! What cannot work says why, changes nothing and loses nothing.
 
-use super::rig::{Rig, STATIC, Work, free_port};
+use super::test_platform::{STATIC, TestPlatform, Work, free_port};
 
 /// A push that must be refused with these words, leaving the app as it was.
-fn refused(rig: &Rig, work: &Work, app: &str, words: &[&str]) {
+fn refused(rig: &TestPlatform, work: &Work, app: &str, words: &[&str]) {
     let before = rig.get(&format!("{app}.localhost"));
     let releases = rig.releases(app).iter().filter(|r| r["failed"] == false).count();
     let (ok, said) = work.try_git(&["push", "deis", "main"]);
@@ -18,7 +18,7 @@ fn refused(rig: &Rig, work: &Work, app: &str, words: &[&str]) {
 
 #[test]
 fn sources_that_cannot_be_built() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("odd", &[("readme.txt", "nothing to run")]);
     refused(
         &rig,
@@ -39,7 +39,7 @@ fn sources_that_cannot_be_built() {
 
 #[test]
 fn processes_that_do_not_work_leave_the_old_release_serving() {
-    let rig = Rig::with(&["--deploy-timeout", "25"]);
+    let rig = TestPlatform::with(&["--deploy-timeout", "25"]);
     let work = rig.app("shop", STATIC);
     work.git(&["push", "deis", "main"]);
     assert_eq!(rig.get("shop.localhost").0, 200);
@@ -62,7 +62,7 @@ fn processes_that_do_not_work_leave_the_old_release_serving() {
 
 #[test]
 fn a_config_change_that_breaks_the_app_goes_back() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app(
         "breaks",
         &[("Procfile", "web: test -z \"$BREAK\" && exec deis-static .\n"), ("index.html", "fine")],
@@ -77,7 +77,7 @@ fn a_config_change_that_breaks_the_app_goes_back() {
 
 #[test]
 fn refusals_of_the_api_name_the_field() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.app("real", STATIC).git(&["push", "deis", "main"]);
     for (args, words) in [
         (&["create", "Bad_Name", "--no-remote"][..], "App name"),

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     contract::Caller,
-    rig::{Rig, STATIC, Work, text, until},
+    test_platform::{STATIC, TestPlatform, Work, text, until},
 };
 
 /// Type, mode, number of names, link target and path of all that is in a folder.
@@ -17,7 +17,7 @@ const LIST: &str = "find . -mindepth 1 -printf '%y %m %n %l %p\n' | LC_ALL=C sor
 
 #[test]
 fn what_a_build_left_is_what_an_instance_sees() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let make = "umask 0; mkdir -p empty deep/er; echo s > secret; chmod 600 secret; echo r > deep/run; chmod 750 deep/run
         ln -s ../secret deep/er/link; ln -s nowhere dangling; ln secret twin; chmod 555 empty; touch -d '2001-02-03' old
         echo new > new; chmod 4755 new; chmod 755 new";
@@ -55,7 +55,7 @@ fn what_a_build_left_is_what_an_instance_sees() {
 
 #[test]
 fn each_build_has_a_record_and_its_output_as_long_as_its_app_lives() {
-    let mut rig = Rig::new();
+    let mut rig = TestPlatform::new();
     let work = rig.app("runs", STATIC);
     work.git(&["push", "deis", "main"]);
     work.commit(&[("bin/pre-compile", "#!/bin/bash\nprintf 'a mark \\033]0;title\\007\\n'; exit 3\n")]);
@@ -97,7 +97,7 @@ fn each_build_has_a_record_and_its_output_as_long_as_its_app_lives() {
 
 #[test]
 fn of_many_builds_the_newest_are_kept() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("many", STATIC);
     // It takes no build to find out that this cannot be built.
     for n in 1..=51 {
@@ -116,26 +116,26 @@ fn of_many_builds_the_newest_are_kept() {
 
 #[test]
 fn a_build_is_followed_and_cancelled() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("slow", STATIC);
     work.git(&["push", "deis", "main"]);
     let push = held_push(&rig, &work, "slow");
     assert!(rig.deis(&["builds", "-a", "slow"]).contains("2   running"));
     let mut follower =
         rig.deis_command(&["builds:output", "-f", "-a", "slow"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut followed = BufReader::new(follower.stdout.take().unwrap());
+    let mut shown = BufReader::new(follower.stdout.take().unwrap());
     // It comes while the build runs.
     let mut line = String::new();
-    while line != "held\n" {
+    while !line.ends_with("held\n") {
         line.clear();
-        assert_ne!(followed.read_line(&mut line).unwrap(), 0);
+        assert_ne!(shown.read_line(&mut line).unwrap(), 0);
     }
     rig.deis(&["builds:cancel", "-a", "slow"]);
     let pushed = push.wait_with_output().unwrap();
     let said = text(&pushed);
     assert!(!pushed.status.success() && said.contains("the build was cancelled by ann"), "{said}");
     let mut rest = String::new();
-    followed.read_to_string(&mut rest).unwrap();
+    shown.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("the build was cancelled by ann") && follower.wait().unwrap().success(), "{rest}");
     let info = rig.deis(&["builds:info", "2", "-a", "slow"]);
     assert!(info.contains("cancelled by ann"), "{info}");
@@ -148,7 +148,7 @@ fn a_build_is_followed_and_cancelled() {
 
 #[test]
 fn a_build_that_the_platform_did_not_outlive_is_interrupted_and_its_output_kept() {
-    let mut rig = Rig::new();
+    let mut rig = TestPlatform::new();
     let work = rig.app("killed", STATIC);
     let mut push = held_push(&rig, &work, "killed");
     rig.kill_and_restart();
@@ -164,7 +164,7 @@ fn a_build_that_the_platform_did_not_outlive_is_interrupted_and_its_output_kept(
 }
 
 /// A push whose build has begun and goes on until it is ended.
-fn held_push(rig: &Rig, work: &Work, app: &str) -> Child {
+fn held_push(rig: &TestPlatform, work: &Work, app: &str) -> Child {
     work.commit(&[("bin/pre-compile", "#!/bin/bash\necho held; sleep 100000\n")]);
     let mut push = work.git_command(&["push", "deis", "main"]);
     let push = push.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -173,7 +173,7 @@ fn held_push(rig: &Rig, work: &Work, app: &str) -> Child {
 }
 
 /// The files of all outputs that are kept.
-fn outputs(rig: &Rig) -> Vec<PathBuf> {
+fn outputs(rig: &TestPlatform) -> Vec<PathBuf> {
     let list = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
     list(rig.path("data/objects/build-output")).flat_map(list).collect()
 }

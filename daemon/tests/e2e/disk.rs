@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write as _};
 
-use super::rig::{Rig, STATIC};
+use super::test_platform::{STATIC, TestPlatform};
 
 /// Nothing that compresses.
 fn noise(bytes: usize) -> Vec<u8> {
@@ -18,7 +18,7 @@ fn noise(bytes: usize) -> Vec<u8> {
 #[test]
 #[ignore = "it mounts a small disk, which takes the rights to do so: `.ci/run` runs it where they are there"]
 fn a_push_that_meets_a_full_disk_says_so_and_holds_nobody_up() {
-    let rig = Rig::on_small_disk(200);
+    let rig = TestPlatform::on_small_disk(200);
     let ssh = rig.with_key();
     let work = rig.app("full", STATIC);
     work.git(&["push", "deis", "main"]);

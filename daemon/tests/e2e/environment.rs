@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs};
 
 use super::{
-    rig::{PYTHON, Rig, until},
+    test_platform::{PYTHON, TestPlatform, until},
     web::ask,
 };
 
@@ -20,7 +20,7 @@ fn parsed(text: &str) -> Env {
 /// own, and only the one-off command a `HOME` that the config names.
 #[test]
 fn every_process_of_a_release_has_the_same_environment() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let dump = rig.path("dump");
     fs::create_dir(&dump).unwrap();
     let work = rig.app(
@@ -72,7 +72,7 @@ fn every_process_of_a_release_has_the_same_environment() {
 /// What is accepted can be started: as many and as long variables as there may be, by every kind of process.
 #[test]
 fn the_largest_environment_that_is_accepted_starts() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("large", PYTHON);
     work.commit(&[("Procfile", "web: python3 app.py\nrelease: test ${#LONG} = 131066\n")]);
     // What is left of 768 KiB for 999 more, each of which costs a name of 4, `=`, a NUL byte and a pointer.

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 
-use super::rig::{Rig, STATIC, Work};
+use super::test_platform::{STATIC, TestPlatform, Work};
 
 #[test]
 fn a_fetch_that_git_packs_is_served() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("tagged", STATIC);
     // So many objects are wanted that git sends its request through gzip.
     for number in 0..30 {
@@ -29,7 +29,7 @@ fn a_fetch_that_git_packs_is_served() {
 
 #[test]
 fn the_last_commit_alone_needs_nothing_of_those_before() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ssh = rig.with_key();
     let work = rig.app("delta", STATIC);
     let lines: Vec<String> = (0..40).map(|n| format!("line {n}: {}", "words ".repeat(n % 7))).collect();
@@ -47,7 +47,7 @@ fn the_last_commit_alone_needs_nothing_of_those_before() {
 
 #[test]
 fn random_histories_arrive_as_from_git() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ssh = rig.with_key();
     let work = rig.app("random", STATIC);
     let mut dice = Dice(20_261_127);
@@ -118,7 +118,7 @@ fn shape(dice: &mut Dice) -> String {
 }
 
 /// The only repository of the platform, as a URL for git alone.
-fn repository(rig: &Rig) -> String {
+fn repository(rig: &TestPlatform) -> String {
     let repos: Vec<_> = fs::read_dir(rig.path("data/repos")).unwrap().flatten().collect();
     assert_eq!(repos.len(), 1);
     let mut url = "file://".to_owned();

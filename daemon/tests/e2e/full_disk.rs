@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use super::rig::{Rig, STATIC, until};
+use super::test_platform::{STATIC, TestPlatform, until};
 
 /// Takes all the room that is left.
 fn fill(file: &Path) {
@@ -23,10 +23,10 @@ fn fill(file: &Path) {
 #[test]
 #[ignore = "it mounts a small disk, which takes the rights to do so: `.ci/run` runs it where they are there"]
 fn a_full_disk_stops_no_start_and_is_called_that() {
-    let mut rig = Rig::on_small_disk(64);
+    let mut rig = TestPlatform::on_small_disk(64);
     let work = rig.app("site", STATIC);
     work.git(&["push", "deis", "main"]);
-    let served = |rig: &Rig| until("the app is served", || rig.get("site.localhost").0 == 200);
+    let served = |rig: &TestPlatform| until("the app is served", || rig.get("site.localhost").0 == 200);
     served(&rig);
 
     let filler: PathBuf = rig.path("data/filler");

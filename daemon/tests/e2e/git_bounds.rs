@@ -11,7 +11,7 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::{
-    rig::{Rig, STATIC, Work, until},
+    test_platform::{STATIC, TestPlatform, Work, until},
     web::ask,
 };
 
@@ -26,7 +26,7 @@ fn basic(user: &str, token: &str) -> String {
 }
 
 /// What a service answers to a body.
-fn post(rig: &Rig, app: &str, service: &str, body: &str) -> (u16, String) {
+fn post(rig: &TestPlatform, app: &str, service: &str, body: &str) -> (u16, String) {
     let headers = [
         ("Authorization", basic("ann", &rig.token())),
         ("Content-Type", format!("application/x-git-{service}-request")),
@@ -42,7 +42,7 @@ fn tip(work: &Work) -> String {
 
 #[test]
 fn what_a_push_says_before_its_pack_has_bounds() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("said", STATIC);
     work.git(&["push", "deis", "main"]);
     let tip = tip(&work);
@@ -82,7 +82,7 @@ fn what_a_push_says_before_its_pack_has_bounds() {
 
 #[test]
 fn what_a_fetch_names_has_bounds() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("asked", STATIC);
     work.git(&["push", "deis", "main"]);
     let tip = tip(&work);
@@ -108,7 +108,7 @@ fn what_a_fetch_names_has_bounds() {
 
 #[test]
 fn a_repository_has_so_many_refs_and_no_more() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("refs", STATIC);
     work.git(&["push", "deis", "main"]);
     let repository = fs::read_dir(rig.path("data/repos")).unwrap().flatten().next().unwrap().path();
@@ -128,11 +128,11 @@ fn a_repository_has_so_many_refs_and_no_more() {
 }
 
 /// Begins a push over HTTP and says no more than `beginning`.
-fn begun(rig: &Rig, app: &str, beginning: &str) -> TcpStream {
+fn begun(rig: &TestPlatform, app: &str, beginning: &str) -> TcpStream {
     begun_by(rig, "ann", &rig.token(), app, beginning)
 }
 
-fn begun_by(rig: &Rig, user: &str, token: &str, app: &str, beginning: &str) -> TcpStream {
+fn begun_by(rig: &TestPlatform, user: &str, token: &str, app: &str, beginning: &str) -> TcpStream {
     let mut socket = TcpStream::connect(("127.0.0.1", rig.http)).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
     let head = format!(
@@ -150,7 +150,7 @@ fn begun_by(rig: &Rig, user: &str, token: &str, app: &str, beginning: &str) -> T
 
 #[test]
 fn who_sends_next_to_nothing_is_cut_off() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.app("slow", STATIC);
     let mut trickles = begun(&rig, "slow", "00");
     let mut silent = begun(&rig, "slow", "00");
@@ -181,7 +181,7 @@ fn who_sends_next_to_nothing_is_cut_off() {
 #[test]
 fn idle_pushes_of_one_user_take_no_threads_and_no_time_from_others() {
     // Their address could not even have so many connections otherwise.
-    let rig = Rig::with(&["--address-platform-connections", "900"]);
+    let rig = TestPlatform::with(&["--address-platform-connections", "900"]);
     let work = rig.app("quick", STATIC);
     let bob = bobs_token(&rig);
     let token = format!("token {bob}");
@@ -216,7 +216,7 @@ fn status(socket: &mut TcpStream) -> String {
 }
 
 /// The token of another user, who is made.
-fn bobs_token(rig: &Rig) -> String {
+fn bobs_token(rig: &TestPlatform) -> String {
     let login = r#"{"username":"bob","password":"secret"}"#;
     let token = format!("token {}", rig.token());
     let headers = [("Authorization", token.as_str()), ("Content-Type", "application/json")];

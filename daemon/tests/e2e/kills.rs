@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::rig::{PYTHON, Rig, STATIC, processes_with, until};
+use super::test_platform::{PYTHON, STATIC, TestPlatform, processes_with, until};
 
 /// Dense numbers, each release with an end.
-fn ledger_is_sound(rig: &Rig, app: &str) {
+fn ledger_is_sound(rig: &TestPlatform, app: &str) {
     let numbers: Vec<u64> = rig.releases(app).iter().map(|r| r["version"].as_u64().unwrap()).collect();
     let expected: Vec<u64> = (1..=numbers.len() as u64).rev().collect();
     assert_eq!(numbers, expected);
@@ -22,7 +22,7 @@ fn spawn(command: &mut Command) -> Child {
 
 #[test]
 fn killed_in_the_middle_of_a_build() {
-    let mut rig = Rig::new();
+    let mut rig = TestPlatform::new();
     let work = rig.app("pushed", STATIC);
     work.git(&["push", "deis", "main"]);
     rig.deis(&["scale", "web=2", "-a", "pushed"]);
@@ -50,7 +50,7 @@ fn killed_in_the_middle_of_a_build() {
 
 #[test]
 fn killed_in_the_middle_of_a_rollout_of_a_push() {
-    let mut rig = Rig::new();
+    let mut rig = TestPlatform::new();
     let work = rig.app("rolled", STATIC);
     work.commit(&[("Procfile", "web: sleep 2; exec deis-static .\n")]);
     let mut push = spawn(&mut work.git_command(&["push", "deis", "main"]));
@@ -66,7 +66,7 @@ fn killed_in_the_middle_of_a_rollout_of_a_push() {
 
 #[test]
 fn nobody_waits_for_a_push_whose_daemon_was_killed() {
-    let mut rig = Rig::new();
+    let mut rig = TestPlatform::new();
     let work = rig.app("stuck", STATIC);
     work.commit(&[("Procfile", "web: sleep 600\n")]);
     let mut push = spawn(&mut work.git_command(&["push", "deis", "main"]));
@@ -87,7 +87,7 @@ fn nobody_waits_for_a_push_whose_daemon_was_killed() {
 
 #[test]
 fn killed_in_the_middle_of_config_changes_and_scales() {
-    let mut rig = Rig::new();
+    let mut rig = TestPlatform::new();
     rig.app("busy", PYTHON).git(&["push", "deis", "main"]);
     rig.deis(&["scale", "worker=1", "-a", "busy"]);
     for (round, pause) in [5, 30, 60, 90, 130, 180].into_iter().enumerate() {
@@ -130,7 +130,7 @@ fn killed_in_the_middle_of_config_changes_and_scales() {
 }
 
 /// The pids once what runs is what is wanted, and nothing else.
-fn settled(rig: &Rig, app: &str) -> Vec<u64> {
+fn settled(rig: &TestPlatform, app: &str) -> Vec<u64> {
     let mut pids = Vec::new();
     until("what runs is what is wanted", || {
         let info: serde_json::Value =

@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 
-use super::rig::Rig;
+use super::test_platform::TestPlatform;
 
 /// Between two requests: 200 a second.
 const EVERY: Duration = Duration::from_millis(5);
@@ -170,9 +170,9 @@ pub(crate) async fn load(load: Load, stop: Arc<AtomicBool>, counts: Arc<Counts>)
 }
 
 /// A platform with this app, scaled to three instances.
-async fn rig_with(app: &'static str, code: &'static str) -> Rig {
+async fn rig_with(app: &'static str, code: &'static str) -> TestPlatform {
     let made = tokio::task::spawn_blocking(move || {
-        let rig = Rig::new();
+        let rig = TestPlatform::new();
         rig.app(app, &[("app.py", code), ("Procfile", "web: exec python3 app.py\n")])
             .git(&["push", "deis", "main"]);
         rig.deis(&["scale", "web=3", "-a", app]);

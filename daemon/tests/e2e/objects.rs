@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use super::rig::{Rig, STATIC, processes_with, until};
+use super::test_platform::{STATIC, TestPlatform, processes_with, until};
 
 /// The packs of the only repository.
-fn packs(rig: &Rig) -> Vec<String> {
+fn packs(rig: &TestPlatform) -> Vec<String> {
     let repos: Vec<_> = fs::read_dir(rig.path("data/repos")).unwrap().flatten().collect();
     let files = fs::read_dir(repos[0].path().join("objects/pack")).into_iter().flatten().flatten();
     let mut names: Vec<String> = files.map(|f| f.file_name().to_string_lossy().into_owned()).collect();
@@ -15,7 +15,7 @@ fn packs(rig: &Rig) -> Vec<String> {
 
 #[test]
 fn a_push_that_fails_leaves_no_objects() {
-    let mut rig = Rig::new();
+    let mut rig = TestPlatform::new();
     let work = rig.app("clean", STATIC);
     work.git(&["push", "deis", "main"]);
     let before = packs(&rig);

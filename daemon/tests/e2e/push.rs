@@ -7,11 +7,11 @@ use std::{
     process::{Child, ChildStderr, Command, Stdio},
 };
 
-use super::rig::{NODE, PYTHON, Rig, STATIC, Work, text, until};
+use super::test_platform::{NODE, PYTHON, STATIC, TestPlatform, Work, text, until};
 
 #[test]
 fn the_python_sample_is_live_after_a_push_over_http() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("hello", PYTHON);
     let said = work.git(&["push", "deis", "main"]);
     for line in [
@@ -47,7 +47,7 @@ fn the_python_sample_is_live_after_a_push_over_http() {
 
 #[test]
 fn static_and_node_samples_are_live_after_a_push() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.app("pages", STATIC).git(&["push", "deis", "main"]);
     assert!(rig.get("pages.localhost").1.contains("Hello from a folder of files"));
     let node = Command::new("node").arg("--version").output();
@@ -58,7 +58,7 @@ fn static_and_node_samples_are_live_after_a_push() {
 
 #[test]
 fn a_push_over_ssh_and_a_clone_back() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let base = rig.with_key();
     assert!(rig.deis(&["keys"]).contains("ann@box"));
     let work = rig.app("secure", STATIC);
@@ -79,7 +79,7 @@ fn a_push_over_ssh_and_a_clone_back() {
 
 #[test]
 fn what_was_built_before_is_not_built_again() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.app("one", STATIC).git(&["push", "deis", "main"]);
     let said = rig.app("two", STATIC).git(&["push", "deis", "main"]);
     assert!(said.contains("was built before"), "{said}");
@@ -88,7 +88,7 @@ fn what_was_built_before_is_not_built_again() {
 
 #[test]
 fn tags_and_deletions_never_build_and_the_live_branch_stays() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("tagged", STATIC);
     work.git(&["push", "deis", "main"]);
     work.git(&["tag", "v1.0"]);
@@ -102,7 +102,7 @@ fn tags_and_deletions_never_build_and_the_live_branch_stays() {
 
 #[test]
 fn two_pushes_at_once_are_told_apart() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("slow", STATIC);
     let gate = rig.path("gate");
     work.commit(&[("bin/pre-compile", &held_by(&gate))]);
@@ -119,7 +119,7 @@ fn two_pushes_at_once_are_told_apart() {
 
 #[test]
 fn a_client_that_goes_away_does_not_end_the_build() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("alone", STATIC);
     let gate = rig.path("gate");
     work.commit(&[("bin/pre-compile", &held_by(&gate))]);
@@ -135,7 +135,7 @@ fn a_client_that_goes_away_does_not_end_the_build() {
 
 #[test]
 fn a_push_that_gives_way_to_a_rollback_fails_and_moves_no_ref() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("loser", PYTHON);
     work.git(&["push", "deis", "main"]);
     let before = work.git(&["ls-remote", "deis", "main"]);
@@ -159,7 +159,7 @@ fn a_push_that_gives_way_to_a_rollback_fails_and_moves_no_ref() {
 
 #[test]
 fn refs_that_cannot_be_written_never_deploy() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("strict", STATIC);
     work.git(&["push", "deis", "main"]);
     for (refspec, reason) in [
@@ -175,7 +175,7 @@ fn refs_that_cannot_be_written_never_deploy() {
 
 #[test]
 fn locks_of_a_killed_daemon_block_nothing() {
-    let mut rig = Rig::new();
+    let mut rig = TestPlatform::new();
     let work = rig.app("locked", STATIC);
     work.git(&["push", "deis", "main"]);
     rig.kill();
@@ -189,7 +189,7 @@ fn locks_of_a_killed_daemon_block_nothing() {
 
 #[test]
 fn a_ref_that_could_not_be_moved_is_said_and_the_push_can_be_repeated() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("stuck", STATIC);
     work.git(&["push", "deis", "main"]);
     let repos: Vec<_> = fs::read_dir(rig.path("data/repos")).unwrap().flatten().collect();
@@ -206,7 +206,7 @@ fn a_ref_that_could_not_be_moved_is_said_and_the_push_can_be_repeated() {
 
 #[test]
 fn the_branch_of_the_live_build_is_known_by_its_name() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("named", STATIC);
     work.git(&["push", "deis", "main"]);
     // The same commit by another name, which is live now.
@@ -226,7 +226,7 @@ fn the_branch_of_the_live_build_is_known_by_its_name() {
 
 #[test]
 fn a_shallow_clone_can_be_made_deepened_and_pushed_from() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("history", STATIC);
     for name in ["two.html", "three.html"] {
         work.commit(&[(name, "x")]);
@@ -252,7 +252,7 @@ fn a_shallow_clone_can_be_made_deepened_and_pushed_from() {
 
 #[test]
 fn a_buildpack_that_cannot_be_fetched_over_http_is_said_without_its_password() {
-    let rig = Rig::with(&["--buildpack-schemes", "http,https"]);
+    let rig = TestPlatform::with(&["--buildpack-schemes", "http,https"]);
     let work = rig.app("user", STATIC);
     for (url, words) in [
         // The platform's own git asks who is there; a password is not sent without TLS.
@@ -268,7 +268,7 @@ fn a_buildpack_that_cannot_be_fetched_over_http_is_said_without_its_password() {
 
 #[test]
 fn who_does_not_log_in_over_ssh_is_cut_off_and_others_are_turned_away_meanwhile() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let connect = || std::net::TcpStream::connect(("127.0.0.1", rig.ssh)).unwrap();
     let mut silent: Vec<_> = (0..64).map(|_| connect()).collect();
     let mut greeting = [0; 4];
@@ -288,7 +288,7 @@ fn who_does_not_log_in_over_ssh_is_cut_off_and_others_are_turned_away_meanwhile(
 
 #[test]
 fn who_pushes_too_much_reads_so_over_http_too() {
-    let rig = Rig::with(&["--push-limit", "1"]);
+    let rig = TestPlatform::with(&["--push-limit", "1"]);
     let work = rig.app("heavy", STATIC);
     // Nothing that compresses, and much more than what the sockets hold.
     let mut blob = Vec::with_capacity(12 << 20);

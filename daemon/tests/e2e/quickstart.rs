@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::rig::{Rig, processes_with, until};
+use super::test_platform::{TestPlatform, processes_with, until};
 
 struct Quickstart {
     child: Child,
@@ -86,7 +86,7 @@ fn it_comes_through_taken_ports_and_an_interruption() {
 
 #[test]
 fn a_folder_that_is_somebodys_is_left_as_it_is() {
-    let mut rig = Rig::new();
+    let mut rig = TestPlatform::new();
     rig.kill();
     let mut quickstart = Quickstart::start(&rig.path("data"), &["--keep"]);
     let said = quickstart.until("Ctrl-C stops the daemon");

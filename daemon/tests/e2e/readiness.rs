@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     load::{Counts, Load, load},
-    rig::{Rig, until},
+    test_platform::{TestPlatform, until},
 };
 
 /// Serves as its `MODE` says, and always finishes what it has accepted: `close 6` closes the port 6 s after it was
@@ -91,7 +91,7 @@ impl Reads {
 }
 
 /// Pushes the app and runs two instances of it that serve.
-fn push(rig: &Rig, app: &str) {
+fn push(rig: &TestPlatform, app: &str) {
     let procfile = "web: exec python3 app.py\n";
     rig.app(app, &[("app.py", UNSTEADY), ("Procfile", procfile)]).git(&["push", "deis", "main"]);
     rig.deis(&["scale", "web=2", "-a", app]);
@@ -105,7 +105,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 async fn goes_back(host: &'static str, mode: &'static str) {
     let app = host.trim_end_matches(".localhost");
     let rig = blocking(move || {
-        let rig = Rig::new();
+        let rig = TestPlatform::new();
         push(&rig, app);
         rig
     })
@@ -147,7 +147,7 @@ async fn one_of_two_instances_may_misbehave_once_it_is_available() {
         ("often", "often.localhost", "flap 2"),
     ];
     let rig = blocking(|| {
-        let rig = Rig::new();
+        let rig = TestPlatform::new();
         for (app, ..) in APPS {
             push(&rig, app);
         }

@@ -5,13 +5,13 @@ use std::fs;
 use serde_json::json;
 
 use super::{
-    rig::{PYTHON, Rig},
+    test_platform::{PYTHON, TestPlatform},
     web::ask,
 };
 
 #[test]
 fn no_secret_is_logged_or_an_argument() {
-    let rig = Rig::with(&["--log", "trace"]);
+    let rig = TestPlatform::with(&["--log", "trace"]);
     let work = rig.app("quiet", PYTHON);
     let plain = |kind: &str| format!("canary-of-{kind}-5f2b");
     let config = json!({

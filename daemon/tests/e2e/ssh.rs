@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use super::rig::{Rig, STATIC, text, until};
+use super::test_platform::{STATIC, TestPlatform, text, until};
 
-pub(crate) fn ssh(rig: &Rig, args: &[&str]) -> Command {
+pub(crate) fn ssh(rig: &TestPlatform, args: &[&str]) -> Command {
     let mut command = Command::new("ssh");
     command
         .args(["-F", "/dev/null", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=no"])
@@ -24,7 +24,7 @@ pub(crate) fn ssh(rig: &Rig, args: &[&str]) -> Command {
 
 #[test]
 fn who_does_not_finish_the_key_exchange_is_cut_off() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.with_key();
     // As far as each kind of client gets: a name, the beginning of a packet, a packet that is none, a flood of names.
     let beginnings: [&[u8]; 4] = [
@@ -55,7 +55,7 @@ fn who_does_not_finish_the_key_exchange_is_cut_off() {
 
 #[test]
 fn every_request_gets_an_answer() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.with_key();
     for (args, code, words) in [
         (&["git@localhost", "ping"][..], 0, "pong"),
@@ -78,7 +78,7 @@ fn every_request_gets_an_answer() {
 
 #[test]
 fn idle_clients_of_one_user_take_nothing_from_others() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.with_key();
     let work = rig.app("busy", STATIC);
     // Over two connections, as many channels as each may have, and more.

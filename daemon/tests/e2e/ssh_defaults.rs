@@ -9,11 +9,11 @@ use std::{
 };
 
 use super::{
-    rig::{Rig, STATIC, text, until},
     ssh::ssh,
+    test_platform::{STATIC, TestPlatform, text, until},
 };
 
-fn ping(rig: &Rig, options: &[&str]) -> Output {
+fn ping(rig: &TestPlatform, options: &[&str]) -> Output {
     let mut args = Vec::new();
     for option in options {
         args.extend(["-o", *option]);
@@ -30,7 +30,7 @@ fn is_known(kind: &str, name: &str) -> bool {
 
 #[test]
 fn only_safe_algorithms_are_spoken() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.with_key();
     for (option, kind, name, taken) in [
         ("KexAlgorithms", "kex", "mlkem768x25519-sha256", true),
@@ -63,7 +63,7 @@ fn only_safe_algorithms_are_spoken() {
 
 #[test]
 fn a_key_is_the_only_way_in() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.with_key();
     for methods in ["password", "keyboard-interactive", "hostbased", "none"] {
         let output = ping(&rig, &[&format!("PreferredAuthentications={methods}")]);
@@ -114,8 +114,8 @@ fn a_key_is_the_only_way_in() {
 
 #[test]
 fn host_keys_are_private_and_stay() {
-    let mut rig = Rig::new();
-    let scanned = |rig: &Rig| {
+    let mut rig = TestPlatform::new();
+    let scanned = |rig: &TestPlatform| {
         let port = rig.ssh.to_string();
         let scan = Command::new("ssh-keyscan").args(["-p", &port, "127.0.0.1"]).output().unwrap();
         let keys = String::from_utf8(scan.stdout).unwrap();
@@ -143,7 +143,7 @@ fn host_keys_are_private_and_stay() {
 
 #[test]
 fn odd_commands_and_requests_harm_nobody() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.with_key();
     let long = format!("git-receive-pack '{}'", "a".repeat(20_000));
     for command in [
@@ -181,7 +181,7 @@ fn odd_commands_and_requests_harm_nobody() {
 
 #[test]
 fn a_push_starts_no_git_and_checks_nothing_out() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let remote = rig.with_key() + "/pure.git";
     let (gate, running) = (rig.path("gate"), rig.path("running"));
     let work = rig.app("pure", STATIC);
@@ -193,7 +193,7 @@ fn a_push_starts_no_git_and_checks_nothing_out() {
     until("the build runs", || running.exists());
     // Of all processes whose files are those of the platform, none is a git.
     let data = rig.path("data").display().to_string();
-    for process in super::rig::processes_with(&data) {
+    for process in super::test_platform::processes_with(&data) {
         assert!(!process.contains("git-") && !process.starts_with("git "), "{process}");
     }
     let repository = fs::read_dir(rig.path("data/repos")).unwrap().flatten().next().unwrap().path();

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use super::rig::{Rig, STATIC, text, until};
+use super::test_platform::{STATIC, TestPlatform, text, until};
 
 fn deisd(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_deisd")).args(args).output().unwrap()
@@ -28,7 +28,7 @@ fn a_start_without_its_port_leaves_nothing() {
 
 #[test]
 fn a_second_daemon_is_told_of_the_first_whatever_its_ports() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let address = format!("127.0.0.1:{}", rig.http);
     let data = rig.path("data");
     let output = deisd(&["serve", "--data", data.to_str().unwrap(), "--http-listen", &address]);
@@ -45,7 +45,7 @@ fn stopping_what_is_not_there_makes_nothing() {
 
 #[test]
 fn the_second_signal_ends_it_at_once() {
-    let mut rig = Rig::new();
+    let mut rig = TestPlatform::new();
     let work = rig.app("slow", STATIC);
     work.commit(&[("Procfile", "web: exec python3 slow.py\n"), ("slow.py", SLOW)]);
     work.git(&["push", "deis", "main"]);

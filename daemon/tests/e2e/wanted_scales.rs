@@ -1,11 +1,11 @@
 //! What is wanted of a process type outlives a build that lacks the type, and a slip of the pen takes no site down.
 
-use super::rig::{PYTHON, Rig, Work};
+use super::test_platform::{PYTHON, TestPlatform, Work};
 
 /// Its buildpack suggests no process types: those of the Procfile are all.
 const WEB: &str = "web: python3 app.py\n";
 
-fn structure(rig: &Rig, app: &str) -> serde_json::Value {
+fn structure(rig: &TestPlatform, app: &str) -> serde_json::Value {
     let info: serde_json::Value = serde_json::from_str(&rig.deis(&["info", "-a", app, "--json"])).unwrap();
     info["structure"].clone()
 }
@@ -17,7 +17,7 @@ fn push(work: &Work, procfile: &str) -> (bool, String) {
 
 #[test]
 fn a_mistyped_web_is_refused_before_a_release_is_made() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("slip", PYTHON);
     let good = "web: python3 app.py\nworker: exec sleep 1000\n";
     assert!(push(&work, good).0);
@@ -44,7 +44,7 @@ fn a_mistyped_web_is_refused_before_a_release_is_made() {
 
 #[test]
 fn the_next_build_that_has_a_type_starts_as_many_as_were_wanted() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("kept", PYTHON);
     let both = "web: python3 app.py\nworker: exec sleep 1000\n";
     assert!(push(&work, both).0);
@@ -60,7 +60,7 @@ fn the_next_build_that_has_a_type_starts_as_many_as_were_wanted() {
 
 #[test]
 fn a_first_push_without_web_is_no_trap() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("first", PYTHON);
     assert!(push(&work, "wbe: python3 app.py\n").0, "nothing served before, so nothing is lost");
     let (ok, said) = push(&work, WEB);

@@ -17,17 +17,16 @@ use deis_core::{ProcessType, parse_procfile};
 
 use super::{
     control_files, export,
-    job::{Built, Job, Outcome},
+    job::{BuildResult, Built, Job},
     orphans,
     release::{self, Released},
-    script::{self, Env, say},
+    script::{self, Env, print_line},
     selection,
     watch::Watch,
 };
 use crate::{depot::Depot, slug};
 
-/// Name that the program is called by (`argv[0]`) to be a build.
-pub const NAME: &str = "deis-builder";
+pub use super::job::NAME;
 
 /// Is a build if the program is called so. Call it first in `main`.
 pub fn run_if_asked(args: &[OsString]) -> Option<ExitCode> {
@@ -40,24 +39,24 @@ fn main() -> ExitCode {
     let job: Job = match serde_json::from_reader(io::stdin().lock()) {
         Ok(job) => job,
         Err(error) => {
-            say(&format!(" !     this program builds only what deisd gives it ({error})"));
+            print_line(&format!(" !     this program builds only what deisd gives it ({error})"));
             return ExitCode::from(2);
         }
     };
     let depot = match Depot::of_this_builder() {
         Ok(depot) => depot,
         Err(error) => {
-            say(&format!(" !     {error}"));
+            print_line(&format!(" !     {error}"));
             return ExitCode::from(2);
         }
     };
     let outcome = outcome_of(|| build(&job, &depot));
-    let built = matches!(outcome, Outcome::Built(_));
+    let built = matches!(outcome, BuildResult::Built(_));
     let text = serde_json::to_vec(&outcome).unwrap_or_default();
     // Created: whatever a script put there is not followed.
     let written = fs::File::create_new(depot.result()).and_then(|mut file| file.write_all(&text));
     if let Err(error) = written {
-        say(&format!(" !     the result cannot be written: {error}"));
+        print_line(&format!(" !     the result cannot be written: {error}"));
         return ExitCode::from(2);
     }
     ExitCode::from(u8::from(!built))
@@ -65,16 +64,16 @@ fn main() -> ExitCode {
 
 /// A build that cannot go on, or that panics in some library, is refused with a reason: the person who pushed cannot
 /// use an exit code.
-fn outcome_of(build: impl FnOnce() -> io::Result<Outcome>) -> Outcome {
+fn outcome_of(build: impl FnOnce() -> io::Result<BuildResult>) -> BuildResult {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(build));
     match caught {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(error)) => Outcome::Refused { reason: error.to_string() },
+        Ok(Err(error)) => BuildResult::Refused { reason: error.to_string() },
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason is known");
             let text: String = text.lines().next().unwrap_or_default().chars().take(200).collect();
-            Outcome::Refused { reason: format!("the build ended by an error of the platform: {text}") }
+            BuildResult::Refused { reason: format!("the build ended by an error of the platform: {text}") }
         }
     }
 }
@@ -100,7 +99,7 @@ impl Scratch {
     }
 }
 
-fn build(job: &Job, depot: &Depot) -> io::Result<Outcome> {
+fn build(job: &Job, depot: &Depot) -> io::Result<BuildResult> {
     orphans::adopt()?;
     // What a build leaves must not depend on how the platform was started.
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
@@ -110,13 +109,13 @@ fn build(job: &Job, depot: &Depot) -> io::Result<Outcome> {
     let own = [("HOME", &scratch.home), ("APP_DIR", &root), ("TMPDIR", &scratch.temporary)];
     env.extend(own.map(|(k, v)| (k.to_owned(), v.to_string_lossy().into_owned())));
     let watch = Watch::start(vec![root.clone(), depot.cache(), scratch.folder.clone()], job.limits);
-    let stopped = || watch.reason().map(|reason| Outcome::Refused { reason });
+    let stopped = || watch.reason().map(|reason| BuildResult::Refused { reason });
 
     let (buildpack, name) = match selection::choose(job, depot, &scratch.folder, &env)? {
         Ok(found) => found,
         Err(outcome) => return Ok(stopped().unwrap_or(outcome)),
     };
-    say(&format!("-----> {name} app detected"));
+    print_line(&format!("-----> {name} app detected"));
     let own = |step: &str| root.join("bin").join(step);
     let cache = depot.cache();
     let args = [root.as_path(), cache.as_path(), scratch.config.as_path()];
@@ -135,7 +134,7 @@ fn build(job: &Job, depot: &Depot) -> io::Result<Outcome> {
             return Ok(outcome);
         }
         if !status.success() {
-            return Ok(Outcome::Failed { step: step.to_owned(), exit: status.code() });
+            return Ok(BuildResult::Failed { step: step.to_owned(), exit: status.code() });
         }
         if step == "compile" {
             if let Err(outcome) = export::source(&buildpack, &root, &mut env)? {
@@ -154,31 +153,31 @@ fn build(job: &Job, depot: &Depot) -> io::Result<Outcome> {
     }
     let (processes, has_procfile) = match discover(&root, &name, released.processes)? {
         Ok(found) => found,
-        Err(reason) => return Ok(Outcome::Refused { reason }),
+        Err(reason) => return Ok(BuildResult::Refused { reason }),
     };
     let packed = slug::pack(&root, &depot.slug(), &job.limits.slug)?;
-    packed.notices.iter().for_each(|text| say(&format!(" !     {text}")));
-    say(&format!("-----> Compiled slug size is {}", size(packed.bytes)));
-    Ok(Outcome::Built(Built { digest: packed.digest, processes, has_procfile }))
+    packed.notices.iter().for_each(|text| print_line(&format!(" !     {text}")));
+    print_line(&format!("-----> Compiled slug size is {}", size(packed.bytes)));
+    Ok(BuildResult::Built(Built { digest: packed.digest, processes, has_procfile }))
 }
 
 type Processes = BTreeMap<ProcessType, String>;
 
-fn run_release(buildpack: &Path, root: &Path, env: &Env) -> io::Result<Result<Released, Outcome>> {
+fn run_release(buildpack: &Path, root: &Path, env: &Env) -> io::Result<Result<Released, BuildResult>> {
     let program = buildpack.join("bin/release");
     if !script::is_executable(&program) {
         return Ok(Ok(Released::default()));
     }
     let ended = script::capture(&program, &[root], root, env, None)?;
     if !ended.status.is_some_and(|s| s.success()) {
-        say(&format!(" !     {}", script::first_line(&ended.err)));
+        print_line(&format!(" !     {}", script::first_line(&ended.err)));
         let exit = ended.status.and_then(|s| s.code());
-        return Ok(Err(Outcome::Failed { step: "release".to_owned(), exit }));
+        return Ok(Err(BuildResult::Failed { step: "release".to_owned(), exit }));
     }
     control_files::write(root, ".release", &ended.out)?;
     let released = match release::read(&ended.out) {
         Ok(released) => released,
-        Err(reason) => return Ok(Err(Outcome::Refused { reason })),
+        Err(reason) => return Ok(Err(BuildResult::Refused { reason })),
     };
     if let Some(text) = released.profile() {
         control_files::write(root, ".profile.d/config_vars.sh", &text)?;
@@ -188,18 +187,18 @@ fn run_release(buildpack: &Path, root: &Path, env: &Env) -> io::Result<Result<Re
 
 /// Procfile over the buildpack's defaults, and whether there is one.
 fn discover(root: &Path, name: &str, defaults: Processes) -> io::Result<Result<(Processes, bool), String>> {
-    say("-----> Discovering process types");
+    print_line("-----> Discovering process types");
     let list = |types: &Processes| types.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let procfile = control_files::read(root, "Procfile")?;
     let has_procfile = procfile.is_some();
     let mut processes = defaults;
     if !processes.is_empty() {
-        say(&format!("       Default process types for {name} -> {}", list(&processes)));
+        print_line(&format!("       Default process types for {name} -> {}", list(&processes)));
     }
     if let Some(text) = procfile {
         match parse_procfile(&text) {
             Ok(own) => {
-                say(&format!("       Procfile declares types -> {}", list(&own)));
+                print_line(&format!("       Procfile declares types -> {}", list(&own)));
                 processes.extend(own);
             }
             Err(error) => return Ok(Err(error.to_string())),
@@ -230,7 +229,7 @@ fn write_home(job: &Job, scratch: &Path) -> io::Result<PathBuf> {
     fs::create_dir(&home)?;
     let Some(encoded) = job.config.get("SSH_KEY") else { return Ok(home) };
     let Ok(key) = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, encoded.trim()) else {
-        say(" !     SSH_KEY is not base64 and is left out; `deis config:push` would have encoded it");
+        print_line(" !     SSH_KEY is not base64 and is left out; `deis config:push` would have encoded it");
         return Ok(home);
     };
     let folder = home.join(".ssh");
@@ -256,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_refusal_with_a_reason() {
-        let Outcome::Refused { reason } = outcome_of(|| panic!("no provider")) else {
+        let BuildResult::Refused { reason } = outcome_of(|| panic!("no provider")) else {
             panic!("it is refused")
         };
         assert!(reason.contains("no provider"), "{reason}");

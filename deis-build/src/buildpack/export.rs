@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    job::Outcome,
-    script::{self, Env, say},
+    job::{BuildResult, NAME},
+    script::{self, Env, print_line},
 };
 
 /// The argument that makes this program print its environment.
@@ -23,20 +23,20 @@ const SCRIPT: &str = ". \"$1\" >&2; exec -a \"$2\" \"$3\" \"$4\"";
 const OF_THE_SHELL: [&str; 4] = ["_", "SHLVL", "PWD", "OLDPWD"];
 
 /// Lets a shell read the file, as those who write it expect, and takes over the environment that it leaves.
-pub(super) fn source(buildpack: &Path, root: &Path, env: &mut Env) -> io::Result<Result<(), Outcome>> {
+pub(super) fn source(buildpack: &Path, root: &Path, env: &mut Env) -> io::Result<Result<(), BuildResult>> {
     let file = buildpack.join("export");
     if !file.is_file() {
         return Ok(Ok(()));
     }
     let own = std::env::current_exe()?;
     let args = ["--norc", "--noprofile", "-c", SCRIPT, "export"].map(Path::new);
-    let rest = [file.as_path(), Path::new(super::driver::NAME), own.as_path(), Path::new(PRINT)];
+    let rest = [file.as_path(), Path::new(NAME), own.as_path(), Path::new(PRINT)];
     let args = [&args[..], &rest[..]].concat();
     let ended = script::capture(Path::new("bash"), &args, root, env, Some(LIMIT))?;
-    ended.err.lines().for_each(|line| say(&format!("       {line}")));
+    ended.err.lines().for_each(|line| print_line(&format!("       {line}")));
     if !ended.status.is_some_and(|status| status.success()) {
         let exit = ended.status.and_then(|status| status.code());
-        return Ok(Err(Outcome::Failed { step: "export".to_owned(), exit }));
+        return Ok(Err(BuildResult::Failed { step: "export".to_owned(), exit }));
     }
     let pairs = ended.out.split('\0').filter_map(|pair| pair.split_once('='));
     let pairs = pairs.filter(|(name, _)| !OF_THE_SHELL.contains(name));

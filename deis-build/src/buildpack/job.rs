@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::slug::SlugLimits;
 
+/// Name that the program is called by (`argv[0]`) to be a build.
+pub const NAME: &str = "deis-builder";
+
 /// What to build, and how.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
@@ -46,7 +49,7 @@ impl Default for BuildLimits {
 
 /// What came of a build.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Outcome {
+pub(crate) enum BuildResult {
     Built(Built),
     NoMatch { tried: Vec<(String, String)> },
     Failed { step: String, exit: Option<i32> },

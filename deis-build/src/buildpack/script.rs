@@ -27,7 +27,7 @@ const MAX_LINE: u64 = 32 << 10;
 const MAX_CAPTURED: u64 = 1 << 20;
 
 /// How a script ended that was listened to.
-pub(super) struct Ended {
+pub(super) struct ScriptOutput {
     /// `None` if it was ended at its limit.
     pub(super) status: Option<ExitStatus>,
     /// Standard output.
@@ -63,7 +63,7 @@ pub(super) fn capture(
     directory: &Path,
     env: &Env,
     limit: Option<Duration>,
-) -> io::Result<Ended> {
+) -> io::Result<ScriptOutput> {
     let mut child = spawn(program, args, directory, env)?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
     thread::scope(|scope| {
@@ -76,7 +76,7 @@ pub(super) fn capture(
         let status = child.wait();
         orphans::end();
         let (out, err) = (out.join().unwrap_or_default(), err.join().unwrap_or_default());
-        Ok(Ended { status: ended?.then_some(status?), out, err })
+        Ok(ScriptOutput { status: ended?.then_some(status?), out, err })
     })
 }
 
@@ -121,13 +121,13 @@ fn pass_on(from: impl Read, watch: &Watch) {
         // Carriage returns redraw a line on a terminal; the last state is what a log wants.
         let text = text.trim_end().rsplit('\r').next().unwrap_or_default();
         let heading = text.starts_with("--") || text.starts_with("       ") || text.starts_with(" !");
-        say(&if heading || text.is_empty() { text.to_owned() } else { format!("       {text}") });
+        print_line(&if heading || text.is_empty() { text.to_owned() } else { format!("       {text}") });
         line.clear();
     }
 }
 
 /// Prints a line of the build.
-pub(super) fn say(text: &str) {
+pub(super) fn print_line(text: &str) {
     let mut out = io::stdout().lock();
     // Nobody reads any more: the build goes on all the same.
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());

@@ -6,8 +6,8 @@ use std::{
 
 use super::{
     embedded,
-    job::{Job, Outcome},
-    script::{self, Env, first_line, is_executable, say},
+    job::{BuildResult, Job},
+    script::{self, Env, first_line, is_executable, print_line},
 };
 use crate::{
     depot::Depot,
@@ -24,19 +24,19 @@ pub(super) fn choose(
     depot: &Depot,
     scratch: &Path,
     env: &Env,
-) -> io::Result<Result<(PathBuf, String), Outcome>> {
+) -> io::Result<Result<(PathBuf, String), BuildResult>> {
     let root = &depot.source();
     let place = scratch.join("buildpack");
     fs::create_dir(&place)?;
     if let Some((url, reference)) = &job.fetch {
-        say("-----> Fetching custom buildpack");
+        print_line("-----> Fetching custom buildpack");
         if let Err(error) = fetch_remote(url, reference.as_deref(), &place, &AtomicBool::new(false)) {
-            return Ok(Err(Outcome::Refused { reason: error.to_string() }));
+            return Ok(Err(BuildResult::Refused { reason: error.to_string() }));
         }
         if !is_executable(&place.join("bin/compile")) {
             let url = without_password(url);
             let reason = format!("{url} is no buildpack: it has no executable bin/compile");
-            return Ok(Err(Outcome::Refused { reason }));
+            return Ok(Err(BuildResult::Refused { reason }));
         }
         // Its detect is asked for a name only: who names a buildpack wants it.
         let named =
@@ -67,7 +67,7 @@ pub(super) fn choose(
             Err(error) => tried.push((own, format!("its bin/detect cannot be run: {error}"))),
         }
     }
-    Ok(Err(Outcome::NoMatch { tried }))
+    Ok(Err(BuildResult::NoMatch { tried }))
 }
 
 /// The operator's buildpacks in the order of their names; none where there is no folder of them.

@@ -2,8 +2,6 @@
 
 use std::{error::Error as StdError, io};
 
-use super::packet::Framing;
-
 /// A cause of any type.
 pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -87,25 +85,6 @@ pub fn is_disk_full(error: &(dyn StdError + 'static)) -> bool {
         next = error.source();
     }
     false
-}
-
-/// A push that ended before all that it wants was known.
-#[derive(Debug, thiserror::Error)]
-#[error("a push could not be read")]
-pub struct ReceiveError {
-    /// Why.
-    #[source]
-    pub error: GitError,
-    pub(super) framing: Framing,
-}
-
-impl ReceiveError {
-    /// The packets that tell the client why, in the framing that it expects by then.
-    pub fn packets(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        self.framing.write_error(&self.error.for_client(), &mut out);
-        out
-    }
 }
 
 /// Result of a git operation.

@@ -26,7 +26,7 @@ pub fn progress(text: &str) -> Vec<u8> {
 pub const KEEP_ALIVE: &[u8] = b"0005\x01";
 
 /// Ends a conversation with a message that git shows as `fatal: remote error: …`.
-pub fn refusal(text: &str) -> Vec<u8> {
+pub fn error_packet(text: &str) -> Vec<u8> {
     let mut packet = Vec::new();
     encode::error_to_write(text.as_bytes(), &mut packet).expect("memory takes every byte");
     packet

@@ -34,7 +34,7 @@ impl Repository {
 pub(super) fn check(view: &gix::Repository, commands: &mut [Command], limits: &Limits) -> Result<()> {
     let all: Vec<RefUpdate> = commands.iter().map(|c| c.update.clone()).collect();
     for command in commands.iter_mut().filter(|c| c.refused.is_none()) {
-        command.refused = refusal(view, &command.update, &all, limits)?;
+        command.refused = refused_because(view, &command.update, &all, limits)?;
     }
     refuse_too_many(view, commands, limits)
 }
@@ -56,7 +56,8 @@ fn refuse_too_many(view: &gix::Repository, commands: &mut [Command], limits: &Li
     Ok(())
 }
 
-fn refusal(
+/// Why a change is refused, if it is.
+fn refused_because(
     view: &gix::Repository,
     update: &RefUpdate,
     all: &[RefUpdate],

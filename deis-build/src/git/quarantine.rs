@@ -53,13 +53,15 @@ impl Quarantine {
         let outcome = self.write(repo, &mut reader, limits, cancel);
         let ended = reader.into_inner().ended;
         match (outcome, ended) {
-            (_, Some(Ended::TooLarge)) => {
+            (_, Some(ReadStopped::TooLarge)) => {
                 Err(format!("the push is larger than {} MiB", limits.pack_bytes >> 20))
             }
-            (_, Some(Ended::Broken(error))) if error.kind() == io::ErrorKind::TimedOut => {
+            (_, Some(ReadStopped::Broken(error))) if error.kind() == io::ErrorKind::TimedOut => {
                 Err("the client stopped sending".to_owned())
             }
-            (_, Some(Ended::Broken(_))) => Err("the connection broke while the pack arrived".to_owned()),
+            (_, Some(ReadStopped::Broken(_))) => {
+                Err("the connection broke while the pack arrived".to_owned())
+            }
             (outcome, None) => outcome,
         }
     }
@@ -143,10 +145,10 @@ impl Quarantine {
 struct Limited<R> {
     input: R,
     left: u64,
-    ended: Option<Ended>,
+    ended: Option<ReadStopped>,
 }
 
-enum Ended {
+enum ReadStopped {
     TooLarge,
     Broken(io::Error),
 }
@@ -157,13 +159,13 @@ impl<R: Read> Read for Limited<R> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
             Err(error) => {
                 let kind = error.kind();
-                self.ended = Some(Ended::Broken(error));
+                self.ended = Some(ReadStopped::Broken(error));
                 return Err(kind.into());
             }
             Ok(count) => count,
         };
         let Some(left) = self.left.checked_sub(count as u64) else {
-            self.ended = Some(Ended::TooLarge);
+            self.ended = Some(ReadStopped::TooLarge);
             return Err(io::Error::other("the pack is too large"));
         };
         self.left = left;

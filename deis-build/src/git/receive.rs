@@ -9,7 +9,7 @@ use gix::hash::ObjectId;
 
 use super::{
     connectivity,
-    error::{DISK_FULL, ReceiveError, Result, is_disk_full},
+    error::{DISK_FULL, GitError, Result, is_disk_full},
     kept_pack::{KeptPack, packs},
     limits::Limits,
     packet::Framing,
@@ -19,6 +19,25 @@ use super::{
     repo::Repository,
     request::Request,
 };
+
+/// A push that ended before all that it wants was known.
+#[derive(Debug, thiserror::Error)]
+#[error("a push could not be read")]
+pub struct ReceiveError {
+    /// Why.
+    #[source]
+    pub error: GitError,
+    framing: Framing,
+}
+
+impl ReceiveError {
+    /// The packets that tell the client why, in the framing that it expects by then.
+    pub fn packets(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.framing.write_error(&self.error.for_client(), &mut out);
+        out
+    }
+}
 
 impl Repository {
     /// Reads a push: commands, then the pack into quarantine, where it is completed, verified and checked, and where it

@@ -8,11 +8,12 @@ use gix_packetline::blocking_io::encode;
 use super::{
     error::Result,
     fetch_request::FetchRequest,
-    history::{History, ShallowUpdate, Tips},
+    history::{History, Tips},
     negotiation::Negotiation,
-    pack::{Deltas, Selection, write_pack},
     packet::{Framing, Sections},
     repo::Repository,
+    selection::{Deltas, Selection, write_pack},
+    shallow::ShallowUpdate,
 };
 
 impl Repository {

@@ -18,7 +18,7 @@ use deis_core::{
 
 use super::{BuildRequest, DEPOTS, LineSender, Pipeline, blocking};
 use crate::{
-    buildpack::job::{Built, Job, Outcome},
+    buildpack::job::{BuildResult, Built, Job},
     depot::{Depot, Ticket},
     error::BuildError,
     git::Budget,
@@ -98,12 +98,12 @@ impl Pipeline {
         let built = match (exit, outcome) {
             (Exit::TimedOut, _) => return Err(BuildError::TooLong(limit.as_secs())),
             (Exit::Lost | Exit::Signal(_), _) => return Err(BuildError::Interrupted),
-            (_, Some(Outcome::Built(built))) => built,
-            (_, Some(Outcome::NoMatch { tried })) => return Err(BuildError::NoMatch(tried)),
-            (_, Some(Outcome::Failed { step, exit })) => {
+            (_, Some(BuildResult::Built(built))) => built,
+            (_, Some(BuildResult::NoMatch { tried })) => return Err(BuildError::NoMatch(tried)),
+            (_, Some(BuildResult::Failed { step, exit })) => {
                 return Err(BuildError::Failed { step, exit: exit.unwrap_or(1) });
             }
-            (_, Some(Outcome::Refused { reason })) => return Err(BuildError::Refused(reason)),
+            (_, Some(BuildResult::Refused { reason })) => return Err(BuildError::Refused(reason)),
             (Exit::Code(exit), None) => {
                 return Err(BuildError::Failed { step: "the build".to_owned(), exit });
             }
@@ -207,7 +207,7 @@ fn task_name(attempt: Attempt) -> Result<TaskName, BuildError> {
     TaskName::new(format!("build-{}", attempt.0)).map_err(|e| BuildError::Refused(e.to_string()))
 }
 
-fn read_result(path: &Path) -> Option<Outcome> {
+fn read_result(path: &Path) -> Option<BuildResult> {
     let mut bytes = Vec::new();
     File::open(path).ok()?.take(MAX_RESULT).read_to_end(&mut bytes).ok()?;
     serde_json::from_slice(&bytes).ok()

@@ -11,7 +11,7 @@ use std::{
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
-use super::{pack::Packed, *};
+use super::{archive::Packed, *};
 
 /// Numbers that look random and are the same each time (`SplitMix64`).
 struct Random(u64);
@@ -288,7 +288,7 @@ fn each_limit_ends_the_packing_and_the_unpacking() {
 }
 
 /// An archive of these headers, contents and bytes after it, and what unpacking it says.
-fn refusal(entries: &[(tar::EntryType, &str, &str, &[u8])], after: &[u8]) -> String {
+fn unpack_error(entries: &[(tar::EntryType, &str, &str, &[u8])], after: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bad");
     let mut out = zstd::Encoder::new(Vec::new(), 1).unwrap();
@@ -320,7 +320,7 @@ fn refusal(entries: &[(tar::EntryType, &str, &str, &[u8])], after: &[u8]) -> Str
 #[test]
 fn archives_that_nobody_packs_are_refused_whole() {
     use tar::EntryType as T;
-    assert_eq!(refusal(&[(T::Regular, "fine", "", b"x")], b""), "");
+    assert_eq!(unpack_error(&[(T::Regular, "fine", "", b"x")], b""), "");
     for (entries, words) in [
         (&[(T::Regular, "../escaped", "", &b"x"[..])][..], "leads out of it"),
         (&[(T::Regular, "/tmp/deis-escaped", "", b"x")], "leads out of it"),
@@ -340,13 +340,13 @@ fn archives_that_nobody_packs_are_refused_whole() {
         (&[(T::XGlobalHeader, "p", "", b"11 size=99\n")], "extended header"),
         (&[(T::Directory, "d", "", b"content")], "contents that it cannot have"),
     ] {
-        let said = refusal(entries, b"");
+        let said = unpack_error(entries, b"");
         assert!(!said.is_empty() && said.contains(words), "{entries:?}: {said}");
     }
     let fine = [(T::Regular, "fine", "", &b"x"[..])];
-    assert!(refusal(&fine, b"junk").contains("something follows its end"));
+    assert!(unpack_error(&fine, b"junk").contains("something follows its end"));
     let second = zstd::encode_all(&b"another"[..], 1).unwrap();
-    assert!(refusal(&fine, &second).contains("something follows its end"));
+    assert!(unpack_error(&fine, &second).contains("something follows its end"));
 }
 
 #[test]

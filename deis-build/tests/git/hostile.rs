@@ -15,7 +15,7 @@ use super::support::{NULL, Sides, packs};
 const MAIN: &str = "refs/heads/main";
 
 /// What a request is refused with before its pack.
-fn refusal(sides: &Sides, request: &[u8]) -> String {
+fn error_for(sides: &Sides, request: &[u8]) -> String {
     let answer = sides.server.receive(request, &Limits::default(), &AtomicBool::new(false));
     match answer {
         Err(refused) => refused.error.for_client(),
@@ -39,11 +39,11 @@ fn what_is_no_command_is_never_guessed() {
         String::from("create refs/heads/main"),
     ] {
         let request = format!("{:04x}{line}0000", line.len() + 4);
-        assert!(refusal(&sides, request.as_bytes()).contains("a command is malformed"), "{line:?}");
+        assert!(error_for(&sides, request.as_bytes()).contains("a command is malformed"), "{line:?}");
     }
     for request in ["fff1", "ffff", "-001", "00 4", "+004", "0x04"] {
         let request = format!("{request}{}", "x".repeat(70_000));
-        assert!(refusal(&sides, request.as_bytes()).contains("a packet line is malformed"), "{request:.9}");
+        assert!(error_for(&sides, request.as_bytes()).contains("a packet line is malformed"), "{request:.9}");
     }
     // What nobody knows changes nothing: capabilities, a session's name, a version asked for.
     let all = "report-status object-format=sha1 session-id=x\u{1b}[2J agent= version=9 nonsense atomic=yes";

@@ -32,7 +32,7 @@ impl Platform {
 /// A back end is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a platform needs a {0}")]
-pub struct BuildError(&'static str);
+pub struct MissingBackend(&'static str);
 
 impl PlatformBuilder {
     /// Where state lives.
@@ -101,16 +101,16 @@ impl PlatformBuilder {
     /// Puts it together. Nothing runs before [`Platform::start`].
     ///
     /// # Errors
-    /// [`BuildError`] names the first back end that is missing.
-    pub fn build(self) -> Result<Platform, BuildError> {
+    /// [`MissingBackend`] names the first back end that is missing.
+    pub fn build(self) -> Result<Platform, MissingBackend> {
         Ok(Platform::new(super::platform::Parts {
-            store: self.store.ok_or(BuildError("store"))?,
-            scheduler: self.scheduler.ok_or(BuildError("scheduler"))?,
-            router: self.router.ok_or(BuildError("router"))?,
-            runner: self.runner.ok_or(BuildError("task runner"))?,
-            logs: self.logs.ok_or(BuildError("log store"))?,
-            preparer: self.preparer.ok_or(BuildError("function that prepares artifacts"))?,
-            clock: self.clock.ok_or(BuildError("clock"))?,
+            store: self.store.ok_or(MissingBackend("store"))?,
+            scheduler: self.scheduler.ok_or(MissingBackend("scheduler"))?,
+            router: self.router.ok_or(MissingBackend("router"))?,
+            runner: self.runner.ok_or(MissingBackend("task runner"))?,
+            logs: self.logs.ok_or(MissingBackend("log store"))?,
+            preparer: self.preparer.ok_or(MissingBackend("function that prepares artifacts"))?,
+            clock: self.clock.ok_or(MissingBackend("clock"))?,
             wake: self.wake,
             options: self.options,
         }))

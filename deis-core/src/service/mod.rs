@@ -27,7 +27,7 @@ mod wait;
 
 pub use apps::AppInfo;
 pub use build_runs::BUILD_RUNS_KEPT;
-pub use builder::{BuildError, PlatformBuilder};
+pub use builder::{MissingBackend, PlatformBuilder};
 pub use events::EventStream;
 pub use formation::RestartScope;
 pub use handle::{AppHandle, Change};

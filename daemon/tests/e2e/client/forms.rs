@@ -2,11 +2,11 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use super::super::rig::Rig;
+use super::super::test_platform::TestPlatform;
 
 #[test]
 fn help_is_where_people_look_for_it() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     for (args, code, words) in [
         (&[][..], 2, "Commands:"),
         (&["auth"], 0, "auth:login"),
@@ -27,7 +27,7 @@ fn help_is_where_people_look_for_it() {
 
 #[test]
 fn a_plug_in_gets_its_words_and_the_profile() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let plugin = rig.path("deis-hello");
     fs::write(&plugin, "#!/bin/sh\necho \"$DEIS_PROFILE: $*\"\nexit 7\n").unwrap();
     fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755)).unwrap();

@@ -7,13 +7,13 @@ use std::{
 };
 
 use super::{
-    super::rig::{Rig, text},
+    super::test_platform::{TestPlatform, text},
     untrusted,
 };
 
 #[test]
 fn a_certificate_that_nobody_signed_is_taken_only_when_told() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let url = format!("https://localhost:{}", untrusted::controller());
     for command in ["login", "register"] {
         let profile = rig.path(&format!("{command}.json"));
@@ -29,7 +29,7 @@ fn a_certificate_that_nobody_signed_is_taken_only_when_told() {
 
 #[test]
 fn questions_that_nobody_answers_name_the_flag() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     for (args, flag) in [
         (&["login", &rig.url()][..], "--username"),
         (&["login", &rig.url(), "--username", "ann"], "--password"),
@@ -46,7 +46,7 @@ fn questions_that_nobody_answers_name_the_flag() {
 
 #[test]
 fn an_account_is_cancelled_by_who_knows_its_password() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let bob = ["--username", "bob", "--password", "bobs"];
     let (code, said) = rig.try_deis(&[&["-c", "nobody", "register", &rig.url()][..], &bob].concat());
     assert!(code == 1 && said.contains("Only an administrator may add users"), "{code}: {said}");
@@ -65,7 +65,7 @@ fn an_account_is_cancelled_by_who_knows_its_password() {
 
 #[test]
 fn a_word_that_looks_like_a_file_is_no_name_for_another_key() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ssh = rig.path("home/.ssh");
     fs::create_dir_all(&ssh).unwrap();
     let key = |name: &str, comment: &str| {

@@ -10,11 +10,11 @@ mod untrusted;
 
 use std::process::Command;
 
-use super::rig::{Rig, STATIC, text};
+use super::test_platform::{STATIC, TestPlatform, text};
 
 #[test]
 fn exit_codes_tell_what_happened() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     assert_eq!(rig.try_deis(&["apps"]).0, 0);
     assert_eq!(rig.try_deis(&["info", "-a", "nosuch"]).0, 1);
     assert_eq!(rig.try_deis(&["nonsense-command"]).0, 2);
@@ -26,7 +26,7 @@ fn exit_codes_tell_what_happened() {
 
 #[test]
 fn every_command_has_help() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let all = rig.deis(&["--help"]);
     let commands: Vec<&str> = all
         .lines()
@@ -49,7 +49,7 @@ fn every_command_has_help() {
 
 #[test]
 fn reads_print_json_and_plans_change_nothing() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.app("site", STATIC).git(&["push", "deis", "main"]);
     for args in [
         &["apps", "--json"][..],
@@ -82,7 +82,7 @@ fn reads_print_json_and_plans_change_nothing() {
 
 #[test]
 fn a_second_daemon_is_told_who_has_the_folder() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let output = Command::new(env!("CARGO_BIN_EXE_deisd"))
         .args([
             "serve",
@@ -109,7 +109,7 @@ fn a_second_daemon_is_told_who_has_the_folder() {
 
 #[test]
 fn destroying_an_app_leaves_nothing_of_it() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let work = rig.app("gone", STATIC);
     work.git(&["push", "deis", "main"]);
     let (code, _) = rig.try_deis(&["destroy", "-a", "gone", "--confirm", "other"]);

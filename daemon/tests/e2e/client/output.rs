@@ -7,11 +7,11 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::super::rig::Rig;
+use super::super::test_platform::TestPlatform;
 
 #[test]
 fn values_with_line_breaks_stay_values() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.deis(&["create", "site", "--no-remote"]);
     rig.deis(&["config:set", "KEY=one\ntwo", "-a", "site"]);
     let config = |flag: &str| rig.deis(&["config", "-a", "site", flag]);
@@ -27,7 +27,7 @@ fn values_with_line_breaks_stay_values() {
 
 #[test]
 fn times_are_relative_and_an_app_needs_no_domain() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.deis(&["create", "site", "--no-remote"]);
     let releases = rig.deis(&["releases", "-a", "site"]);
     assert!(releases.contains(" ago ") || releases.contains("just now"), "{releases}");
@@ -39,7 +39,7 @@ fn times_are_relative_and_an_app_needs_no_domain() {
 
 #[test]
 fn a_log_is_text_or_json_and_tells_why_it_ends() {
-    let mut rig = Rig::new();
+    let mut rig = TestPlatform::new();
     rig.deis(&["create", "site", "--no-remote"]);
     rig.deis(&["config:set", "A=1", "-a", "site"]);
     let lines = rig.deis(&["logs", "-a", "site", "--json"]);
@@ -64,7 +64,7 @@ fn a_log_is_text_or_json_and_tells_why_it_ends() {
 }
 
 /// A client that follows the log and has shown a line of it.
-fn follow(rig: &Rig) -> Child {
+fn follow(rig: &TestPlatform) -> Child {
     let mut command = rig.deis_command(&["logs", "-t", "-a", "site"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();

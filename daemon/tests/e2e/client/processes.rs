@@ -1,15 +1,15 @@
 //! Commands that act on processes, and words that must not lead elsewhere.
 
-use super::super::rig::{Rig, STATIC};
+use super::super::test_platform::{STATIC, TestPlatform};
 
-fn names(rig: &Rig, app: &str) -> Vec<String> {
+fn names(rig: &TestPlatform, app: &str) -> Vec<String> {
     let pods: serde_json::Value = serde_json::from_str(&rig.deis(&["ps", "-a", app, "--json"])).unwrap();
     pods["results"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
 fn one_process_restarts_alone() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.app("site", STATIC).git(&["push", "deis", "main"]);
     for wrong in [&["scale", "web=-1"][..], &["scale", "web=1", "web=2"]] {
         assert_eq!(rig.try_deis(&[wrong, &["-a", "site"]].concat()).0, 2, "{wrong:?}");
@@ -31,7 +31,7 @@ fn one_process_restarts_alone() {
 
 #[test]
 fn no_word_leads_to_another_request() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.deis(&["create", "site", "--no-remote"]);
     rig.deis(&["config:set", "A=1", "-a", "site"]);
     rig.deis(&["config:set", "A=2", "-a", "site"]);
@@ -53,7 +53,7 @@ fn no_word_leads_to_another_request() {
 
 #[test]
 fn a_one_off_command_keeps_its_words() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.app("site", STATIC).git(&["push", "deis", "main"]);
     let run = |words: &[&str]| rig.try_deis(&[&["run", "-a", "site"], words].concat());
     assert_eq!(run(&["--", "sh", "-c", "exit 3"]).0, 3);

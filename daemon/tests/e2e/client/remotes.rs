@@ -2,10 +2,10 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
-use super::super::rig::{Rig, text};
+use super::super::test_platform::{TestPlatform, text};
 
 /// A git repository with these remotes.
-fn repository(rig: &Rig, name: &str, remotes: &[(&str, &str)]) -> PathBuf {
+fn repository(rig: &TestPlatform, name: &str, remotes: &[(&str, &str)]) -> PathBuf {
     let folder = rig.path(name);
     fs::create_dir(&folder).unwrap();
     let git = |args: &[&str]| {
@@ -25,7 +25,7 @@ fn remotes(folder: &PathBuf) -> String {
 
 #[test]
 fn a_remote_of_another_service_names_no_app() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.deis(&["create", "mine", "--no-remote"]);
     let controller = format!("{}/team/mine.git", rig.url());
     let folder = repository(
@@ -51,7 +51,7 @@ fn a_remote_of_another_service_names_no_app() {
 
 #[test]
 fn every_form_of_the_apps_own_remote_names_it() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     rig.deis(&["create", "mine", "--no-remote"]);
     for (folder, url) in [
         ("http", format!("{}/mine.git", rig.url())),
@@ -71,7 +71,7 @@ fn every_form_of_the_apps_own_remote_names_it() {
 
 #[test]
 fn nothing_is_made_when_the_remotes_name_is_taken() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let folder = repository(&rig, "work", &[("deis", "https://github.com/deis/example.git")]);
     let run = |args: &[&str]| {
         let output = rig.deis_command(args).current_dir(&folder).output().unwrap();
@@ -114,7 +114,7 @@ fn nothing_is_made_when_the_remotes_name_is_taken() {
 
 #[test]
 fn a_guessed_app_is_named_when_it_does_not_exist() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let folder = repository(&rig, "guessed", &[]);
     let output = rig.deis_command(&["info"]).current_dir(&folder).output().unwrap();
     assert!(text(&output).contains("guessed is the name of this folder"), "{}", text(&output));

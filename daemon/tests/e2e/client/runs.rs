@@ -14,20 +14,20 @@ use rustix::{
     termios::{Winsize, tcsetwinsize},
 };
 
-use super::super::rig::{Rig, STATIC, processes_with, text, until};
+use super::super::test_platform::{STATIC, TestPlatform, processes_with, text, until};
 
-fn site() -> Rig {
-    let rig = Rig::new();
+fn site() -> TestPlatform {
+    let rig = TestPlatform::new();
     rig.app("site", STATIC).git(&["push", "deis", "main"]);
     rig
 }
 
-fn run(rig: &Rig, words: &[&str]) -> Command {
+fn run(rig: &TestPlatform, words: &[&str]) -> Command {
     rig.deis_command(&[&["run", "-a", "site"], words].concat())
 }
 
 /// Standard output, standard error and exit code.
-fn output(rig: &Rig, words: &[&str]) -> (Vec<u8>, String, i32) {
+fn output(rig: &TestPlatform, words: &[&str]) -> (Vec<u8>, String, i32) {
     let output = run(rig, words).output().unwrap();
     let code = output.status.code().unwrap_or(-1);
     (output.stdout, String::from_utf8_lossy(&output.stderr).into_owned(), code)
@@ -135,7 +135,8 @@ fn a_command_ends_with_its_client_and_with_its_daemon() {
 #[test]
 fn detached_commands_are_listed_followed_and_stopped() {
     let mut rig = site();
-    let start = |rig: &Rig, command| rig.deis(&["run", "-a", "site", "--detach", command]).trim().to_owned();
+    let start =
+        |rig: &TestPlatform, command| rig.deis(&["run", "-a", "site", "--detach", command]).trim().to_owned();
     let lasting = start(&rig, "echo first; sleep 633");
     let waits = rig.path("go");
     let short = start(

@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::Caller;
-use crate::{rig::Rig, web::ask};
+use crate::{test_platform::TestPlatform, web::ask};
 
 #[test]
 fn no_web_page_becomes_the_first_user() {
-    let rig = Rig::without_users(&[]);
+    let rig = TestPlatform::without_users(&[]);
     let headers = [("Origin", "http://evil.example"), ("Content-Type", "application/json")];
     let body = r#"{"username":"eve","password":"secret"}"#;
     let answer = ask(rig.http, "POST", "/v2/auth/register/", &headers, Some(body));
@@ -19,7 +19,7 @@ fn no_web_page_becomes_the_first_user() {
 
 #[test]
 fn the_first_user_rules_and_registers_the_others() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     let (_, me) = ann.get("/v2/auth/whoami/");
     assert_eq!((&me["is_superuser"], &me["is_staff"]), (&json!(true), &json!(true)));
@@ -69,7 +69,7 @@ fn the_first_user_rules_and_registers_the_others() {
 
 #[test]
 fn a_token_stays_until_it_is_regenerated() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     assert_eq!(ann.token, Caller::ann(&rig).token);
     let (status, new) = ann.post("/v2/auth/tokens/", "");
@@ -90,7 +90,7 @@ fn a_token_stays_until_it_is_regenerated() {
 
 #[test]
 fn passwords() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     let bob = ann.registers("bob");
     bob.posts(
@@ -114,7 +114,7 @@ fn passwords() {
 
 #[test]
 fn who_is_let_in() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let nobody = Caller::anonymous(&rig);
     assert_eq!(nobody.get("/v2/").0, 401);
     assert_eq!(Caller::ann(&rig).get("/v2/"), (200, json!({})));
@@ -141,7 +141,7 @@ fn who_is_let_in() {
 
 #[test]
 fn an_account_can_be_cancelled_once_it_owns_nothing() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let bob = Caller::ann(&rig).registers("bob");
     assert_eq!(bob.post("/v2/apps/", r#"{"id":"mine"}"#).0, 201);
     let (status, answer) = bob.delete("/v2/auth/cancel/");
@@ -159,7 +159,7 @@ fn an_account_can_be_cancelled_once_it_owns_nothing() {
 
 #[test]
 fn a_platform_keeps_an_administrator() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     let (status, answer) = ann.delete("/v2/auth/cancel/");
     assert_eq!(
@@ -171,7 +171,7 @@ fn a_platform_keeps_an_administrator() {
 
 #[test]
 fn a_body_that_is_too_large_is_refused_unread() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let headers = [("Content-Type", "application/json"), ("Content-Length", "9000000000")];
     let answer = ask(rig.http, "POST", "/v2/auth/login/", &headers, None);
     assert_eq!((answer.status, answer.body.as_str()), (413, r#"{"detail":"The request is too large."}"#));
@@ -179,7 +179,7 @@ fn a_body_that_is_too_large_is_refused_unread() {
 
 #[test]
 fn forms_and_media_types() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let send = |headers: &[(&str, &str)], body: &str| {
         let answer = ask(rig.http, "POST", "/v2/auth/login/", headers, Some(body));
         (answer.status, answer.body)

@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::Caller;
-use crate::rig::Rig;
+use crate::test_platform::TestPlatform;
 
 #[test]
 fn names_are_checked_and_made_up() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     let (status, app) = ann.post("/v2/apps/", "");
     assert_eq!(status, 201);
@@ -40,7 +40,7 @@ fn names_are_checked_and_made_up() {
 
 #[test]
 fn strangers_learn_that_an_app_is_there_and_no_more() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     let (bob, carol) = (ann.registers("bob"), ann.registers("carol"));
     assert_eq!(bob.post("/v2/apps/", r#"{"id":"web1"}"#).0, 201);
@@ -73,7 +73,7 @@ fn strangers_learn_that_an_app_is_there_and_no_more() {
 
 #[test]
 fn pages_link_to_each_other() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     for name in ["two", "one"] {
         ann.post("/v2/apps/", &json!({"id": name}).to_string());
@@ -100,7 +100,7 @@ fn pages_link_to_each_other() {
 
 #[test]
 fn paths_that_are_no_text_name_nothing() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     ann.post("/v2/apps/", r#"{"id":"web1"}"#);
     for (path, model) in [
@@ -121,7 +121,7 @@ fn paths_that_are_no_text_name_nothing() {
 
 #[test]
 fn a_dry_run_is_of_one_thing() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     ann.post("/v2/apps/", r#"{"id":"web1"}"#);
     ann.posts(

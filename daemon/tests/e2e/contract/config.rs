@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::Caller;
-use crate::rig::Rig;
+use crate::test_platform::TestPlatform;
 
 const CONFIG: &str = "/v2/apps/web1/config/";
 
 #[test]
 fn values_are_merged_key_by_key() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     ann.post("/v2/apps/", r#"{"id":"web1"}"#);
     let summary = || ann.get("/v2/apps/web1/releases/").1["results"][0]["summary"].clone();
@@ -41,7 +41,7 @@ fn values_are_merged_key_by_key() {
 
 #[test]
 fn bad_values_change_nothing() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     ann.post("/v2/apps/", r#"{"id":"web1"}"#);
     for key in ["1A", "A-B", "a.b", "A B", "", "Ä"] {
@@ -68,7 +68,7 @@ fn bad_values_change_nothing() {
 
 #[test]
 fn limits_and_health_checks() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     ann.post("/v2/apps/", r#"{"id":"web1"}"#);
     for (member, good, bad) in [
@@ -105,7 +105,7 @@ fn limits_and_health_checks() {
 
 #[test]
 fn members_that_need_each_other_and_numbers_that_are_read_later() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     ann.post("/v2/apps/", r#"{"id":"web1"}"#);
     let port = "PORT needs to be set in the application config when using a private registry";

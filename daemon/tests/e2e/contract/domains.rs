@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::Caller;
-use crate::rig::Rig;
+use crate::test_platform::TestPlatform;
 
 const DOMAINS: &str = "/v2/apps/web1/domains/";
 
 #[test]
 fn names_are_checked_and_kept_in_ascii() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     ann.post("/v2/apps/", r#"{"id":"web1"}"#);
     ann.post("/v2/apps/", r#"{"id":"web2"}"#);
@@ -63,7 +63,7 @@ fn names_are_checked_and_kept_in_ascii() {
 
 #[test]
 fn nobody_takes_the_names_of_others() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     ann.post("/v2/apps/", r#"{"id":"web1"}"#);
     ann.post("/v2/apps/", r#"{"id":"web2"}"#);
@@ -100,7 +100,7 @@ fn nobody_takes_the_names_of_others() {
 
 #[test]
 fn a_name_below_the_platform_is_its_short_form_everywhere() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     ann.post("/v2/apps/", r#"{"id":"web1"}"#);
     let (status, added) = ann.post(DOMAINS, r#"{"domain":"Blog2.LOCALHOST"}"#);

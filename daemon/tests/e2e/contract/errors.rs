@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::Caller;
-use crate::rig::Rig;
+use crate::test_platform::TestPlatform;
 
 #[test]
 fn each_error_has_its_code() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     ann.post("/v2/apps/", r#"{"id":"web1"}"#);
     let bob = ann.registers("bob");
@@ -40,7 +40,7 @@ fn each_error_has_its_code() {
 
 #[test]
 fn what_says_too_much_or_twice_is_refused_and_changes_nothing() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     ann.post("/v2/apps/", r#"{"id":"web1"}"#);
     let config = "/v2/apps/web1/config/";

@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::Caller;
-use crate::rig::Rig;
+use crate::test_platform::TestPlatform;
 
 #[test]
 fn keys_are_kept_by_id_and_fingerprint() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     let (status, key) = ann.post("/v2/keys/", r#"{"id":"a/b.c","public":"foo AAAA bar"}"#);
     assert_eq!(status, 201, "{key}");

@@ -11,26 +11,26 @@ mod scale;
 
 use serde_json::Value;
 
-use super::{rig::Rig, web::ask};
+use super::{test_platform::TestPlatform, web::ask};
 
 /// Somebody who calls the API of a platform.
 pub(super) struct Caller<'a> {
-    rig: &'a Rig,
+    rig: &'a TestPlatform,
     token: String,
 }
 
 impl<'a> Caller<'a> {
     /// The administrator.
-    pub(super) fn ann(rig: &'a Rig) -> Self {
+    pub(super) fn ann(rig: &'a TestPlatform) -> Self {
         Self::login(rig, "ann", "secret")
     }
 
     /// Nobody.
-    pub(super) fn anonymous(rig: &'a Rig) -> Self {
+    pub(super) fn anonymous(rig: &'a TestPlatform) -> Self {
         Self { rig, token: String::new() }
     }
 
-    pub(super) fn login(rig: &'a Rig, username: &str, password: &str) -> Self {
+    pub(super) fn login(rig: &'a TestPlatform, username: &str, password: &str) -> Self {
         let body = serde_json::json!({"username": username, "password": password}).to_string();
         let (status, answer) = Self::anonymous(rig).post("/v2/auth/login/", &body);
         assert_eq!(status, 200, "{answer}");

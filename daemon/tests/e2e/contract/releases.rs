@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::Caller;
-use crate::rig::{Rig, STATIC};
+use crate::test_platform::{STATIC, TestPlatform};
 
 #[test]
 fn releases_are_numbered_and_can_be_gone_back_to() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     let work = rig.app("web1", STATIC);
     let rollback = "/v2/apps/web1/releases/rollback/";
@@ -50,7 +50,7 @@ fn releases_are_numbered_and_can_be_gone_back_to() {
 
 #[test]
 fn a_failed_release_is_a_number_and_no_way_back() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     let work =
         rig.app("web1", &[("Procfile", "web: test -z \"$BREAK\" && exec deis-static .\n"), ("a", "b")]);

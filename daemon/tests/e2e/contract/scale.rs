@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::Caller;
-use crate::rig::{Rig, STATIC, until};
+use crate::test_platform::{STATIC, TestPlatform, until};
 
 #[test]
 fn counts_pods_commands_and_logs() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     let work = rig.app("web1", STATIC);
     ann.posts("/v2/apps/web1/scale/", &[(r#"{"web":1}"#, 400, "No build associated with this release")]);
@@ -92,7 +92,7 @@ fn counts_pods_commands_and_logs() {
 
 #[test]
 fn a_rollout_shows_the_new_processes_and_answers_with_its_own_config() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     let gate = rig.path("gate");
     let wait = "while [ -n \"$GATE\" ] && [ ! -e \"$GATE\" ]; do sleep 0.05; done; exec deis-static .";
@@ -115,7 +115,7 @@ fn a_rollout_shows_the_new_processes_and_answers_with_its_own_config() {
 
 #[test]
 fn a_restart_that_fails_answers_with_what_there_is() {
-    let rig = Rig::new();
+    let rig = TestPlatform::new();
     let ann = Caller::ann(&rig);
     let broken = rig.path("broken");
     let web = format!("web: test ! -e {} && exec deis-static .\n", broken.display());

@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::web::ask;
 
 /// A running platform.
-pub(crate) struct Rig {
+pub(crate) struct TestPlatform {
     folder: tempfile::TempDir,
     daemon: Child,
     pub(crate) http: u16,
@@ -26,7 +26,7 @@ pub(crate) struct Rig {
     mounted: bool,
 }
 
-impl Rig {
+impl TestPlatform {
     pub(crate) fn new() -> Self {
         Self::with(&[])
     }
@@ -240,7 +240,7 @@ impl Rig {
     }
 }
 
-impl Drop for Rig {
+impl Drop for TestPlatform {
     fn drop(&mut self) {
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
