@@ -11,7 +11,10 @@ use deis_core::{Digest, port::ArtifactError};
 use futures_util::StreamExt as _;
 use object_store::{ObjectStore, ObjectStoreExt as _, WriteMultipart, path::Path as ObjectPath};
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::Mutex as AsyncMutex,
+};
 
 /// Slugs of a platform. Clones share one.
 ///
@@ -41,6 +44,8 @@ struct Inner {
     store: Arc<dyn ObjectStore>,
     /// Slugs that were found damaged: as if they were not there, until they are put again.
     damaged: Mutex<HashSet<Digest>>,
+    /// Held by whoever adds a user of a slug, or looks whether one is left before it is removed.
+    users: AsyncMutex<()>,
 }
 
 /// A slug cannot be stored.
@@ -60,7 +65,7 @@ pub enum StoreFailed {
     },
 }
 
-fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreFailed {
+pub(crate) fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreFailed {
     StoreFailed::Unavailable(error.into())
 }
 
@@ -70,7 +75,7 @@ const CHUNK: usize = 1 << 20;
 impl Artifacts {
     /// Slugs in `store`.
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self(Arc::new(Inner { store, damaged: Mutex::default() }))
+        Self(Arc::new(Inner { store, damaged: Mutex::default(), users: AsyncMutex::default() }))
     }
 
     /// Puts the file of a slug under its digest; one that is there already, and was not found damaged, is not sent
@@ -145,6 +150,14 @@ impl Artifacts {
         })
     }
 
+    pub(crate) fn store(&self) -> &dyn ObjectStore {
+        &*self.0.store
+    }
+
+    pub(crate) fn users(&self) -> &AsyncMutex<()> {
+        &self.0.users
+    }
+
     fn is_damaged(&self, digest: &Digest) -> bool {
         self.damaged().contains(digest)
     }
@@ -171,7 +184,7 @@ pub(crate) fn away(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -
     ArtifactError::Unavailable(error.into())
 }
 
-fn slug_path(digest: &Digest) -> ObjectPath {
+pub(crate) fn slug_path(digest: &Digest) -> ObjectPath {
     ObjectPath::from(format!("slugs/{}.tar.zst", digest.hex()))
 }
 

@@ -46,6 +46,7 @@ mod slug;
 #[cfg(feature = "local")]
 #[allow(clippy::disallowed_methods, reason = "slugs are unpacked on threads that may block")]
 mod slug_folders;
+mod slug_users;
 
 pub use artifacts::{Artifacts, StoreFailed};
 pub use buildpack::driver;

@@ -15,7 +15,7 @@ use deis_core::{AppRef, AppUid, Attempt, BuildSource, BuildSpec, Digest, GitSour
 use tokio::sync::mpsc;
 
 use crate::{
-    artifacts::Artifacts,
+    artifacts::{Artifacts, StoreFailed},
     buildpack::job::Built,
     caches::Caches,
     depot::Ticket,
@@ -92,7 +92,7 @@ impl Pipeline {
             Ok((fetch, key))
         })
         .await?;
-        if let Some(known) = self.recall(key.as_ref()).await {
+        if let Some(known) = self.recall(request.app.uid, key.as_ref()).await {
             let text = format!("-----> This source was built before: using slug {}", known.digest.short());
             let _ = output.send(text).await;
             return Ok(spec(known, sha, key));
@@ -120,8 +120,26 @@ impl Pipeline {
         self.0.caches.forget(app)
     }
 
-    async fn recall(&self, key: Option<&Digest>) -> Option<Built> {
+    /// The apps that use slugs; see [`Artifacts::remove_user`].
+    ///
+    /// # Errors
+    /// The object store cannot be reached.
+    pub async fn users_of_slugs(&self) -> Result<Vec<AppUid>, StoreFailed> {
+        self.0.artifacts.users_of_slugs().await
+    }
+
+    /// Removes the slugs that only an app used which is gone.
+    ///
+    /// # Errors
+    /// The object store cannot be reached.
+    pub async fn forget_slugs(&self, app: AppUid) -> Result<(), StoreFailed> {
+        self.0.artifacts.remove_user(app).await.map(drop)
+    }
+
+    async fn recall(&self, app: AppUid, key: Option<&Digest>) -> Option<Built> {
         let known: Built = serde_json::from_slice(&self.0.artifacts.find_key(key?).await?).ok()?;
+        // Before it is looked for: from then on it stays.
+        self.0.artifacts.add_user(app, &known.digest).await.ok()?;
         self.0.artifacts.has(&known.digest).await.then_some(known)
     }
 }

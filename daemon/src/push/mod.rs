@@ -84,7 +84,7 @@ impl Pushes {
         self.0.conversations.enter(user)
     }
 
-    /// The apps of which a repository, a build cache or the output of a build is kept.
+    /// The apps of which a repository, a build cache, the output of a build or a slug is kept.
     ///
     /// # Errors
     /// One of the folders, or the object store, cannot be read.
@@ -96,16 +96,19 @@ impl Pushes {
         };
         let mut kept = tokio::task::spawn_blocking(list).await.map_err(std::io::Error::other)??;
         kept.extend(self.0.outputs.apps().await.map_err(std::io::Error::other)?);
+        kept.extend(self.0.pipeline.users_of_slugs().await.map_err(std::io::Error::other)?);
         Ok(kept)
     }
 
-    /// Removes repositories, build caches and outputs of apps that are gone.
+    /// Removes repositories, build caches, outputs and slugs of apps that are gone; a slug only with the last app that
+    /// used it.
     ///
     /// # Errors
     /// What the file system or the object store says of what stays.
     pub async fn forget(&self, gone: BTreeSet<AppUid>) -> std::io::Result<()> {
         for app in &gone {
             self.0.outputs.forget(*app).await.map_err(std::io::Error::other)?;
+            self.0.pipeline.forget_slugs(*app).await.map_err(std::io::Error::other)?;
         }
         let own = self.clone();
         let remove = move || {

@@ -88,11 +88,20 @@ fn each_build_has_a_record_and_its_output_as_long_as_its_app_lives() {
     }
     assert_eq!(bob.delete("/v2/apps/runs/build-runs/1/").0, 403);
 
-    assert_eq!(outputs(&rig).len(), 2);
+    // Another app has the same slug.
+    let other = rig.app("other", STATIC);
+    other.git(&["push", "deis", "main"]);
+    let slugs = || fs::read_dir(rig.path("data/objects/slugs")).unwrap().count();
+    assert_eq!((outputs(&rig).len(), slugs()), (3, 1));
     rig.deis(&["destroy", "-a", "runs", "--confirm", "runs"]);
     // What is left of apps that are gone is removed now and then, and at a start.
     rig.kill_and_restart();
-    until("the outputs are gone", || outputs(&rig).is_empty());
+    until("the outputs are gone", || outputs(&rig).len() == 1);
+    rig.deis(&["restart", "-a", "other"]);
+    rig.deis(&["destroy", "-a", "other", "--confirm", "other"]);
+    rig.kill_and_restart();
+    let left = || fs::read_dir(rig.path("data/objects/slugs")).map_or(0, Iterator::count);
+    until("the slug and the output are gone", || outputs(&rig).is_empty() && left() == 0);
 }
 
 #[test]

@@ -108,6 +108,7 @@ impl Pipeline {
                 return Err(BuildError::Failed { step: "the build".to_owned(), exit });
             }
         };
+        self.0.artifacts.add_user(request.app.uid, &built.digest).await?;
         self.0.artifacts.put(&built.digest, &folders.depot.slug()).await?;
         Ok(built)
     }
