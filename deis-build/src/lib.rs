@@ -18,6 +18,8 @@
 //! * To build for people who do not trust each other on one host: a build runs with the rights of the program that
 //!   starts it. Its processes end with it and its files have one folder, but it is no sandbox.
 
+#![warn(clippy::missing_errors_doc)]
+
 mod artifacts;
 #[allow(clippy::disallowed_methods, reason = "a build is a process of its own")]
 mod buildpack;

@@ -41,6 +41,9 @@ impl Service {
 
 impl Repository {
     /// Writes the advertisement; `http` puts the line before it that smart HTTP wants.
+    ///
+    /// # Errors
+    /// [`GitError::Repository`] if the refs cannot be read, [`GitError::Io`] if `out` takes no more.
     pub fn advertise(&self, service: Service, http: bool, out: &mut dyn Write) -> Result<()> {
         let repo = self.gix()?;
         if http {

@@ -12,6 +12,10 @@ use super::{
 /// default branch with `None` – into `folder`, which must be empty; what is needed meanwhile stands beside it. No git process runs.
 ///
 /// Blocks, also for the network: call it off the async threads. Returns the commit that was written.
+///
+/// # Errors
+/// [`GitError::Fetch`] if there is nothing to be had at the URL or by the reference, [`GitError::Export`] for a tree that
+/// must not be written, [`GitError::Cancelled`] after `cancel`; those of the disk.
 pub fn fetch_remote(url: &str, reference: Option<&str>, folder: &Path, cancel: &AtomicBool) -> Result<Oid> {
     // The transport takes the process's TLS provider and panics without one; one that is there already stays.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -25,7 +25,7 @@ impl Oid {
         &self.0[..7]
     }
 
-    /// The first eight, by which builds are named (contract 11.4).
+    /// The first eight: what a build calls the commit that it is made of.
     pub fn build(&self) -> &str {
         &self.0[..8]
     }

@@ -14,6 +14,9 @@ use super::{
 impl Repository {
     /// Checks every accepted change again. Between the end of a pack and the moment when a push has its app for
     /// itself, others may have moved refs; a change that was made for another state must not be carried out.
+    ///
+    /// # Errors
+    /// Those of the disk and of the repository. What is not allowed any more is refused in `received`.
     pub fn check_again(&self, received: &mut Received, limits: &Limits) -> Result<()> {
         let mut view = self.gix()?;
         if let Some(pack) = received.pack.clone() {

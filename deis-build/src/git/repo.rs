@@ -53,6 +53,9 @@ pub struct RefRefused {
 
 impl Repository {
     /// The repository at `path`, made there if nothing is.
+    ///
+    /// # Errors
+    /// [`GitError::Io`] and [`GitError::Repository`]: its folder cannot be made.
     pub fn open_or_create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         if !path.join("HEAD").exists() {
@@ -88,6 +91,9 @@ impl Repository {
     }
 
     /// Where HEAD or a full ref name points.
+    ///
+    /// # Errors
+    /// [`GitError::Repository`]: it cannot be opened, or the ref cannot be read.
     pub fn resolve(&self, name: &str) -> Result<Option<Oid>> {
         let repo = self.gix()?;
         let found = repo.try_find_reference(name).map_err(GitError::repository)?;
@@ -96,6 +102,9 @@ impl Repository {
 
     /// Moves refs, each only from where it was; with `atomic` all or none. A ref that is there already is fine, so
     /// that a push whose answer was lost can be finished again.
+    ///
+    /// # Errors
+    /// [`GitError::Repository`]: it cannot be opened. What does not move is in the answer.
     pub fn update_refs(&self, updates: &[RefUpdate], atomic: bool) -> Result<Vec<RefRefused>> {
         let repo = self.gix()?;
         let mut refused = Vec::new();
@@ -130,6 +139,9 @@ impl Repository {
     }
 
     /// Makes HEAD name `branch` when it names nothing that exists, so that a clone checks something out.
+    ///
+    /// # Errors
+    /// [`GitError::Io`] and [`GitError::Repository`]: HEAD cannot be read or written.
     pub fn adopt_head(&self, branch: &str) -> Result<()> {
         let head = fs::read_to_string(self.path.join("HEAD"))?;
         let named = head.strip_prefix("ref: ").map(str::trim).unwrap_or_default();
@@ -143,6 +155,9 @@ impl Repository {
 
     /// Removes what a killed process left of unfinished pushes, its locks among it, which nobody would ever release.
     /// Only while no push is under way.
+    ///
+    /// # Errors
+    /// [`GitError::Io`]: something cannot be removed.
     pub fn sweep(&self) -> Result<()> {
         for name in ["packed-refs.lock", "HEAD.lock", "shallow.lock", "HEAD.new"] {
             fs::remove_file(self.path.join(name)).or_else(absent)?;

@@ -56,6 +56,9 @@ impl Default for Budget {
 
 impl Repository {
     /// The tree of a commit: what a build is keyed by.
+    ///
+    /// # Errors
+    /// [`GitError::Repository`]: there is no such commit.
     pub fn tree_of(&self, commit: &Oid) -> Result<Oid> {
         let repo = self.gix()?;
         let commit = repo.find_commit(commit.to_gix()).map_err(GitError::repository)?;
@@ -64,6 +67,9 @@ impl Repository {
 
     /// A file in the root of a commit's tree, if there is one; at most `limit` bytes. A link is refused: what it leads
     /// to is not what its name promises.
+    ///
+    /// # Errors
+    /// [`GitError::Export`] for a link and a file that is too large; [`GitError::Repository`]: there is no such commit.
     pub fn root_file(&self, commit: &Oid, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         let repo = self.gix()?;
         let commit = repo.find_commit(commit.to_gix()).map_err(GitError::repository)?;
@@ -88,6 +94,10 @@ impl Repository {
     /// attribute `export-ignore`.
     ///
     /// Blocks. Setting `cancel` ends it at the next entry; what was written until then stays.
+    ///
+    /// # Errors
+    /// [`GitError::Export`] for what must not be written, or is more than the budget; [`GitError::Cancelled`] after `cancel`;
+    /// those of the disk and of the repository.
     pub fn export(
         &self,
         commit: &Oid,
