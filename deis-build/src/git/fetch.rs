@@ -2,6 +2,8 @@
 
 use std::{num::NonZeroU32, path::Path, sync::atomic::AtomicBool};
 
+use deis_core::port::error_causes;
+
 use super::{
     error::{GitError, Result},
     oid::Oid,
@@ -62,7 +64,7 @@ fn clone(
     shallow: bool,
     cancel: &AtomicBool,
 ) -> std::result::Result<gix::Repository, String> {
-    let text = |error: &dyn std::error::Error| reason(error);
+    let text = |error: &(dyn std::error::Error + 'static)| reason(error);
     let mut prepare = gix::clone::PrepareFetch::new(
         url,
         path,
@@ -84,12 +86,7 @@ fn clone(
 }
 
 /// The innermost cause is what a person can use.
-fn reason(error: &dyn std::error::Error) -> String {
-    let mut last = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        last = inner.to_string();
-        cause = inner.source();
-    }
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    let last = error_causes(error).last().map_or_else(|| error.to_string(), ToString::to_string);
     last.lines().next().unwrap_or_default().to_owned()
 }

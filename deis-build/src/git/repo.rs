@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use deis_core::RefUpdate;
+use deis_core::{
+    RefUpdate,
+    os::{Durability, replace_file},
+};
 use gix::{
     bstr::ByteSlice as _,
     refs::{
@@ -148,9 +151,8 @@ impl Repository {
         if !named.is_empty() && self.resolve(named)?.is_some() {
             return Ok(());
         }
-        let fresh = self.path.join("HEAD.new");
-        fs::write(&fresh, format!("ref: {branch}\n"))?;
-        Ok(fs::rename(fresh, self.path.join("HEAD"))?)
+        let text = format!("ref: {branch}\n");
+        Ok(replace_file(&self.path.join("HEAD"), text.as_bytes(), Durability::Machine)?)
     }
 
     /// Removes what a killed process left of unfinished pushes, its locks among it, which nobody would ever release.

@@ -148,9 +148,11 @@ fn end(mut child: Child) {
 
 fn command(program: &ShimProgram) -> Command {
     let mut command = match program {
+        // Not by its path: another version may have taken its place on disk, and speak another language.
         ShimProgram::ThisExecutable => Command::new("/proc/self/exe"),
         ShimProgram::Path(path) => Command::new(path),
     };
+    // In `/`, so that no file system stays busy because of an instance whose own folder is elsewhere.
     command.arg0(shim::NAME).env_clear().current_dir("/").stdin(Stdio::piped());
     command
 }

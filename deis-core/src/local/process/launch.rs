@@ -75,6 +75,7 @@ pub(in crate::local) async fn start(
             remove_tree(&spec.folder)?;
         }
         make_private(&spec.folder)?;
+        // What the run before left must not be taken for this one's, be it that this process is killed right here.
         for old in [EXIT, STATE, READY] {
             remove_file(&spec.folder.join(old))?;
         }

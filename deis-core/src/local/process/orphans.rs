@@ -95,6 +95,7 @@ fn kill(main: Option<ProcessIdentity>, mark: &str) {
         if let Some(group) = main.filter(|main| main.exists()).and_then(|main| Pid::from_raw(main.pid)) {
             let _ = kill_process_group(group, Signal::KILL);
         }
+        // Also those that left the group and the session: the environment that a process was started with stays readable.
         let found = proc::marked(mark);
         if found.is_empty() || begun.elapsed() > HOPELESS {
             return;

@@ -28,6 +28,7 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 pub(crate) fn tidy(app: &Path) -> io::Result<()> {
     let mut ended = Vec::new();
     for folder in subfolders(app)? {
+        // The end is written a moment before the supervising process is gone.
         if !folder.join(EXIT).exists() || is_held(&folder) {
             continue;
         }

@@ -130,6 +130,7 @@ impl TaskLogWriter {
         let mut size: u64 = self.segments.iter().map(|s| s.size).sum();
         while size > MAX_TASK_OUTPUT && self.segments.len() > 1 {
             let Some(oldest) = self.segments.front() else { return };
+            // What a reader has not taken must not be dropped: the process is not read from until there is room.
             if self.when_full == WhenFull::Hold && oldest.end > self.acknowledged {
                 return;
             }

@@ -101,6 +101,7 @@ impl LocalScheduler {
         loop {
             let ended = self.table.ended.notified();
             tokio::pin!(ended);
+            // Registered before the look, so that an end in between is not missed.
             ended.as_mut().enable();
             if self.table.apps().is_empty() {
                 return;

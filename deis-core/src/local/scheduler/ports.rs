@@ -37,6 +37,7 @@ impl Ports {
     pub(in crate::local) fn take(&self, now: Instant) -> Option<u16> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.until.retain(|_, until| until.is_none_or(|until| until > now));
+        // In turn and not the lowest free one: a port that was just given back is the last to be given out again.
         for _ in self.range.clone() {
             let port = taken.next;
             taken.next = if port == *self.range.end() { *self.range.start() } else { port + 1 };

@@ -73,6 +73,7 @@ pub(in crate::local) fn decide(wanted: &BTreeMap<ProcessType, Wanted>, seen: &[S
         moves.leave.extend(hopeless.iter().map(|s| s.name.clone()));
 
         let surplus = current.len().saturating_sub(wanted.scale);
+        // The least useful leave first, and of equals the youngest: the oldest has its caches warm.
         current.sort_by_key(|s| (s.standing, std::cmp::Reverse(s.started)));
         for extra in current.drain(..surplus) {
             moves.leave.push(extra.name.clone());
@@ -84,6 +85,7 @@ pub(in crate::local) fn decide(wanted: &BTreeMap<ProcessType, Wanted>, seen: &[S
             moves.start.insert(process.clone(), missing.min(room));
         }
 
+        // Ready is not enough: a version that opens its port and fails a second later would have replaced a good one.
         let available = current.iter().filter(|s| s.standing == Standing::Available).count();
         let mut replaced = (available + old.len()).saturating_sub(wanted.scale);
         old.sort_by_key(|s| (s.standing >= Standing::Ready, s.started));

@@ -98,9 +98,11 @@ impl Table {
     pub(in crate::local) fn accept(&self, workload: &Workload) -> Result<(), Generation> {
         let mut apps = self.lock();
         let app = apps.entry(workload.app.uid).or_insert_with(|| App::new(workload.app.clone()));
+        // A process that was overtaken must not bring back what a newer one has replaced.
         if workload.generation < app.accepted {
             return Err(app.accepted);
         }
+        // The same generation is new once more after `let_all_go`, and to a scheduler that has just started.
         if workload.generation > app.accepted || app.wanted.is_none() {
             app.accepted = workload.generation;
             app.want(workload);
@@ -125,6 +127,7 @@ impl Table {
     pub(in crate::local) fn remove(&self, name: &AppRef) {
         let mut apps = self.lock();
         let app = apps.entry(name.uid).or_insert_with(|| App::new(name.clone()));
+        // The fence outlives the instances: a late `apply` of a destroyed app is refused for ever.
         app.accepted = Generation::MAX;
         app.wanted = Some(BTreeMap::new());
         self.roll(app);
@@ -155,6 +158,7 @@ impl Table {
         let (name, instance) = (identity.app.clone(), identity.instance.clone());
         let mut apps = self.lock();
         let app = apps.entry(name.uid).or_insert_with(|| App::new(name.clone()));
+        // Its supervisor reads the entry, which is there before this lock is given back.
         self.watch_over(&name, &instance, &entry, Some(running));
         app.entries.insert(instance, entry);
     }
@@ -169,6 +173,7 @@ impl Table {
         let mut apps = self.lock();
         let Some(known) = apps.get_mut(&app.uid) else { return };
         let Some(entry) = known.entries.get_mut(name) else { return };
+        // Checks run ten times a second and mostly change nothing: nobody is woken for that.
         let before = entry.observe(name);
         change(entry);
         if entry.observe(name) != before {
@@ -182,6 +187,7 @@ impl Table {
         let mut apps = self.lock();
         let Some(known) = apps.get_mut(&app.uid) else { return };
         known.entries.remove(name);
+        // Whoever waits for the end of all has registered before it looked, so this cannot be missed.
         self.ended.notify_waiters();
         self.roll(known);
         self.options.wake.hint(&app.name);

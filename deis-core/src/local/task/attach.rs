@@ -79,6 +79,7 @@ impl Reader {
             if self.done {
                 return Ok(None);
             }
+            // Taken before the files are read: if the task had ended by then, what is read now is all that there is.
             let stage = self.stage.borrow_and_update().clone();
             if let Stage::Starting = stage {
                 self.stage.changed().await.map_err(io::Error::other)?;
@@ -265,6 +266,7 @@ impl TaskWriter for LocalWriter {
             return Err(TaskError::Rejected { reason: format!("a write has more than {MAX_CHUNK} bytes") });
         }
         let wanted = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        // The wait is here and not in the socket, where a signal or a new size would wait behind the input.
         let room = self.credit.acquire_many(wanted).await.map_err(|_| ended())?;
         room.forget();
         self.send(Request::Input(bytes.to_vec())).await

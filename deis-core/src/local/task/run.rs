@@ -208,6 +208,7 @@ impl Started {
                 }
             }
         }
+        // Kept until here: to the supervising process its end means that nobody wants the task any more.
         drop(self.lifeline.take());
         let folder = self.folder.clone();
         tokio::task::spawn_blocking(move || orphans::end_task(&folder)).await.map_err(io::Error::other)?
@@ -262,6 +263,7 @@ pub(in crate::local) async fn run_quietly(
     let made = folder.clone();
     let made = tokio::task::spawn_blocking(move || make_private(&made)).await;
     made.map_err(|error| text(error.into()))?.map_err(|error| text(error.into()))?;
+    // Nobody stops it: a probe has its limit, and a dropped future closes the lifeline.
     let (_keep, mut stop) = watch::channel(false);
     let ended = match self::start(options, spec, Vec::new(), TaskLife::Bound).await.map_err(text)? {
         Some(started) => started.finish(&mut stop).await,

@@ -91,6 +91,7 @@ impl TaskRunner for LocalRunner {
         }
         let identity = TaskIdentity::of(task);
         let folder = self.shared.folder(task);
+        // Admitted and added under one lock: of two callers with the same task one starts it.
         let (stage, stop) = {
             let mut apps = self.shared.lock();
             let app = apps.entry(task.app.uid).or_default();

@@ -72,6 +72,7 @@ impl AppTasks {
             return Err(TaskError::Stale { given: task.attempt, current: *fence });
         }
         *fence = task.attempt;
+        // A caller that lost the answer starts the same attempt again: that must not run it twice.
         Ok(self.find(task.kind, &task.name).is_none_or(|known| known.identity.attempt != task.attempt))
     }
 
