@@ -5,6 +5,7 @@
 mod artifact;
 mod lines;
 mod logs;
+mod output;
 mod router;
 mod runner;
 mod runner_ext;
@@ -17,11 +18,11 @@ pub use artifact::{ArtifactError, Prepared, Preparer, always_prepared};
 pub(crate) use lines::truncate;
 pub use lines::{LINE_SILENCE, LineSplitter, MAX_LINE, line_text};
 pub use logs::{IDS_KEPT, LogError, LogStore, LogStream};
-pub use router::{Router, RouterError};
-pub use runner::{
-    Attached, Cursor, HOLD_LIMIT, MAX_CHUNK, MAX_TASK_OUTPUT, OutputChunk, OutputItem, OutputItems,
-    OutputStream, Positioned, StopScope, TaskError, TaskRunner, TaskWriter,
+pub use output::{
+    Cursor, HOLD_LIMIT, MAX_CHUNK, MAX_TASK_OUTPUT, OutputChunk, OutputItem, OutputStream, Positioned,
 };
+pub use router::{Router, RouterError};
+pub use runner::{Attached, OutputItems, StopScope, TaskError, TaskRunner, TaskWriter};
 pub use runner_ext::TaskRunnerExt;
 pub use scheduler::{Scheduler, SchedulerError};
 pub use store::{

@@ -1,15 +1,14 @@
 //! Who runs tasks: processes that run to their end, whose output and input can be followed from anywhere.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use super::BoxError;
+use super::{BoxError, Cursor, Positioned};
 use crate::model::{
-    AppRef, Attempt, Exit, Task, TaskInfo, TaskKind, TaskName, TaskObservation, TaskRef, TaskSignal,
-    TerminalSize, Timestamp,
+    AppRef, Attempt, Task, TaskInfo, TaskKind, TaskName, TaskObservation, TaskRef, TaskSignal, TerminalSize,
 };
 
 /// Runs tasks, fenced by attempt within each kind of an app.
@@ -179,88 +178,10 @@ pub enum StopScope {
     Task(TaskName),
 }
 
-/// A position in a task's output. Opaque: it comes with each item, and means something to the runner that made it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Cursor(u64);
-
-impl Cursor {
-    /// The oldest that is still there.
-    pub const START: Self = Self(0);
-
-    /// For runners: a cursor that stands for this number.
-    pub fn from_raw(position: u64) -> Self {
-        Self(position)
-    }
-
-    /// For runners: the number that it stands for.
-    pub fn into_raw(self) -> u64 {
-        self.0
-    }
-}
-
-/// Most output of a task that is kept, in bytes.
-pub const MAX_TASK_OUTPUT: u64 = 8 << 20;
-
-/// A task whose output is [held](crate::WhenFull::Hold) and full is stopped when nobody has read it for so long.
-pub const HOLD_LIMIT: Duration = Duration::from_secs(30);
-
-/// Largest chunk of output or input that is handed on at once, in bytes.
-pub const MAX_CHUNK: usize = 16 * 1024;
-
-/// Which stream of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum OutputStream {
-    /// Standard output; everything, where the streams are merged.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
-/// A piece of output, cut anywhere: neither lines nor characters are kept together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutputChunk {
-    /// Where it was written.
-    pub stream: OutputStream,
-    /// When it was taken in.
-    pub at: Timestamp,
-    /// At most [`MAX_CHUNK`], exactly as written, in the order of its stream.
-    pub bytes: Bytes,
-}
-
-/// What a reader of a task gets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OutputItem {
-    /// Output.
-    Output(OutputChunk),
-    /// So much is missing here: it was dropped before this reader came.
-    Lost {
-        /// How much.
-        bytes: u64,
-    },
-    /// The output ends too early, and the task was ended for it.
-    Broken {
-        /// Why, for people.
-        reason: String,
-    },
-    /// The end, after all output: the last item, exactly once.
-    Ended {
-        /// How.
-        exit: Exit,
-    },
-}
-
-/// An item with the cursor behind it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Positioned {
-    /// Where to go on after this item.
-    pub cursor: Cursor,
-    /// The item.
-    pub item: OutputItem,
-}
-
 /// A task's output as a stream. Asking for an item acknowledges all items before it: where output is
-/// [held](crate::WhenFull::Hold), that makes room. An error, or an end without [`OutputItem::Ended`], is a broken
-/// connection to the runner: attach again from the last cursor.
+/// [held](crate::WhenFull::Hold), that makes room. An error, or an end without
+/// [`OutputItem::Ended`](super::OutputItem::Ended), is a broken connection to the runner: attach again from the last
+/// cursor.
 pub type OutputItems = BoxStream<'static, Result<Positioned, TaskError>>;
 
 /// A connection to a task.
@@ -311,11 +232,12 @@ impl fmt::Debug for Attached {
 /// ```
 #[async_trait]
 pub trait TaskWriter: Send + Sync + 'static {
-    /// Writes at most [`MAX_CHUNK`] bytes; waits while the process has not read the 64 KiB before. What a process
-    /// has closed its input for is thrown away.
+    /// Writes at most [`MAX_CHUNK`](super::MAX_CHUNK) bytes; waits while the process has not read the 64 KiB before. What
+    /// a process has closed its input for is thrown away.
     ///
     /// # Errors
-    /// [`TaskError::Rejected`] for more than [`MAX_CHUNK`] bytes; [`TaskError::Unavailable`] once the task is gone.
+    /// [`TaskError::Rejected`] for more than [`MAX_CHUNK`](super::MAX_CHUNK) bytes; [`TaskError::Unavailable`] once the
+    /// task is gone.
     async fn write(&self, bytes: Bytes) -> Result<(), TaskError>;
 
     /// Ends the input; on a terminal this is Ctrl-D.
