@@ -113,6 +113,8 @@ impl Platform {
             if self.is_orphan(&app, &mut found).await? {
                 tracing::warn!(app = %app.name, uid = %app.uid, "instances of an app that is gone are stopped");
                 self.0.scheduler.remove(&app).await?;
+                // What they printed goes with them; of those that still run, once they have stopped.
+                self.0.logs.forget(&app).await?;
             }
         }
         for app in self.apps_with_tasks().await? {
