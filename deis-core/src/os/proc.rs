@@ -128,7 +128,12 @@ pub fn is_taken(port: u16, pids: &[i32]) -> bool {
             Err(_) => {}
         }
     }
-    !others.is_empty()
+    if others.is_empty() {
+        return false;
+    }
+    // Reading the table takes a while where there are many connections, and a process may close its socket in between:
+    // nobody has that one any more. What somebody else listens on is still there.
+    listeners("self").iter().any(|(inode, _)| others.contains(inode))
 }
 
 /// Inodes and ports of all TCP listeners that this process sees.
