@@ -13,6 +13,7 @@ mod process;
 pub(crate) mod run_dir;
 mod scheduler;
 pub mod shim;
+mod table;
 mod task;
 mod time;
 mod tree;

@@ -8,6 +8,7 @@ mod circles;
 mod crates;
 mod imports;
 mod names;
+mod rooms;
 mod suites;
 
 use std::{fs, path::Path};

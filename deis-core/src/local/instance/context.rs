@@ -6,8 +6,8 @@ use tokio::sync::watch;
 
 use crate::{
     local::{
-        scheduler::entry::InstanceEntry,
-        scheduler::table::{Table, Unwatched},
+        table::entry::InstanceEntry,
+        table::{Table, Unwatched},
     },
     model::{AppRef, InstanceName, ProcessType, Template, TemplateId},
 };

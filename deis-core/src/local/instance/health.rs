@@ -14,7 +14,7 @@ use crate::{
         instance::readiness::{Failure, Readiness, Stage, is_taken, run_probe, seconds},
         instance::wrong_port::WrongPortDetector,
         run_dir::record::{self, InstanceRecord},
-        scheduler::entry::Milestone,
+        table::entry::Milestone,
         time::since,
     },
     model::{Cause, InstanceState},

@@ -9,6 +9,5 @@ mod health;
 mod probe;
 pub(in crate::local) mod readiness;
 mod restart_backoff;
-pub(in crate::local) mod running;
 pub(in crate::local) mod supervisor;
 mod wrong_port;

@@ -10,7 +10,7 @@ use crate::{
         instance::context::InstanceContext,
         instance::health::Health,
         instance::restart_backoff::RestartBackoff,
-        instance::running::Running,
+        process::running::Running,
         process::{
             handle::ShimProcess,
             launch::{self, NotStarted},
@@ -20,7 +20,7 @@ use crate::{
             cleanup, format, line_log,
             record::{InstanceIdentity, ProcessIdentity},
         },
-        scheduler::entry::Milestone,
+        table::entry::Milestone,
         time::{now, since},
         tree::remove_tree,
     },

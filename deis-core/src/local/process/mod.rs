@@ -3,3 +3,5 @@
 pub(in crate::local) mod handle;
 pub(in crate::local) mod launch;
 pub(in crate::local) mod orphans;
+pub(in crate::local) mod running;
+pub(in crate::local) mod validate;

@@ -1,11 +1,6 @@
 //! The scheduler of this machine.
 
 mod adopt;
-pub(in crate::local) mod entry;
-mod ports;
-mod rolling;
-pub(in crate::local) mod table;
-pub(in crate::local) mod validate;
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Instant};
 
@@ -18,14 +13,11 @@ use tokio::{
 
 use crate::{
     local::{
-        instance::context::InstanceContext,
-        instance::readiness,
-        instance::running::Running,
-        instance::supervisor::Supervisor,
+        instance::{context::InstanceContext, readiness, supervisor::Supervisor},
         options::LocalOptions,
-        process::{handle::ShimProcess, orphans},
+        process::{handle::ShimProcess, orphans, running::Running, validate},
         run_dir::{cleanup, format},
-        scheduler::table::{Table, Unwatched},
+        table::{Table, Unwatched},
         time::since,
         tree::make_private,
     },

@@ -20,12 +20,12 @@ use crate::{
         blocking::blocking,
         options::LocalOptions,
         process::orphans,
+        process::validate,
         run_dir::{
             format,
             record::{EndRecord, TaskIdentity},
             socket,
         },
-        scheduler::validate,
         tree::{make_private, remove_tree},
     },
     model::{

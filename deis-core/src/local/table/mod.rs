@@ -1,5 +1,9 @@
 //! All apps of the scheduler: what is wanted of each, what runs, and the fence between old and new wishes.
 
+pub(in crate::local) mod entry;
+mod ports;
+mod rolling;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -9,14 +13,16 @@ use std::{
 
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
+use self::{
+    entry::InstanceEntry,
+    ports::Ports,
+    rolling::{Seen, Wanted},
+};
 use crate::{
     local::{
-        instance::running::Running,
         options::LocalOptions,
+        process::running::Running,
         run_dir::{format, record},
-        scheduler::entry::InstanceEntry,
-        scheduler::ports::Ports,
-        scheduler::rolling::{self, Seen, Wanted},
     },
     model::{
         AppRef, AppUid, Generation, InstanceName, InstanceState, ProcessType, Template, TemplateId, Workload,

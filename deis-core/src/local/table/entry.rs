@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::{
     local::{
         run_dir::record::{InstanceRecord, ProcessIdentity},
-        scheduler::rolling::Standing,
+        table::rolling::Standing,
         time::now,
     },
     model::{
