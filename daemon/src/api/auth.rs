@@ -4,7 +4,7 @@ use axum::{
     extract::{FromRef, FromRequestParts},
     http::{HeaderMap, header, request::Parts},
 };
-use deis_core::{Actor, AppHandle, AppName, Kind, Session, User};
+use deis_core::{Actor, AppHandle, AppName, Digest, Kind, Session, User};
 
 use super::{
     ApiState,
@@ -36,13 +36,23 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let state = ApiState::from_ref(state);
-        let token = token_of(&parts.headers)?.ok_or(ApiError::Unauthorized(MISSING))?;
-        let user = state.platform.user_by_token(&token_hash(&token)).await?;
-        match user {
-            Some(user) if user.active => Ok(Self { session: session(&state, &user), user }),
-            Some(_) => Err(ApiError::Unauthorized("User inactive or deleted.")),
-            None => Err(ApiError::Unauthorized("Invalid token.")),
-        }
+        let user = active(state.platform.user_by_token(&given_token(&parts.headers)?).await?)?;
+        Ok(Self { session: session(&state, &user), user })
+    }
+}
+
+/// The hash of the token that a request must carry.
+fn given_token(headers: &HeaderMap) -> Result<Digest> {
+    let token = token_of(headers)?.ok_or(ApiError::Unauthorized(MISSING))?;
+    Ok(token_hash(&token))
+}
+
+/// The user that a token belongs to, if there is one who may use it.
+fn active(user: Option<User>) -> Result<User> {
+    match user {
+        Some(user) if user.active => Ok(user),
+        Some(_) => Err(ApiError::Unauthorized("User inactive or deleted.")),
+        None => Err(ApiError::Unauthorized("Invalid token.")),
     }
 }
 
@@ -89,13 +99,17 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let caller = Caller::from_request_parts(parts, state).await?;
+        let token = given_token(&parts.headers)?;
         let Ok(segments) = Segments::from_request_parts(parts, state).await;
-        let name = segments
-            .get("app")
-            .and_then(|name| AppName::new(name).ok())
-            .ok_or(ApiError::NoMatch(Kind::App))?;
-        Ok(Self(caller.session.app(&name).await?))
+        let platform = ApiState::from_ref(state).platform;
+        let Some(name) = segments.get("app").and_then(|name| AppName::new(name).ok()) else {
+            // Who may not ask is not told what there is.
+            active(platform.user_by_token(&token).await?)?;
+            return Err(ApiError::NoMatch(Kind::App));
+        };
+        let (user, app) = platform.app_by_token(&token, &name).await?.unzip();
+        active(user)?;
+        Ok(Self(app.ok_or(ApiError::NoMatch(Kind::App))??))
     }
 }
 

@@ -6,8 +6,8 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -116,10 +116,15 @@ impl LogStore for FileLogs {
 }
 
 fn write(folder: &Path, lines: Vec<LogLine>) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let path = folder.join(PLATFORM_LINES[0]);
     let mut bytes = Vec::new();
-    let (mut file, mut size) = open(&path)?;
+    let (mut file, mut size) = match open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            open(&path)?
+        }
+        opened => opened?,
+    };
     for mut line in lines {
         truncate(&mut line.text, MAX_LINE);
         let mut json = serde_json::to_vec(&line)?;
@@ -139,11 +144,10 @@ fn write(folder: &Path, lines: Vec<LogLine>) -> io::Result<()> {
 /// The file, at the beginning of a line, and its size.
 fn open(path: &Path) -> io::Result<(File, u64)> {
     let mut file = File::options().create(true).read(true).append(true).mode(0o600).open(path)?;
-    let mut size = file.seek(SeekFrom::End(0))?;
+    let mut size = file.metadata()?.len();
     let mut last = [b'\n'];
     if size > 0 {
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
+        file.read_exact_at(&mut last, size - 1)?;
     }
     if last != *b"\n" {
         // A line that was torn must not swallow the next one.

@@ -134,7 +134,8 @@ impl Timestamp {
     pub fn to_rfc3339(self) -> String {
         let seconds = self.0.div_euclid(1000);
         let end = if seconds < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
-        jiff::Timestamp::from_second(seconds).unwrap_or(end).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+        let time = jiff::Timestamp::from_second(seconds).unwrap_or(end);
+        jiff::fmt::temporal::DateTimePrinter::new().precision(Some(0)).timestamp_to_string(&time)
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     keyed_mutex::KeyedMutex,
     options::PlatformOptions,
     reconcile::{TaskOutputs, Volatile},
+    users::TokenOwners,
 };
 use crate::{
     error::Result,
@@ -52,6 +53,7 @@ pub(super) struct Inner {
     /// Changes of an app, or of a user, wait for each other.
     pub(super) changes: KeyedMutex,
     pub(super) outputs: TaskOutputs,
+    pub(super) token_owners: TokenOwners,
     volatile: Mutex<BTreeMap<AppName, Volatile>>,
 }
 
@@ -71,6 +73,7 @@ impl Platform {
             changed,
             changes: KeyedMutex::default(),
             outputs: TaskOutputs::default(),
+            token_owners: TokenOwners::default(),
             volatile: Mutex::default(),
         }))
     }

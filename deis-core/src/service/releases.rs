@@ -1,7 +1,5 @@
 //! Releases: list, make, go back.
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
 use super::{
@@ -56,6 +54,11 @@ enum Wanted {
     Newest(Many<Release>, Many<Outcome>),
 }
 
+/// The number at the end of a key, with its leading zeros.
+fn last_part(key: &Key) -> &str {
+    key.as_str().rsplit('/').next().unwrap_or_default()
+}
+
 impl AppHandle {
     /// The app's releases, newest first, failed ones included.
     ///
@@ -76,18 +79,21 @@ impl AppHandle {
         };
         let (state, answers, (releases, outcomes)) = self.state_with(ask).await?;
         let releases = answers.many(releases)?;
-        let mut outcomes: BTreeMap<Key, Stored<Outcome>> = answers.many(outcomes)?.into_iter().collect();
+        let mut outcomes: Vec<(Key, Stored<Outcome>)> = answers.many(outcomes)?;
         if before.offset > 0
-            && let Some((_, first)) = releases.first()
-            && !outcomes.contains_key(&keys::outcome(self.name(), first.value.version))
+            && let Some((key, first)) = releases.first()
+            && !outcomes.iter().any(|(other, _)| last_part(other) == last_part(key))
         {
             let after = Some(keys::outcome(self.name(), ReleaseVersion(first.value.version.0 + 1)));
             let scan = newest("outcome").order(Order::KeyDesc { after }).limit(releases.len());
-            outcomes.extend(record::scan(self.platform.store(), &scan).await?);
+            outcomes = record::scan(self.platform.store(), &scan).await?;
         }
-        let items = releases.into_iter().map(|(_, release)| {
-            let outcome = outcomes.remove(&keys::outcome(self.name(), release.value.version));
-            ReleaseInfo { release: release.value, outcome: outcome.map(|o| o.value) }
+        // Both are sorted by number, downwards.
+        let mut outcomes = outcomes.into_iter().peekable();
+        let items = releases.into_iter().map(|(key, release)| {
+            while outcomes.next_if(|(other, _)| last_part(other) > last_part(&key)).is_some() {}
+            let outcome = outcomes.next_if(|(other, _)| last_part(other) == last_part(&key));
+            ReleaseInfo { release: release.value, outcome: outcome.map(|(_, o)| o.value) }
         });
         let total = usize::try_from(state.head.value.latest.0).unwrap_or(usize::MAX);
         Ok(Page { items: items.collect(), total })

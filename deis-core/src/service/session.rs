@@ -3,8 +3,11 @@
 use super::{handle::AppHandle, platform::Platform};
 use crate::{
     error::{Error, Kind, Result},
-    model::{Actor, App, AppName, Grant, Role},
-    state::{keys, query::Query},
+    model::{Actor, App, AppName, Grant, Role, Username},
+    state::{
+        keys,
+        query::{Answers, One, Query},
+    },
 };
 
 /// A platform and who asks.
@@ -33,20 +36,43 @@ impl Session {
     /// [`Error::NotFound`] if there is none of this name, [`Error::Forbidden`] if the actor may not use it.
     pub async fn app(&self, name: &AppName) -> Result<AppHandle> {
         let mut query = Query::new();
-        let found = query.get::<App>(keys::app(name));
-        let grant = query.get::<Grant>(keys::user_app(self.actor.name(), name));
+        let slots = AccessSlots::ask(&mut query, self.actor.name(), name);
         let answers = query.read(self.platform.store()).await?;
-        let Some(app) = answers.one(found)? else {
+        self.take_app(&answers, slots, name)
+    }
+
+    /// Takes an app from the answers to a query.
+    pub(super) fn take_app(
+        &self,
+        answers: &Answers,
+        slots: AccessSlots,
+        name: &AppName,
+    ) -> Result<AppHandle> {
+        let Some(app) = answers.one(slots.app)? else {
             return Err(Error::NotFound { what: Kind::App, name: name.to_string() });
         };
         let role = if self.actor.is_superuser() {
             Some(Role::Owner)
         } else {
-            answers.one(grant)?.map(|g| g.value.role)
+            answers.one(slots.grant)?.map(|g| g.value.role)
         };
         match role {
             Some(role) => Ok(AppHandle::new(self.platform.clone(), self.actor.clone(), app.value, role)),
             None => Err(Error::Forbidden { action: "use this app" }),
         }
+    }
+}
+
+/// Where an app, and what a user may do with it, are among the answers to a query.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AccessSlots {
+    app: One<App>,
+    grant: One<Grant>,
+}
+
+impl AccessSlots {
+    /// Adds both to a query.
+    pub(super) fn ask(query: &mut Query, user: &Username, app: &AppName) -> Self {
+        Self { app: query.get(keys::app(app)), grant: query.get(keys::user_app(user, app)) }
     }
 }

@@ -1,11 +1,16 @@
 //! Users: register, look up, change, remove. Passwords and tokens arrive as hashes.
 
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
 use tokio::sync::OwnedMutexGuard;
 
-use super::platform::Platform;
+use super::{handle::AppHandle, platform::Platform, session::AccessSlots};
 use crate::{
     error::{Error, Kind, Result},
-    model::{Digest, Event, EventKind, Grant, Role, Secret, SshKey, User, UserId, Username},
+    model::{Actor, AppName, Digest, Event, EventKind, Grant, Role, Secret, SshKey, User, UserId, Username},
     port::{Scan, StoreError, StoreExt as _},
     state::{
         events, keys,
@@ -13,6 +18,27 @@ use crate::{
         record::{Edits, Stored, get, scan},
     },
 };
+
+/// Most tokens whose owners are remembered.
+const MAX_TOKEN_OWNERS: usize = 10_000;
+
+/// Owners of tokens that were used.
+#[derive(Debug, Default)]
+pub(super) struct TokenOwners(Mutex<HashMap<Digest, Username>>);
+
+impl TokenOwners {
+    fn get(&self, token: &Digest) -> Option<Username> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(token).cloned()
+    }
+
+    fn put(&self, token: &Digest, owner: &Username) {
+        let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if owners.len() >= MAX_TOKEN_OWNERS {
+            owners.clear();
+        }
+        owners.insert(token.clone(), owner.clone());
+    }
+}
 
 /// Somebody who registers.
 #[derive(Clone, Debug)]
@@ -113,9 +139,39 @@ impl Platform {
     /// # Errors
     /// [`Error::Unavailable`] if the store cannot be reached.
     pub async fn user_by_token(&self, hash: &Digest) -> Result<Option<User>> {
-        let Some(name) = get::<Username>(self.store(), &keys::token(hash)).await? else { return Ok(None) };
-        let user = get::<User>(self.store(), &keys::user(&name.value)).await?.map(|u| u.value);
+        let Some(name) = self.token_owner(hash).await? else { return Ok(None) };
+        let user = get::<User>(self.store(), &keys::user(&name)).await?.map(|u| u.value);
         Ok(user.filter(|u| u.token_hash == *hash))
+    }
+
+    /// Whose token has this hash, with an app as that user sees it: what most requests begin with, in one read.
+    pub async fn app_by_token(
+        &self,
+        hash: &Digest,
+        app: &AppName,
+    ) -> Result<Option<(User, Result<AppHandle>)>> {
+        let Some(name) = self.token_owner(hash).await? else { return Ok(None) };
+        let mut query = Query::new();
+        let user = query.get::<User>(keys::user(&name));
+        let slots = AccessSlots::ask(&mut query, &name, app);
+        let answers = query.read(self.store()).await?;
+        let Some(user) = answers.one(user)?.map(|u| u.value).filter(|u| u.token_hash == *hash) else {
+            return Ok(None);
+        };
+        let session = self.session(Actor::User { name: user.name.clone(), superuser: user.superuser });
+        let handle = session.take_app(&answers, slots, app);
+        Ok(Some((user, handle)))
+    }
+
+    /// The user that a token was made for. That never changes, so it is remembered; whether the token still counts, the
+    /// user's own record says, and that is read each time.
+    async fn token_owner(&self, hash: &Digest) -> Result<Option<Username>> {
+        if let Some(name) = self.0.token_owners.get(hash) {
+            return Ok(Some(name));
+        }
+        let Some(name) = get::<Username>(self.store(), &keys::token(hash)).await? else { return Ok(None) };
+        self.0.token_owners.put(hash, &name.value);
+        Ok(Some(name.value))
     }
 
     /// Replaces the hash of a password.

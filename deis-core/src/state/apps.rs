@@ -162,7 +162,7 @@ pub struct Base {
 }
 
 /// What is held of an app's rollouts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Held {
     /// All workloads.
     pub workloads: Vec<(Key, Stored<Workload>)>,
@@ -227,7 +227,8 @@ pub async fn load_base_with(
     let app = state.name();
     let mut query = Query::new();
     let head = query.get::<Head>(keys::head(app));
-    let earlier = Held::ask(&mut query, app);
+    // Before its first rollout an app has none of this, and what is left to read are single records.
+    let earlier = (state.head.value.generation > Generation(0)).then(|| Held::ask(&mut query, app));
     let base = RefSlots::ask(&mut query, app, state.app.value.summary.current());
     let other = other.map(|other| RefSlots::ask(&mut query, app, other));
     let answers = query.read(store).await?;
@@ -239,7 +240,8 @@ pub async fn load_base_with(
         Some(slots) => slots.take(&answers, app)?,
         None => None,
     };
-    Ok(Some((Base { release, held: Held::take(&answers, earlier)? }, other)))
+    let earlier = earlier.map(|slots| Held::take(&answers, slots)).transpose()?.unwrap_or_default();
+    Ok(Some((Base { release, held: earlier }, other)))
 }
 
 /// Where a release with its build and config is among the answers to a query.

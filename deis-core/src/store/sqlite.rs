@@ -3,6 +3,7 @@
 //! One writer thread commits all waiting batches in one transaction, each in a savepoint of its own: one sync
 //! serves many acknowledged changes. Readers have connections and threads beside it, so no async thread blocks.
 
+mod cache;
 mod reader;
 mod schema;
 #[cfg(test)]
@@ -11,7 +12,7 @@ mod writer;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, mpsc},
     thread,
 };
 
@@ -21,13 +22,11 @@ use tokio::sync::oneshot;
 pub use schema::OpenError;
 
 use self::{
-    reader::{ReadJob, read_loop},
+    cache::RecordCache,
+    reader::{ReadJob, Readers, newest, read_loop},
     writer::{WriteJob, write_loop},
 };
 use crate::port::{Batch, BoxError, Read, Reading, Revision, Store, StoreError};
-
-/// Threads that read. Two keep two cores busy; each has a page cache of its own.
-const READERS: usize = 2;
 
 /// Keeps everything in one SQLite file. What `commit` acknowledged survives power loss.
 ///
@@ -36,7 +35,8 @@ const READERS: usize = 2;
 pub struct SqliteStore {
     path: PathBuf,
     writer: mpsc::Sender<WriteJob>,
-    reader: mpsc::Sender<ReadJob>,
+    readers: Readers,
+    cache: Arc<RecordCache>,
 }
 
 impl SqliteStore {
@@ -51,20 +51,21 @@ impl SqliteStore {
         schema::touch(&path)?;
         let writer = schema::connect(&path)?;
         schema::prepare(&writer, &path)?;
+        let cache = Arc::new(RecordCache::new(newest(&writer).map_err(|e| failed(Box::new(e)))?));
         let (write_sender, write_receiver) = mpsc::channel();
-        let (read_sender, read_receiver) = mpsc::channel();
+        let (readers, read_receivers) = Readers::new();
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
             thread.map(drop).map_err(|e| failed(Box::new(e)))
         };
-        spawn("deis-store-write", Box::new(move || write_loop(writer, &write_receiver)))?;
-        let read_receiver = Arc::new(Mutex::new(read_receiver));
-        for _ in 0..READERS {
+        let written = Arc::clone(&cache);
+        spawn("deis-store-write", Box::new(move || write_loop(writer, &write_receiver, &written)))?;
+        for jobs in read_receivers {
             let connection = schema::connect(&path)?;
-            let jobs = Arc::clone(&read_receiver);
-            spawn("deis-store-read", Box::new(move || read_loop(&connection, &jobs)))?;
+            let filled = Arc::clone(&cache);
+            spawn("deis-store-read", Box::new(move || read_loop(&connection, &jobs, &filled)))?;
         }
-        Ok(Self { path, writer: write_sender, reader: read_sender })
+        Ok(Self { path, writer: write_sender, readers, cache })
     }
 }
 
@@ -78,8 +79,11 @@ impl std::fmt::Debug for SqliteStore {
 impl Store for SqliteStore {
     async fn read(&self, reads: &[Read]) -> Result<Reading, StoreError> {
         Read::check(reads)?;
+        if let Some(reading) = self.cache.read(reads) {
+            return Ok(reading);
+        }
         let (answer, receiver) = oneshot::channel();
-        self.reader.send(ReadJob { reads: reads.to_vec(), answer }).map_err(|_| gone())?;
+        self.readers.send(ReadJob { reads: reads.to_vec(), answer }).map_err(|_| gone())?;
         receiver.await.map_err(|_| gone())?
     }
 

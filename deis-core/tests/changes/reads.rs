@@ -35,7 +35,13 @@ impl Counter<'_> {
     }
 
     async fn app(&self) -> AppHandle {
-        self.caller("ann").await.app(&name()).await.unwrap()
+        let (_, app) = self
+            .platform
+            .app_by_token(&Digest::of(b"ann"), &name())
+            .await
+            .unwrap()
+            .expect("a token of ann's");
+        app.unwrap()
     }
 
     async fn rest(&self) {

@@ -52,6 +52,15 @@ impl Platform {
     }
 
     async fn one_step(&self, app: &AppName) -> Result<Progress> {
+        // An app that never had a rollout is told by single records, which a store has at hand more often than ranges.
+        let had_rollout = self.remember(app, |volatile| volatile.generation > Generation(0));
+        if !had_rollout
+            && let Some(state) = AppState::load(self.store(), app).await?
+            && state.rollout.is_none()
+            && state.head.value.state == AppStatus::Active
+        {
+            return self.idle_step(&state).await;
+        }
         let mut query = Query::new();
         let (slots, held) = (AppState::ask(&mut query, app), Held::ask(&mut query, app));
         let answers = query.read(self.store()).await?;

@@ -1,18 +1,18 @@
 //! The threads that read: one transaction for each call, or for several small ones that wait together.
 
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 use tokio::sync::oneshot;
 
-use super::failure;
+use super::{cache::RecordCache, failure};
 use crate::port::{AnswerSize, Found, Key, Order, Read, Reading, Record, Revision, Scan, StoreError};
 
-/// Most calls that share a transaction.
+/// Most small calls that share a transaction.
 const GROUP: usize = 16;
-/// Most reads of a call that may share one: nobody waits for somebody else's long list.
-const SMALL: usize = 8;
+/// Most reads of a small call.
+const SMALL: usize = 16;
 
 /// A call that waits for a reader.
 pub(super) struct ReadJob {
@@ -20,33 +20,42 @@ pub(super) struct ReadJob {
     pub(super) answer: oneshot::Sender<Result<Reading, StoreError>>,
 }
 
-impl ReadJob {
-    fn is_small(&self) -> bool {
-        self.reads.len() <= SMALL && self.reads.iter().all(|read| matches!(read, Read::Get(_)))
+/// Where calls wait. Small ones have a thread of their own, so that they never wait behind a long list. Each thread has
+/// its own channel: one that several threads receive from needs a lock, and each call would wake two threads.
+pub(super) struct Readers {
+    small: mpsc::Sender<ReadJob>,
+    large: mpsc::Sender<ReadJob>,
+}
+
+impl Readers {
+    /// The place to put calls into, and the two ends that [`read_loop`] takes them from.
+    pub(super) fn new() -> (Self, [mpsc::Receiver<ReadJob>; 2]) {
+        let ((small, small_jobs), (large, large_jobs)) = (mpsc::channel(), mpsc::channel());
+        (Self { small, large }, [small_jobs, large_jobs])
+    }
+
+    /// Hands over a call; gives it back if the thread has ended.
+    pub(super) fn send(&self, job: ReadJob) -> Result<(), mpsc::SendError<ReadJob>> {
+        let is_small = job.reads.len() <= SMALL && job.reads.iter().all(|read| matches!(read, Read::Get(_)));
+        if is_small { self.small.send(job) } else { self.large.send(job) }
     }
 }
 
-pub(super) fn read_loop(connection: &Connection, jobs: &Mutex<mpsc::Receiver<ReadJob>>) {
-    loop {
-        let mut group = Vec::new();
+pub(super) fn read_loop(connection: &Connection, jobs: &mpsc::Receiver<ReadJob>, cache: &RecordCache) {
+    while let Ok(first) = jobs.recv() {
+        let mut group = vec![first];
+        while group.len() < GROUP
+            && let Ok(next) = jobs.try_recv()
         {
-            let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
-            let Ok(first) = jobs.recv() else { return };
-            group.push(first);
-            while group.len() < GROUP
-                && group.last().is_some_and(ReadJob::is_small)
-                && let Ok(next) = jobs.try_recv()
-            {
-                group.push(next);
-            }
+            group.push(next);
         }
         // Whoever went away meanwhile needs no answer.
         group.retain(|job| !job.answer.is_closed());
-        read_group(connection, group);
+        read_group(connection, group, cache);
     }
 }
 
-fn read_group(connection: &Connection, group: Vec<ReadJob>) {
+fn read_group(connection: &Connection, group: Vec<ReadJob>, cache: &RecordCache) {
     // It has changed nothing, so it does not matter whether it is committed or rolled back.
     let transaction = match connection.unchecked_transaction() {
         Ok(transaction) => transaction,
@@ -58,15 +67,16 @@ fn read_group(connection: &Connection, group: Vec<ReadJob>) {
         }
     };
     for job in group {
-        let _ = job.answer.send(answer(&transaction, &job.reads));
+        let answer = answer(&transaction, &job.reads);
+        if let Ok(reading) = &answer {
+            cache.fill(&job.reads, reading);
+        }
+        let _ = job.answer.send(answer);
     }
 }
 
 fn answer(connection: &Connection, reads: &[Read]) -> Result<Reading, StoreError> {
-    let at = connection
-        .prepare_cached("SELECT revision FROM counter WHERE id = 1")
-        .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
-        .map_err(|e| failure(&e))?;
+    let at = newest(connection).map_err(|e| failure(&e))?;
     let mut size = AnswerSize::default();
     let mut found = Vec::with_capacity(reads.len());
     for read in reads {
@@ -80,7 +90,13 @@ fn answer(connection: &Connection, reads: &[Read]) -> Result<Reading, StoreError
             Read::Count { prefix } => Found::Count(count(connection, prefix).map_err(|e| failure(&e))?),
         });
     }
-    Ok(Reading { at: Revision(at.unsigned_abs()), found })
+    Ok(Reading { at, found })
+}
+
+/// The newest commit that the connection sees.
+pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Revision> {
+    let mut statement = connection.prepare_cached("SELECT revision FROM counter WHERE id = 1")?;
+    statement.query_row([], |row| revision(row, 0))
 }
 
 fn get(connection: &Connection, key: &Key) -> rusqlite::Result<Option<Record>> {

@@ -34,7 +34,7 @@ async fn a_batch_that_the_database_refuses_fails_alone() {
         })
         .into_iter()
         .unzip();
-    write_group(&mut connection, jobs);
+    write_group(&mut connection, jobs, &store.cache);
     let mut answer = || answers.remove(0).try_recv().unwrap();
     let good = answer().unwrap();
     assert!(matches!(answer(), Err(StoreError::Unavailable(_))));

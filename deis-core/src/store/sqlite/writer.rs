@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::mpsc};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
-use super::failure;
+use super::{cache::RecordCache, failure};
 use crate::port::{Batch, Edit, Expect, Revision, StoreError, Write};
 
 /// Most batches, and about so many bytes, that one sync serves.
@@ -25,7 +25,7 @@ pub(super) struct WriteJob {
 /// How many records came below each prefix that ends in a slash, or went.
 type Tally = BTreeMap<String, i64>;
 
-pub(super) fn write_loop(mut connection: Connection, jobs: &mpsc::Receiver<WriteJob>) {
+pub(super) fn write_loop(mut connection: Connection, jobs: &mpsc::Receiver<WriteJob>, cache: &RecordCache) {
     let mut deleted = false;
     loop {
         let first = match jobs.try_recv() {
@@ -52,7 +52,7 @@ pub(super) fn write_loop(mut connection: Connection, jobs: &mpsc::Receiver<Write
         }
         let has_deletion = |job: &WriteJob| job.batch.edits.iter().any(|edit| edit.write == Write::Delete);
         deleted |= waiting.iter().any(has_deletion);
-        write_group(&mut connection, waiting);
+        write_group(&mut connection, waiting, cache);
     }
 }
 
@@ -78,7 +78,7 @@ fn vacuum(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// Commits a group of batches in one transaction; answers only once that is durable.
-pub(super) fn write_group(connection: &mut Connection, jobs: Vec<WriteJob>) {
+pub(super) fn write_group(connection: &mut Connection, jobs: Vec<WriteJob>, cache: &RecordCache) {
     let written = (|| {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut tally = Tally::new();
@@ -92,6 +92,12 @@ pub(super) fn write_group(connection: &mut Connection, jobs: Vec<WriteJob>) {
     })();
     match written {
         Ok(answers) => {
+            let applied = jobs.iter().zip(&answers).filter_map(|(job, answer)| {
+                let revision = *answer.as_ref().ok()?;
+                Some(job.batch.edits.iter().map(move |edit| (revision, edit)))
+            });
+            // Whoever is told of a commit reads what it wrote.
+            cache.committed(applied.flatten());
             for (job, answer) in jobs.into_iter().zip(answers) {
                 // A caller that went away has nobody to be told.
                 let _ = job.answer.send(answer);
