@@ -145,6 +145,9 @@ impl Platform {
     }
 
     /// Whose token has this hash, with an app as that user sees it: what most requests begin with, in one read.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store cannot be read. The inner result is that of [`Session::app`](super::Session::app).
     pub async fn app_by_token(
         &self,
         hash: &Digest,
