@@ -5,7 +5,7 @@ use std::{
     fmt::Display,
 };
 
-use crate::model::{ConfigData, Difference, Plan, PlanStep, ProcessGroup, ProcessType};
+use crate::model::{ConfigData, Difference, PlanStep, ProcessGroup, ProcessType};
 
 /// Steps and differences between what is held and what a change would make of it.
 ///
@@ -116,11 +116,6 @@ pub fn scale_difference(
     new: &BTreeMap<ProcessType, u32>,
 ) -> Vec<Difference> {
     differences("scale", old, new, u32::to_string, u32::to_string)
-}
-
-/// A plan of these steps and differences.
-pub fn plan(steps: Vec<PlanStep>, diff: Vec<Difference>) -> Plan {
-    Plan { steps, diff }
 }
 
 #[cfg(test)]
