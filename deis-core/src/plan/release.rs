@@ -176,7 +176,9 @@ pub fn check_rollback(target: &Release, outcome: Option<&Outcome>) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Digest, EnvKey, GitSource, HealthChecks, Secret};
+    use crate::model::{
+        Attempt, Cause, ConfigId, Digest, EnvKey, GitSource, HealthChecks, Secret, Timestamp,
+    };
 
     fn config(pairs: &[(&str, &str)]) -> ConfigData {
         let values = pairs.iter().map(|(k, v)| (EnvKey::new(*k).unwrap(), Secret::new(*v))).collect();
@@ -279,5 +281,33 @@ mod tests {
         let back = rolled_back(&bob, ReleaseVersion(2), &ann);
         assert_eq!(back.text, "bob rolled back to v2");
         assert_eq!(back.failed, "ann performed roll back to a release that failed");
+    }
+
+    #[test]
+    fn only_what_has_a_build_and_did_not_fail_can_be_gone_back_to() {
+        let release = |build| Release {
+            uuid: uuid::Uuid::nil(),
+            version: ReleaseVersion(2),
+            owner: Username::new("ann").unwrap(),
+            created: Timestamp(0),
+            summary: String::new(),
+            failed_summary: String::new(),
+            build,
+            build_seq: None,
+            config: ConfigId(uuid::Uuid::nil()),
+            digest: Digest::of(b""),
+            attempt: Attempt(1),
+        };
+        let built = release(Some(BuildId(uuid::Uuid::nil())));
+        let at = Timestamp(0);
+        let failed = Outcome::Failed { cause: Cause::Quota { reason: String::new() }, at };
+        assert_eq!(check_rollback(&built, Some(&failed)), Err(RollbackError::Failed));
+        for good in
+            [None, Some(Outcome::Succeeded { at }), Some(Outcome::Superseded { by: ReleaseVersion(3), at })]
+        {
+            assert_eq!(check_rollback(&built, good.as_ref()), Ok(()));
+        }
+        let nothing = Err(RollbackError::NoBuild(ReleaseVersion(2)));
+        assert_eq!(check_rollback(&release(None), Some(&Outcome::Succeeded { at })), nothing);
     }
 }

@@ -106,7 +106,9 @@ mod tests {
 
     #[test]
     fn distances_count_letters() {
-        for (word, far) in [("web", 0), ("wbe", 2), ("we", 1), ("webs", 1), ("", 3), ("worker", 4)] {
+        for (word, far) in
+            [("web", 0), ("wbe", 2), ("we", 1), ("webs", 1), ("xweb", 1), ("", 3), ("worker", 4)]
+        {
             assert_eq!(distance(word, "web"), far, "{word}");
         }
     }

@@ -2,9 +2,9 @@
 
 use super::{one, refused, set, texts};
 use crate::{
-    model::{ConfigData, ConfigPatch, HealthCheckPatch, Probe, Secret},
+    model::{ConfigData, ConfigPatch, HealthCheckPatch, HealthChecks, Probe, Secret},
     plan::{
-        config::{is_platform_tag, merge},
+        config::{ConfigError, is_platform_tag, merge, probe::size},
         constants::{MAX_CONFIG, MAX_ENV, MAX_REGISTRY_VALUE},
     },
 };
@@ -252,4 +252,52 @@ fn a_config_may_take_all_its_room_and_no_byte_more() {
     };
     taken(&hooks(MAX_CONFIG));
     refused(&hooks(MAX_CONFIG + 1), "lifecycle_pre_stop", "the config takes 1048577 bytes");
+}
+
+#[test]
+fn credentials_count_by_their_bytes() {
+    let hooks = |bytes: usize| {
+        let lines =
+            (0..).map(|n| format!("p{n}")).zip(std::iter::repeat_n("x".repeat(16_000), bytes / 16_000));
+        texts(lines)
+    };
+    let patch = ConfigPatch {
+        lifecycle_pre_stop: hooks(1_000_000),
+        registry: [("password".to_owned(), Some(Secret::new("x".repeat(MAX_REGISTRY_VALUE))))].into(),
+        ..set(&[("PORT", "80")])
+    };
+    taken(&patch);
+}
+
+#[test]
+fn all_words_of_the_probes_count() {
+    let probe = |text: &str| -> Probe { serde_json::from_str(text).unwrap() };
+    let http = r#"{"httpGet":{"port":80,"path":"/health","httpHeaders":[
+        {"name":"Host","value":"example.com"},{"name":"A","value":"b"}]}}"#;
+    let checks = HealthChecks {
+        liveness: Some(probe(r#"{"exec":{"command":["test","-e","ready"]}}"#)),
+        readiness: Some(probe(http)),
+    };
+    let words = ("test".len() + 1) + ("-e".len() + 1) + ("ready".len() + 1);
+    let request = "/health".len() + "Host".len() + "example.com".len() + "A".len() + "b".len();
+    assert_eq!(size(&checks), words + request + 2 * size_of::<Probe>());
+    assert_eq!(size(&HealthChecks::default()), 0);
+}
+
+#[test]
+fn a_probe_that_is_not_there_cannot_be_removed() {
+    let change = |liveness, readiness| ConfigPatch {
+        healthcheck: [("web".to_owned(), Some(HealthCheckPatch { liveness, readiness }))].into(),
+        ..ConfigPatch::default()
+    };
+    let probe: Probe = serde_json::from_str(r#"{"tcpSocket":{"port":80}}"#).unwrap();
+    let base = merge(&ConfigData::default(), &change(None, Some(Some(probe.clone())))).unwrap();
+    let not_set = ConfigError::NotSet { key: "web".to_owned(), member: "healthcheck" };
+    assert_eq!(merge(&base, &change(Some(None), None)), Err(not_set.clone()), "only the other one is");
+    let removed = merge(&base, &change(Some(Some(probe.clone())), Some(None))).unwrap();
+    let left = HealthChecks { liveness: Some(probe), readiness: None };
+    assert_eq!(removed.healthcheck["web"], left);
+    let all = ConfigPatch { healthcheck: [("web".to_owned(), None)].into(), ..ConfigPatch::default() };
+    assert!(merge(&base, &all).unwrap().healthcheck.is_empty());
+    assert_eq!(merge(&ConfigData::default(), &all), Err(not_set));
 }
