@@ -294,11 +294,18 @@ pub(super) struct Chatty {
     pub(super) refuses: bool,
     /// The releases that it was asked to run something for.
     pub(super) asked: Mutex<Vec<Option<ReleaseVersion>>>,
+    /// All that it was asked to run.
+    pub(super) tasks: Mutex<Vec<Task>>,
 }
 
 impl Chatty {
     pub(super) fn new(bench: &Bench, refuses: bool) -> Arc<Self> {
-        Arc::new(Self { world: bench.world.clone(), refuses, asked: Mutex::default() })
+        Arc::new(Self {
+            world: bench.world.clone(),
+            refuses,
+            asked: Mutex::default(),
+            tasks: Mutex::default(),
+        })
     }
 }
 
@@ -306,6 +313,7 @@ impl Chatty {
 impl TaskRunner for Chatty {
     async fn start(&self, task: &Task) -> Result<(), TaskError> {
         self.asked.lock().unwrap().push(task.release);
+        self.tasks.lock().unwrap().push(task.clone());
         if self.refuses {
             return Err(TaskError::Rejected { reason: "a NUL byte".to_owned() });
         }

@@ -1,19 +1,22 @@
 //! What a pass makes of back ends that are away, that refuse, or that have not done yet what they were told.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use deis_core::{
-    AppRef, AppRoutes, Cause, DomainName, EventKind, Outcome, Progress, ReleaseVersion, RouteFence,
+    AppRef, AppRoutes, Cause, DomainName, EventKind, Outcome, Phase, Progress, ReleaseVersion, RouteFence,
     conformance::sim::World,
     port::{ArtifactError, Prepared, Preparer, Router, RouterError},
     state::events,
 };
 
-use super::bench::{Bench, Choosy, WEB, app, build, name, web};
+use super::bench::{Bench, Chatty, Choosy, RELEASE, WEB, app, build, name, web};
 
 /// A router that is away, or that takes routes and cannot serve one of the domains.
 #[derive(Debug)]
@@ -180,4 +183,58 @@ async fn an_artifact_that_is_damaged_fails_its_release_at_once() {
     assert_eq!(reason, "not what its digest says");
     assert_eq!(asked.load(SeqCst), 1);
     assert_eq!(bench.world.ready(&name(), &web()), 0);
+}
+
+#[tokio::test]
+async fn a_workload_that_is_refused_is_gone_back_from() {
+    for fallback_too in [false, true] {
+        let bench = Bench::new();
+        let scheduler =
+            Arc::new(Choosy { world: bench.world.clone(), refused: Mutex::default(), away_for: "" });
+        let platform = bench.builder().scheduler(Arc::clone(&scheduler) as _).build().unwrap();
+        let blog = bench.create(&platform).await;
+        bench.deploy(&platform, &blog, build("one", WEB)).await;
+        blog.deploy(build("two", WEB)).await.unwrap();
+        let target = bench.state().await.head.value.generation;
+        *scheduler.refused.lock().unwrap() = if fallback_too { target.plus(2) } else { target };
+        bench.drive(&platform).await;
+        let end = blog.release(ReleaseVersion(3)).await.unwrap().outcome;
+        let Some(Outcome::Failed { cause: Cause::Rejected { reason }, .. }) = end else { panic!("{end:?}") };
+        assert_eq!(reason, "not that one");
+        let phase = bench.phase().await;
+        let Phase::Failed { fallback_unhealthy, .. } = phase else { panic!("{phase:?}") };
+        assert_eq!(fallback_unhealthy, fallback_too);
+        assert_eq!(bench.world.ready(&name(), &web()), 1, "what was live serves");
+    }
+}
+
+#[tokio::test]
+async fn a_release_command_is_one_of_its_release() {
+    let bench = Bench::new();
+    let runner = Chatty::new(&bench, false);
+    let platform = bench.builder().runner(Arc::clone(&runner) as _).build().unwrap();
+    let blog = bench.create(&platform).await;
+    bench.deploy(&platform, &blog, build("one", RELEASE)).await;
+    let tasks = runner.tasks.lock().unwrap();
+    assert_eq!(tasks.iter().map(|task| task.release).collect::<Vec<_>>(), [Some(ReleaseVersion(2))]);
+    assert_eq!(tasks[0].env["WORKFLOW_RELEASE"], "v2", "{:?}", tasks[0].env);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_start_waits_until_every_app_has_its_routes() {
+    let bench = Bench::new();
+    let router = Picky::new(&bench, None);
+    let platform = bench.builder().router(Arc::clone(&router) as _).build().unwrap();
+    let blog = bench.create(&platform).await;
+    bench.deploy(&platform, &blog, build("one", WEB)).await;
+    bench.world.forget();
+    router.away.store(true, SeqCst);
+    let workers = platform.start();
+    let minute = Duration::from_secs(60);
+    tokio::time::timeout(minute, workers.caught_up()).await.unwrap_err();
+    router.away.store(false, SeqCst);
+    tokio::time::timeout(minute, workers.caught_up()).await.unwrap();
+    assert!(bench.world.routes(&name()).is_some());
+    workers.stop().await;
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0, "it waits for its tasks");
 }

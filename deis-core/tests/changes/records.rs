@@ -1,8 +1,10 @@
 //! What a change and the end of a rollout leave on record.
 
+use std::sync::Arc;
+
 use deis_core::{
-    Cause, EventKind, Generation, Outcome, Phase, ReleaseVersion, RolloutEnd,
-    state::{events, keys, ledger::end_of, record::get},
+    Cause, EventKind, Generation, Outcome, Phase, Progress, ReleaseVersion, RolloutEnd,
+    state::{apps::AppState, events, keys, ledger::end_of, record::get},
 };
 
 use super::bench::{Bench, RELEASE, WEB, app, build, config, name, web};
@@ -139,4 +141,79 @@ async fn a_change_without_a_rollout_ends_one_that_goes_back() {
     bench.drive(&platform).await;
     assert_eq!(app(&platform).await.info().await.unwrap().live, change.release);
     assert_eq!(bench.world.ready(&name(), &web()), 0);
+}
+
+#[tokio::test]
+async fn each_phase_is_told_once_and_in_order() {
+    let bench = Bench::new();
+    let platform = bench.platform();
+    let blog = bench.create(&platform).await;
+    bench.deploy(&platform, &blog, build("one", RELEASE)).await;
+    bench.deploy(&platform, &blog, build("bad", CRASHES)).await;
+    let read = events::read(&*bench.store, Some(&name()), None, 1000).await.unwrap();
+    let phases = read.events.into_iter().filter_map(|(_, event)| match event.kind {
+        EventKind::RolloutPhase { version, phase } => Some(format!("{version} {phase}")),
+        _ => None,
+    });
+    let expected = [
+        "v2 staging",
+        "v2 rolling",
+        "v2 routing",
+        "v2 succeeded",
+        "v3 staging",
+        "v3 rolling",
+        "v3 reverting",
+        "v3 failed",
+    ];
+    assert_eq!(phases.collect::<Vec<_>>(), expected);
+}
+
+/// A copy of the store from some time ago: its numbers move above those that the back ends have seen since.
+#[tokio::test]
+async fn an_older_copy_of_the_store_catches_up_with_its_back_ends() {
+    for phase in ["staging", "rolling", "routing", "succeeded"] {
+        let bench = Bench::new();
+        let platform = bench.platform();
+        let blog = bench.create(&platform).await;
+        bench.deploy(&platform, &blog, build("one", WEB)).await;
+        blog.deploy(build("two", WEB)).await.unwrap();
+        bench.drive_to(&platform, phase, false).await;
+        let copy = Arc::new(bench.store.inner.fork());
+        // Routes of later rollouts, and a raised counter of them.
+        for n in 0..3 {
+            blog.config_set(config("A", &n.to_string())).await.unwrap();
+        }
+        bench.drive(&platform).await;
+        let ahead = bench.state().await;
+        let state = async || AppState::load(&*copy, &name()).await.unwrap().unwrap();
+        let restored = bench.builder().store(Arc::clone(&copy) as _).build().unwrap();
+        let before = state().await;
+        while state().await.head.value.generation == before.head.value.generation {
+            assert_ne!(restored.pass(&name()).await.unwrap(), Progress::Resting, "{phase}");
+        }
+        let moved = state().await;
+        assert!(moved.head.value.generation > ahead.head.value.generation, "{phase}");
+        assert!(moved.head.value.routes > ahead.head.value.routes, "{phase}");
+        let next = |state: &AppState| state.app.value.summary.next.as_ref().map(|next| next.version);
+        assert_eq!(next(&moved), next(&before), "{phase}: what is on its way is on its way");
+        bench.drive(&restored).await;
+        let rested = state().await;
+        assert_eq!(rested.head.value.live, Some(ReleaseVersion(3)), "{phase}");
+        assert_eq!(rested.rollout.unwrap().value.phase, Phase::Succeeded, "{phase}");
+        assert_eq!(bench.world.ready(&name(), &web()), 1, "{phase}");
+        let instances = bench.world.instances(&name());
+        assert!(instances.iter().all(|i| i.release == ReleaseVersion(3)), "{phase}: {instances:?}");
+    }
+}
+
+#[tokio::test]
+async fn it_is_known_which_apps_were_destroyed() {
+    let bench = Bench::new();
+    let platform = bench.platform();
+    let gone = bench.create(&platform).await.app().uid;
+    app(&platform).await.destroy().await.unwrap();
+    bench.drive(&platform).await;
+    let present = bench.create(&platform).await.app().uid;
+    let known = platform.destroyed_among(&[gone, present].into()).await.unwrap();
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), [gone]);
 }
