@@ -17,7 +17,7 @@ pub enum Durability {
 }
 
 /// Writes a file that only this user can read, whole or not at all: whoever opens `path` finds what was there before, or
-/// all of `bytes`. A killed writer may leave a file with `.part` behind the name, which the next writer overwrites. Two
+/// all of `bytes`. A killed writer may leave a file with `.part` behind the name, which the next writer replaces. Two
 /// writers at once are the caller's to prevent. Blocks.
 ///
 /// # Errors
@@ -35,7 +35,9 @@ pub enum Durability {
 /// ```
 pub fn replace_file(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     let part = part_of(path);
-    let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
+    // What a killed writer left may have other modes, which opening it would not change.
+    let _ = fs::remove_file(&part);
+    let mut file = File::options().create_new(true).write(true).mode(0o600).open(&part)?;
     file.write_all(bytes)?;
     if durability == Durability::Machine {
         // A file system may write the new name down before the bytes: after a power cut the file would be empty.
