@@ -5,6 +5,7 @@
 
 mod adoption;
 mod conformance;
+mod full_disk;
 mod logs;
 mod misbehaviour;
 mod orphans;
