@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use deis_core::{
     AppRef, Artifact, Digest, InstanceName, Observation, Workload,
-    conformance::scheduler::{self as suite, Subject},
+    conformance::scheduler::{self as suite, SchedulerSubject},
     local::{LocalOptions, LocalScheduler, shim, unpacked_at},
     port::{Scheduler, SchedulerError},
 };
@@ -55,7 +55,7 @@ async fn run() -> Result<()> {
         ($($case:ident)*) => { $(
             let options = LocalOptions::new(folder.path().join(stringify!($case)), unpacked_at(&files));
             let scheduler = Arc::new(Talkative(LocalScheduler::open(options).await?));
-            suite::$case(Subject {
+            suite::$case(SchedulerSubject {
                 scheduler: Arc::clone(&scheduler) as _,
                 prefix: "suite-".to_owned(),
                 artifact: Artifact::Slug { digest: Digest::of(b"any") },

@@ -40,11 +40,30 @@ pub enum Error {
         /// Why, and what to do.
         reason: String,
     },
+    /// A value that must be given is not.
+    #[error("there is no {field}")]
+    Missing {
+        /// The field that should hold it.
+        field: &'static str,
+    },
+    /// The name is the platform's own, or one that it keeps free.
+    #[error("the {what} name \"{name}\" is reserved")]
+    Reserved {
+        /// Kind of thing that was to get it.
+        what: Kind,
+        /// The name.
+        name: String,
+    },
+    /// A CPU limit cannot be read.
+    #[error("a CPU limit is <limit> or <request>/<limit>, such as 500m, 1 or 0.5/2")]
+    InvalidCpu,
     /// Something is to be unset that is not set.
-    #[error("{reason}")]
+    #[error("{key} is not set in {member}")]
     NotSet {
         /// What.
-        reason: String,
+        key: String,
+        /// The member of the config that should hold it.
+        member: &'static str,
     },
     /// The app has no build yet, so there is nothing to run.
     #[error("there is no build yet, so there is nothing to run")]
@@ -55,6 +74,12 @@ pub enum Error {
     /// A private registry says nothing of the port that its images listen on.
     #[error("PORT must be among the config values where there is a private registry")]
     NeedsPort,
+    /// A user who owns apps cannot go.
+    #[error("{user} owns apps")]
+    OwnsApps {
+        /// The user.
+        user: Username,
+    },
     /// Everything is as it was asked for already, and no release was made.
     #[error("nothing was changed")]
     Unchanged {

@@ -279,7 +279,21 @@ impl From<Error> for ApiError {
             },
             Error::Invalid { field, reason } => Self::field(field, reason),
             Error::Refused { reason } => Self::Bad(reason),
-            Error::NotSet { reason } => Self::Unprocessable(reason),
+            Error::Missing { field } => Self::Bad(format!("{field} is a required field")),
+            Error::Reserved { what, name } => {
+                let field = taken(what).map_or("name", |(field, _)| field);
+                Self::field(field, format!("{name} is a reserved name."))
+            }
+            Error::InvalidCpu => Self::field(
+                "cpu",
+                "CPU limit format: <value> or <value>/<value>, where value must be a numeric",
+            ),
+            Error::NotSet { key, member } => {
+                Self::Unprocessable(format!("{key} does not exist under {member}"))
+            }
+            Error::OwnsApps { user } => Self::Conflict(format!(
+                "{user} still has applications assigned. Delete or transfer ownership before cancelling."
+            )),
             Error::NoRollback(error) => Self::Bad(no_rollback(error)),
             Error::NeedsPort => Self::Bad(
                 "PORT needs to be set in the application config when using a private registry".to_owned(),

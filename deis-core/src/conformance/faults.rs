@@ -48,10 +48,10 @@ pub type Harm = Arc<dyn Fn() + Send + Sync>;
 
 /// Counts calls of all wrapped back ends and strikes at one of them. Clones share one.
 #[derive(Clone, Debug, Default)]
-pub struct Fuse(Arc<State>);
+pub struct Fuse(Arc<FuseState>);
 
 #[derive(Default)]
-struct State {
+struct FuseState {
     calls: AtomicUsize,
     strike: Option<(usize, Fault)>,
     /// Calls count only from a moment on that is still to come.
@@ -65,9 +65,9 @@ struct State {
     death: Notify,
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for FuseState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State")
+        f.debug_struct("FuseState")
             .field("calls", &self.calls)
             .field("strike", &self.strike)
             .finish_non_exhaustive()
@@ -77,7 +77,7 @@ impl fmt::Debug for State {
 impl Fuse {
     /// Strikes at the call with this number, from 0.
     pub fn at(number: usize, fault: Fault) -> Self {
-        Self(Arc::new(State { strike: Some((number, fault)), ..State::default() }))
+        Self(Arc::new(FuseState { strike: Some((number, fault)), ..FuseState::default() }))
     }
 
     /// Strikes at the call with this number after [`Fuse::light`].
@@ -99,7 +99,7 @@ impl Fuse {
     #[must_use]
     pub fn taking_turns(self, seed: u64) -> Self {
         let harm = self.0.harm.clone();
-        Self(Arc::new(State { strike: self.0.strike, turns: Some(seed), harm, ..State::default() }))
+        Self(Arc::new(FuseState { strike: self.0.strike, turns: Some(seed), harm, ..FuseState::default() }))
     }
 
     /// Lets `harm` happen at the strike as well: before the call, or after its effect where the fault is one that
@@ -110,7 +110,7 @@ impl Fuse {
     pub fn with_harm(self, harm: Harm) -> Self {
         let waits = AtomicBool::new(self.0.waits.load(Ordering::SeqCst));
         let (strike, turns) = (self.0.strike, self.0.turns);
-        Self(Arc::new(State { strike, waits, turns, harm: Some(harm), ..State::default() }))
+        Self(Arc::new(FuseState { strike, waits, turns, harm: Some(harm), ..FuseState::default() }))
     }
 
     /// Lets the call take effect now that [`Fault::DieLate`] kept back, if there is one. Returns whether there was.

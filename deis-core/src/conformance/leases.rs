@@ -10,21 +10,21 @@ use crate::{
 
 /// A scheduler to be tried, and the table that it writes.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub struct LeaseSubject {
     /// The scheduler, and what its cases may run on it.
-    pub scheduler: scheduler::Subject,
+    pub scheduler: scheduler::SchedulerSubject,
     /// The table that it writes.
     pub endpoints: Endpoints,
 }
 
-impl Subject {
+impl LeaseSubject {
     fn in_rotation(&self, app: &AppRef) -> usize {
         self.endpoints.of(app.uid, &ProcessType::web()).iter().filter(|e| !e.draining).count()
     }
 }
 
 /// Instances that become ready take requests, those of other types do not, and after a scale to zero none does.
-pub async fn ready_instances_take_requests(subject: Subject) {
+pub async fn ready_instances_take_requests(subject: LeaseSubject) {
     let (s, app) = (&subject.scheduler, subject.scheduler.app());
     s.apply(&app, 1, &[("web", 2, "a", &s.serves), ("worker", 1, "a", &s.idles)]).await;
     s.settled(&app, "a", 3).await;
@@ -37,7 +37,7 @@ pub async fn ready_instances_take_requests(subject: Subject) {
 }
 
 /// At no moment of a rollout fewer instances than wanted take requests; a new one does before it is available.
-pub async fn requests_see_no_gap(subject: Subject) {
+pub async fn requests_see_no_gap(subject: LeaseSubject) {
     let (s, app) = (&subject.scheduler, subject.scheduler.app());
     s.apply(&app, 1, &[("web", 2, "a", &s.serves)]).await;
     s.settled(&app, "a", 2).await;
@@ -58,7 +58,7 @@ pub async fn requests_see_no_gap(subject: Subject) {
 }
 
 /// An instance that runs without listening takes no requests.
-pub async fn silent_instances_take_no_requests(subject: Subject) {
+pub async fn silent_instances_take_no_requests(subject: LeaseSubject) {
     let (s, app) = (&subject.scheduler, subject.scheduler.app());
     s.apply(&app, 1, &[("web", 1, "a", &s.idles)]).await;
     s.found(&app, "an instance", |_| true).await;
@@ -67,7 +67,7 @@ pub async fn silent_instances_take_no_requests(subject: Subject) {
 }
 
 /// An instance that is to leave gets no new request, and lives until those in flight are done.
-pub async fn leaving_waits_for_requests(subject: Subject) {
+pub async fn leaving_waits_for_requests(subject: LeaseSubject) {
     let (s, app) = (&subject.scheduler, subject.scheduler.app());
     let endpoints = &subject.endpoints;
     s.apply(&app, 1, &[("web", 1, "a", &s.serves)]).await;
@@ -87,7 +87,7 @@ pub async fn leaving_waits_for_requests(subject: Subject) {
 }
 
 /// An instance to which a connection was refused takes requests again once it passes a check.
-pub async fn a_refused_instance_comes_back(subject: Subject) {
+pub async fn a_refused_instance_comes_back(subject: LeaseSubject) {
     let (s, app) = (&subject.scheduler, subject.scheduler.app());
     let endpoints = &subject.endpoints;
     s.apply(&app, 1, &[("web", 2, "a", &s.serves)]).await;

@@ -25,7 +25,7 @@ pub use output::*;
 
 /// A runner that has run nothing, and what its cases may run on it.
 #[derive(Clone)]
-pub struct Subject {
+pub struct RunnerSubject {
     /// The runner.
     pub runner: Arc<dyn TaskRunner>,
     /// Ends the process of the runner – the case has let go of it – and gives the runner of the next one.
@@ -46,16 +46,16 @@ pub struct Subject {
     pub patience: Duration,
 }
 
-/// How much [`Subject::counts`] prints: more than is kept.
+/// How much [`RunnerSubject::counts`] prints: more than is kept.
 pub const COUNTED: u64 = 20 << 20;
 
-impl std::fmt::Debug for Subject {
+impl std::fmt::Debug for RunnerSubject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subject").field("runner", &self.runner).finish_non_exhaustive()
+        f.debug_struct("RunnerSubject").field("runner", &self.runner).finish_non_exhaustive()
     }
 }
 
-impl Subject {
+impl RunnerSubject {
     async fn start(&self, task: &Task) -> TaskRef {
         self.runner.start(task).await.expect("the task is newer than all before");
         task.reference()
@@ -109,7 +109,7 @@ fn name(text: &str) -> TaskName {
     TaskName::new(text).expect("it is a valid name")
 }
 
-async fn attempt_of(s: &Subject, task: &TaskRef) -> u64 {
+async fn attempt_of(s: &RunnerSubject, task: &TaskRef) -> u64 {
     s.observe(task).await.fence.0
 }
 
@@ -137,7 +137,7 @@ impl TaskRunner for Nobody {
 }
 
 /// The same name and attempt again starts nothing, while it runs and after.
-pub async fn the_same_attempt_runs_once(s: Subject) {
+pub async fn the_same_attempt_runs_once(s: RunnerSubject) {
     let app = app();
     let task = task(&app, TaskKind::Release, 4, &s.prints);
     let reference = s.start(&task).await;
@@ -150,7 +150,7 @@ pub async fn the_same_attempt_runs_once(s: Subject) {
 }
 
 /// An older attempt than one that was started before is stale; that of another kind is not.
-pub async fn attempts_fence(s: Subject) {
+pub async fn attempts_fence(s: RunnerSubject) {
     let app = app();
     let release = s.start(&task(&app, TaskKind::Release, 5, &s.prints)).await;
     assert!(s.is_stale(task(&app, TaskKind::Release, 4, &s.prints)).await);
@@ -161,7 +161,7 @@ pub async fn attempts_fence(s: Subject) {
 }
 
 /// Stopping ends older attempts and makes later starts of them stale, also where nothing ran.
-pub async fn stopping_fences(s: Subject) {
+pub async fn stopping_fences(s: RunnerSubject) {
     let app = app();
     s.stop(&app, StopScope::Kind(TaskKind::Release), 3).await;
     assert!(s.is_stale(task(&app, TaskKind::Release, 2, &s.lasts)).await);
@@ -178,7 +178,7 @@ pub async fn stopping_fences(s: Subject) {
 }
 
 /// Until an older attempt has ended, that is seen.
-pub async fn an_older_attempt_that_runs_is_seen(s: Subject) {
+pub async fn an_older_attempt_that_runs_is_seen(s: RunnerSubject) {
     let app = app();
     let mut old = task(&app, TaskKind::Release, 1, &s.lasts);
     old.name = name("older");
@@ -192,7 +192,7 @@ pub async fn an_older_attempt_that_runs_is_seen(s: Subject) {
 }
 
 /// Stopping one task by its name ends that one whatever its attempt, and no other; it never starts again.
-pub async fn stopping_one_makes_its_name_stale(s: Subject) {
+pub async fn stopping_one_makes_its_name_stale(s: RunnerSubject) {
     let app = app();
     let (mut one, mut other) =
         (task(&app, TaskKind::Run, 0, &s.lasts), task(&app, TaskKind::Run, 0, &s.lasts));
@@ -215,7 +215,7 @@ pub async fn stopping_one_makes_its_name_stale(s: Subject) {
 }
 
 /// Stopping everything ends tasks of all kinds and refuses all later ones.
-pub async fn stopping_everything_is_final(s: Subject) {
+pub async fn stopping_everything_is_final(s: RunnerSubject) {
     let app = app();
     s.start(&task(&app, TaskKind::Run, 1, &s.lasts)).await;
     s.start(&task(&app, TaskKind::Build, 9, &s.lasts)).await;
@@ -228,7 +228,7 @@ pub async fn stopping_everything_is_final(s: Subject) {
 }
 
 /// A task that runs longer than it may is ended whole.
-pub async fn the_limit_ends_a_task(s: Subject) {
+pub async fn the_limit_ends_a_task(s: RunnerSubject) {
     let app = app();
     let mut task = task(&app, TaskKind::Build, 1, &s.lasts);
     task.limit = Duration::from_millis(200);
@@ -237,7 +237,7 @@ pub async fn the_limit_ends_a_task(s: Subject) {
 }
 
 /// Nothing is known of an unknown app, and that is no error; following it is one.
-pub async fn an_unknown_app_is_idle(s: Subject) {
+pub async fn an_unknown_app_is_idle(s: RunnerSubject) {
     let app = app();
     assert!(s.is_idle(&app).await);
     let unknown = TaskRef { app, kind: TaskKind::Build, name: name("one") };

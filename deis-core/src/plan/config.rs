@@ -16,7 +16,7 @@ use crate::model::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// Something is to be unset that is not set.
-    #[error("{key} does not exist under {member}")]
+    #[error("{key} is not set in {member}")]
     NotSet {
         /// The key.
         key: String,
@@ -31,6 +31,9 @@ pub enum ConfigError {
         /// The rule.
         reason: String,
     },
+    /// A CPU limit cannot be read.
+    #[error("a CPU limit is <limit> or <request>/<limit>, such as 500m, 1 or 0.5/2")]
+    Cpu,
     /// A private registry says nothing of the port that its images listen on.
     #[error("PORT must be among the values where there is a private registry")]
     NeedsPort,

@@ -33,7 +33,7 @@ pub struct Workloads {
     /// `g`: the target, with the retiring groups held beside it.
     pub target: Workload,
     /// `g + 1`: the target alone.
-    pub settled: Workload,
+    pub target_only: Workload,
     /// `g + 2`: what live was.
     pub fallback: Workload,
 }
@@ -41,7 +41,7 @@ pub struct Workloads {
 impl Workloads {
     /// Whether live has running types that the target lacks.
     pub fn retires(&self) -> bool {
-        self.target.groups.len() > self.settled.groups.len()
+        self.target.groups.len() > self.target_only.groups.len()
     }
 }
 
@@ -74,7 +74,7 @@ pub fn workloads(
     }
     Workloads {
         target: workload(g, with_retiring),
-        settled: workload(g.plus(1), target),
+        target_only: workload(g.plus(1), target),
         fallback: workload(g.plus(2), held),
     }
 }

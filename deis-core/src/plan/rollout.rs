@@ -15,7 +15,7 @@ use crate::model::{
 
 /// What a pass has loaded and seen of one app.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
+pub struct RolloutInputs<'a> {
     /// The newest rollout.
     pub rollout: &'a Rollout,
     /// Its workloads.
@@ -90,15 +90,15 @@ pub enum Step {
     /// Nothing now; time is spent.
     Wait,
     /// Nothing now, and the clock stands still: a back end is away.
-    Blind,
+    BackendUnavailable,
     /// Nothing to do at all.
-    Rest,
+    Idle,
     /// A back end is ahead of what was loaded: read again, and renumber if that is really all there is.
-    Ahead,
+    ReloadOrRenumber,
     /// Give the scheduler this one of the workloads.
-    Apply(Which),
+    Apply(WorkloadRole),
     /// Give the router the routes to this one.
-    Publish(Which),
+    Publish(WorkloadRole),
     /// End release commands below this attempt.
     StopTasks(Attempt),
     /// Make the artifact ready.
@@ -113,22 +113,22 @@ pub enum Step {
 
 /// One of the workloads that a rollout knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum WorkloadRole {
     /// The one held before.
     Live,
     /// `g`.
     Target,
     /// `g + 1`.
-    Settled,
+    TargetOnly,
     /// `g + 2`.
     Fallback,
 }
 
-impl Which {
+impl WorkloadRole {
     /// The workload held once the rollout ended.
     pub fn held(rollout: &Rollout) -> Self {
         match rollout.phase {
-            Phase::Succeeded if rollout.retires => Self::Settled,
+            Phase::Succeeded if rollout.retires => Self::TargetOnly,
             Phase::Failed { .. } => Self::Fallback,
             _ => Self::Target,
         }
@@ -139,7 +139,7 @@ impl Which {
         match self {
             Self::Live => rollout.live_generation,
             Self::Target => rollout.generation,
-            Self::Settled => rollout.generation.plus(1),
+            Self::TargetOnly => rollout.generation.plus(1),
             Self::Fallback => rollout.generation.plus(2),
         }
     }
@@ -161,45 +161,49 @@ fn stall_limit(stall: Stall) -> Duration {
 }
 
 /// Decides the next step. Pure and total.
-pub fn next_step(view: &View<'_>) -> Step {
-    let (Some(seen), Some(published)) = (view.scheduler, view.router) else { return Step::Blind };
-    let rollout = view.rollout;
+pub fn next_step(inputs: &RolloutInputs<'_>) -> Step {
+    let (Some(seen), Some(published)) = (inputs.scheduler, inputs.router) else {
+        return Step::BackendUnavailable;
+    };
+    let rollout = inputs.rollout;
     let last = rollout.generation.plus(2);
-    let fence = |generation| RouteFence { routes: view.routes, generation };
+    let fence = |generation| RouteFence { routes: inputs.routes, generation };
     if seen.generation > last || published.is_some_and(|f| f > fence(last)) {
-        return Step::Ahead;
+        return Step::ReloadOrRenumber;
     }
-    let behind = |which: Which| published.is_none_or(|f| f < fence(which.generation(rollout)));
-    let lacks = |which: Which| {
-        let generation = which.generation(rollout);
-        seen.generation < generation && view.refused != Some(generation)
+    let behind = |role: WorkloadRole| published.is_none_or(|f| f < fence(role.generation(rollout)));
+    let lacks = |role: WorkloadRole| {
+        let generation = role.generation(rollout);
+        seen.generation < generation && inputs.refused != Some(generation)
     };
     match &rollout.phase {
-        Phase::Staging | Phase::Rolling if behind(Which::Live) => Step::Publish(Which::Live),
+        Phase::Staging | Phase::Rolling if behind(WorkloadRole::Live) => Step::Publish(WorkloadRole::Live),
         // The scheduler forgot. One that refuses what was live must not stop what shall take its place.
-        Phase::Staging if view.live.is_some() && lacks(Which::Live) => Step::Apply(Which::Live),
-        Phase::Staging => staging(view),
-        Phase::Rolling => rolling(view, seen, behind(Which::Target)),
-        Phase::Routing => routing(view, seen, behind(Which::Target)),
-        Phase::Reverting { cause } => reverting(view, seen, cause, behind(Which::Fallback)),
+        Phase::Staging if inputs.live.is_some() && lacks(WorkloadRole::Live) => {
+            Step::Apply(WorkloadRole::Live)
+        }
+        Phase::Staging => staging(inputs),
+        Phase::Rolling => rolling(inputs, seen, behind(WorkloadRole::Target)),
+        Phase::Routing => routing(inputs, seen, behind(WorkloadRole::Target)),
+        Phase::Reverting { cause } => reverting(inputs, seen, cause, behind(WorkloadRole::Fallback)),
         Phase::Succeeded | Phase::Failed { .. } => {
-            let held = Which::held(rollout);
+            let held = WorkloadRole::held(rollout);
             // After a success the routes keep the target's generation, also when types have retired since.
-            let routed = if rollout.phase == Phase::Succeeded { Which::Target } else { held };
+            let routed = if rollout.phase == Phase::Succeeded { WorkloadRole::Target } else { held };
             if lacks(held) {
                 Step::Apply(held)
             } else if behind(routed) {
                 Step::Publish(routed)
             } else {
-                Step::Rest
+                Step::Idle
             }
         }
     }
 }
 
-fn staging(view: &View<'_>) -> Step {
-    let rollout = view.rollout;
-    let Some(task) = view.task else { return Step::Blind };
+fn staging(inputs: &RolloutInputs<'_>) -> Step {
+    let rollout = inputs.rollout;
+    let Some(task) = inputs.task else { return Step::BackendUnavailable };
     if task.fence < rollout.attempt {
         return Step::StopTasks(rollout.attempt);
     }
@@ -208,34 +212,36 @@ fn staging(view: &View<'_>) -> Step {
     }
     // A command that was started had its build: what became of it comes before fetching that once more.
     match rollout.command {
-        ReleaseCommand::Started { by } => release_command(view, task, by),
-        ReleaseCommand::Declared => prepare(view, PREPARE_LIMIT, Step::RecordStart),
-        ReleaseCommand::None => prepare(view, PREPARE_LIMIT, Step::Enter(Phase::Rolling)),
+        ReleaseCommand::Started { by } => release_command(inputs, task, by),
+        ReleaseCommand::Declared => prepare(inputs, PREPARE_LIMIT, Step::RecordStart),
+        ReleaseCommand::None => prepare(inputs, PREPARE_LIMIT, Step::Enter(Phase::Rolling)),
     }
 }
 
 /// Makes the artifact ready, then does `next`.
-fn prepare(view: &View<'_>, limit: Duration, next: Step) -> Step {
-    match view.artifact {
+fn prepare(inputs: &RolloutInputs<'_>, limit: Duration, next: Step) -> Step {
+    match inputs.artifact {
         ArtifactState::Ready => next,
         ArtifactState::Failed(reason) => revert(Cause::Artifact { reason: reason.to_owned() }),
-        ArtifactState::Unknown if view.spent >= limit => revert(timeout("fetching the build", PREPARE_LIMIT)),
+        ArtifactState::Unknown if inputs.spent >= limit => {
+            revert(timeout("fetching the build", PREPARE_LIMIT))
+        }
         ArtifactState::Unknown => Step::Prepare,
     }
 }
 
-fn release_command(view: &View<'_>, task: &TaskObservation, by: uuid::Uuid) -> Step {
+fn release_command(inputs: &RolloutInputs<'_>, task: &TaskObservation, by: uuid::Uuid) -> Step {
     // The runner keeps the limit, and may need time to fetch the build before; this is for one that does not end.
-    let limit = view.command_limit.saturating_add(PREPARE_LIMIT);
-    let overdue = view.spent >= limit;
-    let beyond = Attempt(view.rollout.attempt.0.saturating_add(1));
+    let limit = inputs.command_limit.saturating_add(PREPARE_LIMIT);
+    let overdue = inputs.spent >= limit;
+    let beyond = Attempt(inputs.rollout.attempt.0.saturating_add(1));
     let given_up = task.fence >= beyond;
     let failed = |exit, last_lines| revert(Cause::ReleaseCommand { exit, last_lines });
     match &task.state {
         TaskState::Starting | TaskState::Running if overdue && !given_up => Step::StopTasks(beyond),
         TaskState::Starting | TaskState::Running => Step::Wait,
         TaskState::Ended { exit: Exit::Code(0), .. } => {
-            prepare(view, limit.saturating_add(PREPARE_LIMIT), Step::Enter(Phase::Rolling))
+            prepare(inputs, limit.saturating_add(PREPARE_LIMIT), Step::Enter(Phase::Rolling))
         }
         TaskState::Ended { last_lines, .. } if overdue && given_up => {
             failed(Some(Exit::TimedOut), last_lines.clone())
@@ -245,33 +251,33 @@ fn release_command(view: &View<'_>, task: &TaskObservation, by: uuid::Uuid) -> S
         TaskState::Unknown if given_up && overdue => failed(Some(Exit::TimedOut), Vec::new()),
         // Stopped before it was started: it will never run.
         TaskState::Unknown if given_up => failed(None, Vec::new()),
-        TaskState::Unknown if by == view.process => Step::StartCommand,
+        TaskState::Unknown if by == inputs.process => Step::StartCommand,
         // Whoever recorded it is alive perhaps, and about to start it.
-        TaskState::Unknown if view.spent < START_GRACE => Step::Wait,
+        TaskState::Unknown if inputs.spent < START_GRACE => Step::Wait,
         // Another process started it and nobody knows how it went: it is never run twice.
         TaskState::Unknown => Step::StopTasks(beyond),
     }
 }
 
-fn rolling(view: &View<'_>, seen: &Observation, behind: bool) -> Step {
-    let rollout = view.rollout;
-    let target = &view.workloads.settled;
+fn rolling(inputs: &RolloutInputs<'_>, seen: &Observation, behind: bool) -> Step {
+    let rollout = inputs.rollout;
+    let target = &inputs.workloads.target_only;
     if seen.generation < rollout.generation {
-        return Step::Apply(Which::Target);
+        return Step::Apply(WorkloadRole::Target);
     }
-    if behind && serves_nobody(view.live) && serves_somebody(target, seen) {
-        return Step::Publish(Which::Target);
+    if behind && serves_nobody(inputs.live) && serves_somebody(target, seen) {
+        return Step::Publish(WorkloadRole::Target);
     }
     if is_settled_on_target(target, seen) {
         return Step::Enter(Phase::Routing);
     }
-    let stall = stall_of(rollout, seen, view.stalled);
+    let stall = stall_of(rollout, seen, inputs.stalled);
     // After an outage, what is seen of instances may be as old as the outage.
     let evidence = || if stall == Some(Stall::Outage) { None } else { broken(target, seen) };
     if let Some(cause) = evidence() {
         return revert(cause);
     }
-    if stall.is_none() && view.spent >= deadline(rollout) {
+    if stall.is_none() && inputs.spent >= deadline(rollout) {
         return revert(overdue(target, seen, "rolling", deadline(rollout).as_secs()));
     }
     Step::Wait
@@ -289,35 +295,35 @@ fn serves_somebody(target: &Workload, seen: &Observation) -> bool {
     seen.instances.iter().any(|i| i.process == process && i.template == group.id && i.is_ready())
 }
 
-fn routing(view: &View<'_>, seen: &Observation, behind: bool) -> Step {
-    let rollout = view.rollout;
-    if seen.generation < rollout.generation || !is_settled_on_target(&view.workloads.settled, seen) {
+fn routing(inputs: &RolloutInputs<'_>, seen: &Observation, behind: bool) -> Step {
+    let rollout = inputs.rollout;
+    if seen.generation < rollout.generation || !is_settled_on_target(&inputs.workloads.target_only, seen) {
         return Step::Enter(Phase::Rolling);
     }
     if !behind {
         return Step::Enter(Phase::Succeeded);
     }
-    if stall_of(rollout, seen, view.stalled).is_none() && view.spent >= deadline(rollout) {
+    if stall_of(rollout, seen, inputs.stalled).is_none() && inputs.spent >= deadline(rollout) {
         return revert(timeout("routing", deadline(rollout)));
     }
-    Step::Publish(Which::Target)
+    Step::Publish(WorkloadRole::Target)
 }
 
-fn reverting(view: &View<'_>, seen: &Observation, cause: &Cause, behind: bool) -> Step {
+fn reverting(inputs: &RolloutInputs<'_>, seen: &Observation, cause: &Cause, behind: bool) -> Step {
     let failed = |fallback_unhealthy| Step::Enter(Phase::Failed { cause: cause.clone(), fallback_unhealthy });
     // Routes first: the types that the fallback names still run, for retiring groups are held until g + 1.
     if behind {
-        return Step::Publish(Which::Fallback);
+        return Step::Publish(WorkloadRole::Fallback);
     }
-    if seen.generation < Which::Fallback.generation(view.rollout) {
-        return Step::Apply(Which::Fallback);
+    if seen.generation < WorkloadRole::Fallback.generation(inputs.rollout) {
+        return Step::Apply(WorkloadRole::Fallback);
     }
-    if is_settled_on_fallback(&view.workloads.fallback, seen) {
+    if is_settled_on_fallback(&inputs.workloads.fallback, seen) {
         return failed(false);
     }
-    let deadline = REVERT_DEADLINE + min_ready_time(&view.workloads.fallback);
-    let stall = stall_of(view.rollout, seen, view.stalled);
-    if stall.is_none() && view.spent >= deadline { failed(true) } else { Step::Wait }
+    let deadline = REVERT_DEADLINE + min_ready_time(&inputs.workloads.fallback);
+    let stall = stall_of(inputs.rollout, seen, inputs.stalled);
+    if stall.is_none() && inputs.spent >= deadline { failed(true) } else { Step::Wait }
 }
 
 fn revert(cause: Cause) -> Step {

@@ -193,7 +193,7 @@ impl Endpoints {
 
     /// Waits until a connect to an instance was refused, so that a scheduler checks it at once and not in its usual time.
     /// A refusal that nobody waited for is told to the next who does. Unknown instance: never.
-    pub async fn refusal(&self, app: AppUid, instance: &InstanceName) {
+    pub async fn connect_refused(&self, app: AppUid, instance: &InstanceName) {
         match self.find(app, instance).into_iter().next() {
             Some(endpoint) => endpoint.refusals.notified().await,
             None => std::future::pending().await,

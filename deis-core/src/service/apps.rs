@@ -50,10 +50,10 @@ impl Session {
     /// Creates an app with its first release and a domain equal to its name (unless another app has that domain).
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`] if there is one of that name, [`Error::Invalid`] if the name is reserved.
+    /// [`Error::AlreadyExists`] if there is one of that name, [`Error::Reserved`] if the name is the platform's own.
     ///
     /// ```
-    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
+    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, drive_until_idle, platform}};
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let world = World::new();
@@ -68,7 +68,7 @@ impl Session {
     /// ```
     pub async fn create_app(&self, name: AppName) -> Result<App> {
         if name.is_taken_elsewhere() || self.platform.0.options.reserved_names.contains(name.as_str()) {
-            return Err(Error::invalid("id", format!("{name} is a reserved name.")));
+            return Err(Error::Reserved { what: Kind::App, name: name.to_string() });
         }
         let _guard = self.platform.lock_user(self.actor.name()).await;
         for lost in 0..TRIES {

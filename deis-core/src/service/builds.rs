@@ -48,7 +48,7 @@ impl AppHandle {
     /// recorded then.
     ///
     /// ```
-    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
+    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, drive_until_idle, platform}};
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let world = World::new();
@@ -60,7 +60,7 @@ impl AppHandle {
     ///
     /// let commands = [(ProcessType::web(), "./serve".to_owned())].into();
     /// let change = app.deploy(BuildSpec::slug(Digest::of(b"the slug"), commands)).await?;
-    /// # settle(&platform, &world, &name).await?;
+    /// # drive_until_idle(&platform, &world, &name).await?;
     /// assert_eq!(app.wait(&change).await?, Settled::Done);
     /// assert_eq!(change.release.map(|version| version.to_string()).as_deref(), Some("v2"));
     /// # Ok(())

@@ -51,7 +51,7 @@ impl AppHandle {
     /// recorded then.
     ///
     /// ```
-    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
+    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, drive_until_idle, platform}};
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let world = World::new();
@@ -108,8 +108,9 @@ impl AppHandle {
             return Err(Error::invalid("tags", format!("{} is for administrators alone", tag.0)));
         }
         merge(base, patch).map_err(|error| match error {
-            ConfigError::NotSet { .. } => Error::NotSet { reason: error.to_string() },
+            ConfigError::NotSet { key, member } => Error::NotSet { key, member },
             ConfigError::Invalid { member, reason } => Error::Invalid { field: member, reason },
+            ConfigError::Cpu => Error::InvalidCpu,
             ConfigError::NeedsPort => Error::NeedsPort,
             ConfigError::Unchanged => Error::Unchanged { by: self.actor.name().clone() },
         })

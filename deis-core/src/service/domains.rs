@@ -10,7 +10,7 @@ use crate::{
     plan::constants::MAX_DOMAINS,
     port::Scan,
     state::{
-        apps::AppState,
+        apps::{AppState, RoutesChange},
         keys,
         ledger::{AppChange, write_head},
         query::Query,
@@ -45,10 +45,10 @@ impl AppHandle {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] if another app has it, or has a wildcard that matches it, or a name that it matches;
-    /// [`Error::Invalid`] for a reserved name and for a wildcard of a whole top-level domain.
+    /// [`Error::Reserved`] for a name of the platform, [`Error::Invalid`] for a wildcard of a whole top-level domain.
     ///
     /// ```
-    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
+    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, drive_until_idle, platform}};
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let world = World::new();
@@ -99,7 +99,7 @@ impl AppHandle {
             }
             edits.create(keys::domain(&name), &domain);
             edits.create(keys::app_domain(self.name(), &name), &domain);
-            state.head.value.routes += 1;
+            state.raise_routes(RoutesChange::Added(name.clone()));
             let event = EventKind::DomainAdded { domain: name.clone() };
             state.event(&mut edits, now, Some(self.actor.name()), event);
             write_domains(&mut edits, &mut state, now, self.actor.name());
@@ -131,7 +131,8 @@ impl AppHandle {
                 leave_zone(&mut edits, &apex, answers.one(zone)?, &[full]);
             }
             let now = self.platform.now();
-            state.head.value.routes += 1;
+            // As it was given when it was added, which may differ in the case of letters.
+            state.raise_routes(RoutesChange::Removed(own.value.name.clone()));
             let event = EventKind::DomainRemoved { domain: name.clone() };
             state.event(&mut edits, now, Some(self.actor.name()), event);
             write_domains(&mut edits, &mut state, now, self.actor.name());
@@ -142,7 +143,7 @@ impl AppHandle {
     fn must_be_free_for_apps(&self, name: &DomainName) -> Result<()> {
         let lower = name.as_str().to_ascii_lowercase();
         if self.platform.0.options.reserved_names.contains(&lower) {
-            return Err(Error::invalid("domain", format!("{name} is a reserved name.")));
+            return Err(Error::Reserved { what: Kind::Domain, name: name.to_string() });
         }
         if lower.strip_prefix("*.").is_some_and(|parent| !parent.contains('.')) {
             let reason =

@@ -32,7 +32,7 @@ impl AppHandle {
     /// [`Error::NoBuild`] without a build, [`Error::NotFound`] for a type that the build does not have.
     ///
     /// ```
-    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
+    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, drive_until_idle, platform}};
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let world = World::new();
@@ -44,9 +44,9 @@ impl AppHandle {
     ///
     /// let web = ProcessType::web();
     /// app.deploy(BuildSpec::slug(Digest::of(b"the slug"), [(web.clone(), "./serve".to_owned())].into())).await?;
-    /// # settle(&platform, &world, &name).await?;
+    /// # drive_until_idle(&platform, &world, &name).await?;
     /// let change = app.scale([(web, 3)].into()).await?;
-    /// # settle(&platform, &world, &name).await?;
+    /// # drive_until_idle(&platform, &world, &name).await?;
     /// app.wait(&change).await?;
     /// assert_eq!(app.instances().await?.len(), 3);
     /// # Ok(())
@@ -73,7 +73,7 @@ impl AppHandle {
     /// [`Error::NotFound`] for an instance that is not there, [`Error::NoBuild`] without a build.
     ///
     /// ```
-    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
+    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, drive_until_idle, platform}};
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let world = World::new();
@@ -85,10 +85,10 @@ impl AppHandle {
     ///
     /// let web = ProcessType::web();
     /// app.deploy(BuildSpec::slug(Digest::of(b"the slug"), [(web.clone(), "./serve".to_owned())].into())).await?;
-    /// # settle(&platform, &world, &name).await?;
+    /// # drive_until_idle(&platform, &world, &name).await?;
     /// let before = app.instances().await?;
     /// let change = app.restart(RestartScope::Type(web)).await?;
-    /// # settle(&platform, &world, &name).await?;
+    /// # drive_until_idle(&platform, &world, &name).await?;
     /// app.wait(&change).await?;
     /// assert_ne!(app.instances().await?[0].name, before[0].name);
     /// # Ok(())

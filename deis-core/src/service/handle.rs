@@ -53,6 +53,7 @@ macro_rules! change {
             let mut $edits = $crate::state::record::Edits::new();
             let answer = $body;
             if $handle.commit($edits).await? {
+                $handle.platform.0.memory.written(&$state);
                 return Ok(answer);
             }
         }
@@ -92,7 +93,7 @@ impl AppHandle {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the log store cannot be written.
-    pub async fn say(&self, level: LogLevel, text: impl Into<String>) -> Result<()> {
+    pub async fn append_platform_log(&self, level: LogLevel, text: impl Into<String>) -> Result<()> {
         let line = LogLine::new(self.platform.now(), LogSource::Platform { level }, text);
         Ok(self.platform.0.logs.append(&self.app.reference(), vec![line]).await?)
     }

@@ -1,9 +1,6 @@
 //! The hub: back ends in, everything else out.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -11,7 +8,7 @@ use uuid::Uuid;
 use super::{
     keyed_mutex::KeyedMutex,
     options::PlatformOptions,
-    reconcile::{TaskOutputs, Volatile},
+    reconcile::{Memory, TaskOutputs},
     users::TokenOwners,
 };
 use crate::{
@@ -43,7 +40,7 @@ pub(super) struct Parts {
     pub(super) options: PlatformOptions,
 }
 
-/// The parts, and what this process remembers.
+/// The parts, and what this process keeps in memory.
 pub(super) struct Inner {
     pub(super) parts: Parts,
     /// Which process this is, so that a release command of a dead one is told from an own one.
@@ -54,7 +51,7 @@ pub(super) struct Inner {
     pub(super) changes: KeyedMutex,
     pub(super) outputs: TaskOutputs,
     pub(super) token_owners: TokenOwners,
-    volatile: Mutex<BTreeMap<AppName, Volatile>>,
+    pub(super) memory: Memory,
 }
 
 impl std::ops::Deref for Inner {
@@ -74,7 +71,7 @@ impl Platform {
             changes: KeyedMutex::default(),
             outputs: TaskOutputs::default(),
             token_owners: TokenOwners::default(),
-            volatile: Mutex::default(),
+            memory: Memory::default(),
         }))
     }
 
@@ -115,31 +112,12 @@ impl Platform {
     /// Says that the state of `app` changed: wakes the reconciler and everybody who waits.
     pub(super) fn touched(&self, app: &AppName) {
         self.0.parts.wake.hint(app);
-        self.announce();
+        self.wake_waiters();
     }
 
     /// Wakes everybody who waits.
-    pub(super) fn announce(&self) {
+    pub(super) fn wake_waiters(&self) {
         self.0.changed.send_modify(|n| *n += 1);
-    }
-
-    /// Looks at or changes what this process remembers of an app.
-    pub(super) fn remember<T>(&self, app: &AppName, work: impl FnOnce(&mut Volatile) -> T) -> T {
-        let mut all = self.0.volatile.lock().unwrap_or_else(PoisonError::into_inner);
-        work(all.entry(app.clone()).or_default())
-    }
-
-    /// Lets the clock of an app stand still, if it has one.
-    pub(super) fn stand_still(&self, app: &AppName) {
-        let mut all = self.0.volatile.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(volatile) = all.get_mut(app) {
-            volatile.stand_still();
-        }
-    }
-
-    /// Forgets an app that is gone.
-    pub(super) fn forget(&self, app: &AppName) {
-        self.0.volatile.lock().unwrap_or_else(PoisonError::into_inner).remove(app);
     }
 }
 

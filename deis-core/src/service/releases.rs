@@ -15,7 +15,10 @@ use crate::{
     },
     port::{Key, Order, Scan},
     state::{
-        apps::{AppState, Base, Held, LoadedRelease, attempt, load_base_with, load_referred, reference_to},
+        apps::{
+            AppState, Base, HeldWorkloads, LoadedRelease, attempt, load_base_with, load_referred,
+            reference_to,
+        },
         keys,
         ledger::{
             AppChange, Desired, abandon_reverting, live_at_once, next_generation, start_rollout, write_head,
@@ -43,7 +46,7 @@ pub(super) struct Made {
     pub(super) config: Config,
     pub(super) summary: Summary,
     pub(super) formation: Formation,
-    pub(super) held: Held,
+    pub(super) held: HeldWorkloads,
 }
 
 /// Where a release that may be gone back to is among the answers to a query.
@@ -121,7 +124,7 @@ impl AppHandle {
     /// [`Error::NoRollback`] for the first release, a failed one, one without a build and one that is not there.
     ///
     /// ```
-    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, platform, settle}};
+    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, drive_until_idle, platform}};
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let world = World::new();
@@ -133,10 +136,10 @@ impl AppHandle {
     ///
     /// for slug in [b"one", b"two"] {
     ///     app.deploy(BuildSpec::slug(Digest::of(slug), [(ProcessType::web(), "./serve".to_owned())].into())).await?;
-    /// #   settle(&platform, &world, &name).await?;
+    /// #   drive_until_idle(&platform, &world, &name).await?;
     /// }
     /// let change = app.rollback(Some(ReleaseVersion(2))).await?;
-    /// # settle(&platform, &world, &name).await?;
+    /// # drive_until_idle(&platform, &world, &name).await?;
     /// app.wait(&change).await?;
     /// assert_eq!(app.release(ReleaseVersion(4)).await?.release.summary, "ann rolled back to v2");
     /// # Ok(())
@@ -160,6 +163,7 @@ impl AppHandle {
             let made = Made { build: loaded.build, config: loaded.config, summary, formation, held };
             let change = self.plan_release(&mut state, &mut edits, made)?;
             if self.commit(edits).await? {
+                self.platform.0.memory.written(&state);
                 return Ok(change);
             }
         }

@@ -55,10 +55,10 @@ impl AppHandle {
     ///
     /// # Errors
     /// [`Error::NoBuild`] if there is nothing to run; [`Error::Busy`] if [`MAX_RUNS`] commands of the app run;
-    /// [`Error::Refused`] or [`Error::Invalid`] for what no command line or environment can hold.
+    /// [`Error::Missing`], [`Error::Refused`] or [`Error::Invalid`] for what no command line or environment can hold.
     pub async fn start_run(&self, command: &str, options: RunOptions) -> Result<TaskName> {
         if command.trim().is_empty() {
-            return Err(Error::refused("command is a required field"));
+            return Err(Error::Missing { field: "command" });
         }
         if command.contains('\0') {
             return Err(Error::refused("command contains a NUL byte, which no command line can hold"));
@@ -100,7 +100,9 @@ impl AppHandle {
             ..Task::new(app, TaskKind::Run, name.clone(), program, limit)
         };
         // A log that cannot be written is no reason to refuse the command.
-        let _ = self.say(LogLevel::Info, format!("{} on {name} runs '{command}'", self.actor.name())).await;
+        let _ = self
+            .append_platform_log(LogLevel::Info, format!("{} on {name} runs '{command}'", self.actor.name()))
+            .await;
         self.platform.0.runner.start(&task).await?;
         Ok(name)
     }

@@ -208,8 +208,8 @@ impl Platform {
     /// Removes a user with keys and token.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is no such user, [`Error::Conflict`] while the user owns apps, and for the last
-    /// administrator: without one nobody could ever register or be helped again.
+    /// [`Error::NotFound`] if there is no such user, [`Error::OwnsApps`] while the user owns apps, [`Error::Conflict`]
+    /// for the last administrator: without one nobody could ever register or be helped again.
     pub async fn cancel_user(&self, name: &Username) -> Result<()> {
         let _guard = self.lock_user(name).await;
         let mut query = Query::new();
@@ -222,10 +222,7 @@ impl Platform {
         let read = answers.one(user)?.ok_or_else(unknown)?;
         let grants = answers.many(grants)?;
         if grants.iter().any(|(_, grant)| grant.value.role == Role::Owner) {
-            let reason = format!(
-                "{name} still has applications assigned. Delete or transfer ownership before cancelling."
-            );
-            return Err(Error::Conflict { reason });
+            return Err(Error::OwnsApps { user: name.clone() });
         }
         let mut edits = Edits::new();
         if read.value.superuser {

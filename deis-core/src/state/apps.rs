@@ -9,9 +9,9 @@ use super::{
 };
 use crate::{
     model::{
-        App, AppName, AppRef, Attempt, Build, BuildId, Config, Domain, Event, EventKind, Formation,
-        Generation, Head, Outcome, Phase, Push, Release, ReleaseRef, ReleaseVersion, Rollout, Timestamp,
-        Username, Workload,
+        App, AppName, AppRef, Attempt, Build, BuildId, Config, Domain, DomainName, Event, EventKind,
+        Formation, Generation, Head, Outcome, Phase, Push, Release, ReleaseRef, ReleaseVersion, Rollout,
+        Timestamp, Username, Workload,
     },
     plan::{formation::structure_of, lower::Workloads},
     port::{Key, Order, Revision, Scan, Store, StoreError},
@@ -35,6 +35,19 @@ pub struct AppState {
     pub rollout: Option<Stored<Rollout>>,
     /// Its open push.
     pub push: Option<Stored<Push>>,
+    /// What a change of this state has done to the routes so far, in order: `head.routes` has risen by as many.
+    pub raised: Vec<RoutesChange>,
+}
+
+/// Why the number of an app's routes rises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoutesChange {
+    /// An unfinished rollout is superseded; the domains stay as they are.
+    SameDomains,
+    /// A domain is added.
+    Added(DomainName),
+    /// A domain is removed, of this very name.
+    Removed(DomainName),
 }
 
 /// Where the records of an [`AppState`] are among the answers to a query.
@@ -84,7 +97,14 @@ impl AppState {
             return Err(StoreError::Corrupt { key, source: "it is of another app than its name".into() });
         }
         let (rollout, push) = (answers.one(slots.rollout)?, answers.one(slots.push)?);
-        Ok(Some(Self { app, head, formation, rollout, push }))
+        Ok(Some(Self { app, head, formation, rollout, push, raised: Vec::new() }))
+    }
+
+    /// Raises `head.routes`, so that the routes are published anew whatever was published before. Every batch that
+    /// changes domains does.
+    pub fn raise_routes(&mut self, change: RoutesChange) {
+        self.head.value.routes += 1;
+        self.raised.push(change);
     }
 
     /// Name of the app.
@@ -158,23 +178,23 @@ pub struct Base {
     /// The release.
     pub release: LoadedRelease,
     /// What is held of earlier rollouts.
-    pub held: Held,
+    pub held: HeldWorkloads,
 }
 
 /// What is held of an app's rollouts.
 #[derive(Clone, Debug, Default)]
-pub struct Held {
+pub struct HeldWorkloads {
     /// All workloads.
     pub workloads: Vec<(Key, Stored<Workload>)>,
     /// Ends of rollouts that nobody waits for any more.
     pub old_ends: Vec<(Key, Revision)>,
 }
 
-/// Where the records of a [`Held`] are among the answers to a query.
+/// Where the records of a [`HeldWorkloads`] are among the answers to a query.
 #[derive(Clone, Copy, Debug)]
 pub struct HeldSlots(Many<Workload>, Keys);
 
-impl Held {
+impl HeldWorkloads {
     /// Adds what it consists of to a query.
     pub fn ask(query: &mut Query, app: &AppName) -> HeldSlots {
         let ends = Scan::prefix(keys::below("ended", app)).order(Order::NEWEST_FIRST);
@@ -203,7 +223,7 @@ impl Held {
     /// [`StoreError::Corrupt`] if one is missing.
     pub fn of_rollout(&self, app: &AppName, g: Generation) -> Result<Workloads, StoreError> {
         let read = |n| must(self.workload(g.plus(n)).cloned(), "workload", app);
-        Ok(Workloads { target: read(0)?, settled: read(1)?, fallback: read(2)? })
+        Ok(Workloads { target: read(0)?, target_only: read(1)?, fallback: read(2)? })
     }
 }
 
@@ -228,7 +248,7 @@ pub async fn load_base_with(
     let mut query = Query::new();
     let head = query.get::<Head>(keys::head(app));
     // Before its first rollout an app has none of this, and what is left to read are single records.
-    let earlier = (state.head.value.generation > Generation(0)).then(|| Held::ask(&mut query, app));
+    let earlier = (state.head.value.generation > Generation(0)).then(|| HeldWorkloads::ask(&mut query, app));
     let base = RefSlots::ask(&mut query, app, state.app.value.summary.current());
     let other = other.map(|other| RefSlots::ask(&mut query, app, other));
     let answers = query.read(store).await?;
@@ -240,7 +260,7 @@ pub async fn load_base_with(
         Some(slots) => slots.take(&answers, app)?,
         None => None,
     };
-    let earlier = earlier.map(|slots| Held::take(&answers, slots)).transpose()?.unwrap_or_default();
+    let earlier = earlier.map(|slots| HeldWorkloads::take(&answers, slots)).transpose()?.unwrap_or_default();
     Ok(Some((Base { release, held: earlier }, other)))
 }
 
@@ -365,7 +385,7 @@ pub fn replace_workloads(
     workloads: &Workloads,
     live: Generation,
 ) {
-    let fresh = [&workloads.target, &workloads.settled, &workloads.fallback];
+    let fresh = [&workloads.target, &workloads.target_only, &workloads.fallback];
     let kept: BTreeSet<_> = fresh.iter().map(|w| w.generation).chain([live]).collect();
     for (key, stored) in known {
         if !kept.contains(&stored.value.generation) {

@@ -1,7 +1,7 @@
 //! Changes of desired state: a release, its workloads and its rollout in one batch; and how a rollout ends.
 
 use super::{
-    apps::{AppState, Held, LoadedRelease, attempt, replace_workloads},
+    apps::{AppState, HeldWorkloads, LoadedRelease, RoutesChange, attempt, replace_workloads},
     keys,
     record::{Edits, scan},
 };
@@ -13,7 +13,7 @@ use crate::{
     plan::{
         convergence::min_ready_time,
         lower::{Source, groups, workloads},
-        rollout::Which,
+        rollout::WorkloadRole,
     },
     port::{Order, Scan, Store, StoreError},
 };
@@ -30,7 +30,7 @@ pub struct Desired {
     /// Active time that its rollout may take, in milliseconds, besides the minimum ready times.
     pub deadline_ms: u64,
     /// What is held of the rollouts before.
-    pub held: Held,
+    pub held: HeldWorkloads,
 }
 
 /// The generation that the next rollout of an app gets.
@@ -61,7 +61,7 @@ pub fn start_rollout(
     let mut command = command_of(&desired.target);
     let (live_generation, restored) = match (&unfinished, before.as_ref().map(|r| &r.value)) {
         (Some(old), _) => {
-            state.head.value.routes += 1;
+            state.raise_routes(RoutesChange::SameDomains);
             if let Phase::Reverting { cause } = &old.phase {
                 record_failed(edits, state, old, cause, now);
                 (old.generation.plus(2), old.restored.clone())
@@ -76,7 +76,7 @@ pub fn start_rollout(
                 (old.live_generation, old.restored.clone())
             }
         }
-        (None, Some(ended)) => (Which::held(ended).generation(ended), state.formation.value.clone()),
+        (None, Some(ended)) => (WorkloadRole::held(ended).generation(ended), state.formation.value.clone()),
         (None, None) => (Generation(0), state.formation.value.clone()),
     };
     if !desired.is_new && unfinished.as_ref().is_none_or(|r| matches!(r.phase, Phase::Reverting { .. })) {
@@ -98,7 +98,7 @@ pub fn start_rollout(
         edits.delete(key.clone(), *revision);
     }
 
-    let ready_ms = u64::try_from(min_ready_time(&lowered.settled).as_millis()).unwrap_or(u64::MAX);
+    let ready_ms = u64::try_from(min_ready_time(&lowered.target_only).as_millis()).unwrap_or(u64::MAX);
     let rollout = Rollout {
         generation: g,
         target,

@@ -8,12 +8,12 @@ use deis_core::{
     },
 };
 
-use super::bench::{Bench, newcomer};
+use super::fixture::{Fixture, newcomer};
 
 #[tokio::test]
 async fn the_last_administrator_stays() {
-    let bench = Bench::new();
-    let (platform, store) = (bench.platform(), &bench.store.inner);
+    let fixture = Fixture::new();
+    let (platform, store) = (fixture.platform(), &fixture.store.inner);
     let ann = platform.register(newcomer("ann")).await.unwrap();
     let bob = platform.register(newcomer("bob")).await.unwrap();
     assert!(matches!(platform.cancel_user(&ann.name).await, Err(Error::Conflict { .. })));

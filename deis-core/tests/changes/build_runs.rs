@@ -3,7 +3,7 @@
 use deis_core::{Attempt, BUILD_RUNS_KEPT, BuildRunState, Error, PageQuery, Push, PushOutcome, Timestamp};
 use uuid::Uuid;
 
-use super::bench::{Bench, WEB, ann, build};
+use super::fixture::{Fixture, WEB, ann, build};
 
 fn push(sha: &str) -> Push {
     Push {
@@ -25,9 +25,9 @@ fn ended(reason: &str) -> PushOutcome {
 
 #[tokio::test]
 async fn every_end_of_a_build_is_on_record() {
-    let bench = Bench::new();
-    let platform = bench.platform();
-    let blog = bench.create(&platform).await;
+    let fixture = Fixture::new();
+    let platform = fixture.platform();
+    let blog = fixture.create(&platform).await;
     // Tags and deletions build nothing.
     let stored = blog.push_begin(push("0"), false).await.unwrap();
     assert_eq!(stored.build_run, None);
@@ -40,7 +40,7 @@ async fn every_end_of_a_build_is_on_record() {
     let run = blog.build_run(Attempt(1)).await.unwrap();
     assert_eq!((run.state, run.by, run.sha.as_str()), (BuildRunState::Running, ann(), "1"));
     let change = blog.deploy_push(first.id, build("a", WEB)).await.unwrap();
-    bench.drive(&platform).await;
+    fixture.drive(&platform).await;
     blog.wait(&change).await.unwrap();
     blog.push_close(first.id, &ended("done")).await.unwrap();
     let run = blog.build_run(Attempt(1)).await.unwrap();
@@ -77,9 +77,9 @@ async fn every_end_of_a_build_is_on_record() {
 
 #[tokio::test]
 async fn the_newest_runs_are_kept_and_listed_from_any_point() {
-    let bench = Bench::new();
-    let platform = bench.platform();
-    let blog = bench.create(&platform).await;
+    let fixture = Fixture::new();
+    let platform = fixture.platform();
+    let blog = fixture.create(&platform).await;
     assert_eq!(blog.build_runs(PageQuery::default()).await.unwrap().total, 0);
     let all = BUILD_RUNS_KEPT + 5;
     for n in 1..=all {

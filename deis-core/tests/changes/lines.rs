@@ -18,7 +18,7 @@ use deis_core::{
 };
 use futures_util::StreamExt as _;
 
-use super::bench::{Bench, Chatty, RELEASE, build, config, session};
+use super::fixture::{Fixture, OneLineRunner, RELEASE, build, config, session};
 
 /// Keeps lines in memory, and refuses those of some apps.
 #[derive(Debug, Default)]
@@ -70,9 +70,9 @@ async fn pause(seconds: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn a_line_that_cannot_be_written_is_tried_for_a_minute_and_holds_up_no_other_app() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let logs = Arc::new(Refusing::default());
-    let platform = bench.builder().logs(Arc::clone(&logs) as _).build().unwrap();
+    let platform = fixture.builder().logs(Arc::clone(&logs) as _).build().unwrap();
     let workers = platform.start();
     pause(1).await;
     let create = async |name: &str| {
@@ -117,11 +117,11 @@ async fn a_line_that_cannot_be_written_is_tried_for_a_minute_and_holds_up_no_oth
 
 #[tokio::test(start_paused = true)]
 async fn how_far_the_lines_are_is_recorded_now_and_then() {
-    let bench = Bench::new();
-    let platform = bench.builder().build().unwrap();
+    let fixture = Fixture::new();
+    let platform = fixture.builder().build().unwrap();
     let workers = platform.start();
     pause(1).await;
-    let recorded = async || get::<Cursor>(&*bench.store, &keys::announced()).await.unwrap().unwrap();
+    let recorded = async || get::<Cursor>(&*fixture.store, &keys::announced()).await.unwrap().unwrap();
     let name = AppName::new("other").unwrap();
     session(&platform).create_app(name.clone()).await.unwrap();
     let other = session(&platform).app(&name).await.unwrap();
@@ -139,12 +139,12 @@ async fn how_far_the_lines_are_is_recorded_now_and_then() {
 
 #[tokio::test(start_paused = true)]
 async fn who_writes_what_a_task_prints_ends_with_the_task() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let logs = Arc::new(Refusing::default());
-    let runner = Chatty::new(&bench, false);
-    let platform = bench.builder().logs(Arc::clone(&logs) as _).runner(runner).build().unwrap();
-    let blog = bench.create(&platform).await;
-    bench.deploy(&platform, &blog, build("one", RELEASE)).await;
+    let runner = OneLineRunner::new(&fixture, false);
+    let platform = fixture.builder().logs(Arc::clone(&logs) as _).runner(runner).build().unwrap();
+    let blog = fixture.create(&platform).await;
+    fixture.deploy(&platform, &blog, build("one", RELEASE)).await;
     let workers = platform.start();
     pause(5).await;
     assert!(logs.has(&blog, "migrating").await);

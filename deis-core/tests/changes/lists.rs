@@ -9,18 +9,18 @@ use deis_core::{
     state::events::read,
 };
 
-use super::bench::{Bench, app, build, name, session};
+use super::fixture::{Fixture, app, build, name, session};
 
 #[tokio::test]
 async fn pages_are_read_from_where_they_begin() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let fuse = Fuse::never();
-    let store = Arc::new(Faulty::new(Arc::clone(&bench.store) as Arc<dyn Store>, &fuse));
-    let platform = bench.builder().store(store).build().unwrap();
-    let blog = bench.create(&platform).await;
+    let store = Arc::new(Faulty::new(Arc::clone(&fixture.store) as Arc<dyn Store>, &fuse));
+    let platform = fixture.builder().store(store).build().unwrap();
+    let blog = fixture.create(&platform).await;
     for tag in ["a", "b", "c"] {
         blog.deploy(build(tag, &[("web", "serve")])).await.unwrap();
-        bench.drive(&platform).await;
+        fixture.drive(&platform).await;
     }
     for n in 0..3 {
         blog.config_set(ConfigPatch::default().set(EnvKey::new("N").unwrap(), n.to_string())).await.unwrap();
@@ -44,22 +44,22 @@ async fn pages_are_read_from_where_they_begin() {
 
 #[tokio::test]
 async fn who_follows_a_quiet_app_moves_on_with_the_platform() {
-    let bench = Bench::new();
-    let platform = bench.platform();
-    bench.create(&platform).await;
-    let all = read(&*bench.store, Some(&name()), None, 1000).await.unwrap();
+    let fixture = Fixture::new();
+    let platform = fixture.platform();
+    fixture.create(&platform).await;
+    let all = read(&*fixture.store, Some(&name()), None, 1000).await.unwrap();
     let (own_last, _) = all.events.last().unwrap().clone();
     session(&platform).create_app(AppName::new("loud").unwrap()).await.unwrap();
-    let others = read(&*bench.store, Some(&name()), Some(&own_last), 1000).await.unwrap();
+    let others = read(&*fixture.store, Some(&name()), Some(&own_last), 1000).await.unwrap();
     let seen = others.seen.unwrap();
     assert!(others.events.is_empty() && seen > own_last);
-    let nothing = read(&*bench.store, Some(&name()), Some(&seen), 1000).await.unwrap();
+    let nothing = read(&*fixture.store, Some(&name()), Some(&seen), 1000).await.unwrap();
     assert!(nothing.events.is_empty() && nothing.seen.is_none());
     app(&platform)
         .await
         .config_set(ConfigPatch::default().set(EnvKey::new("A").unwrap(), "1"))
         .await
         .unwrap();
-    let next = read(&*bench.store, Some(&name()), Some(&seen), 1000).await.unwrap();
+    let next = read(&*fixture.store, Some(&name()), Some(&seen), 1000).await.unwrap();
     assert!(next.events.iter().all(|(_, e)| e.app == Some(name())) && !next.events.is_empty());
 }

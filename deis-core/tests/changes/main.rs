@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall end")]
 
 mod accounts;
-mod bench;
 mod build_runs;
 mod clock;
 mod destroy;
 mod ends;
+mod fixture;
 mod lines;
 mod lists;
 mod orphans;
@@ -16,5 +16,6 @@ mod races;
 mod reads;
 mod records;
 mod rollouts;
+mod stale_views;
 mod waiting;
 mod workers;

@@ -16,7 +16,7 @@ use deis_core::{
     state::events,
 };
 
-use super::bench::{Bench, Chatty, Choosy, RELEASE, WEB, app, build, name, web};
+use super::fixture::{Fixture, OneLineRunner, RELEASE, RefusingScheduler, WEB, app, build, name, web};
 
 /// A router that is away, or that takes routes and cannot serve one of the domains.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ struct Picky {
 }
 
 impl Picky {
-    fn new(bench: &Bench, refuses: Option<DomainName>) -> Arc<Self> {
-        let world = bench.world.clone();
+    fn new(fixture: &Fixture, refuses: Option<DomainName>) -> Arc<Self> {
+        let world = fixture.world.clone();
         Arc::new(Self { world, away: AtomicBool::new(false), full: AtomicBool::new(false), refuses })
     }
 
@@ -68,14 +68,14 @@ impl Router for Picky {
 
 #[tokio::test]
 async fn people_are_told_of_a_domain_that_cannot_be_routed() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let domain = DomainName::new("www.example.com").unwrap();
-    let router = Picky::new(&bench, Some(domain.clone()));
-    let platform = bench.builder().router(router).build().unwrap();
-    let blog = bench.create(&platform).await;
-    bench.deploy(&platform, &blog, build("one", WEB)).await;
+    let router = Picky::new(&fixture, Some(domain.clone()));
+    let platform = fixture.builder().router(router).build().unwrap();
+    let blog = fixture.create(&platform).await;
+    fixture.deploy(&platform, &blog, build("one", WEB)).await;
     let told = async || {
-        let read = events::read(&*bench.store, Some(&name()), None, 1000).await.unwrap();
+        let read = events::read(&*fixture.store, Some(&name()), None, 1000).await.unwrap();
         let all = read.events.into_iter().filter_map(|(_, event)| match event.kind {
             EventKind::DomainRefused { domain, reason } => Some((domain, reason)),
             _ => None,
@@ -84,55 +84,56 @@ async fn people_are_told_of_a_domain_that_cannot_be_routed() {
     };
     assert_eq!(told().await, []);
     blog.domain_add(domain.clone()).await.unwrap();
-    bench.drive(&platform).await;
+    fixture.drive(&platform).await;
     assert_eq!(told().await, [(domain, "another router has it".to_owned())]);
 }
 
 #[tokio::test]
 async fn an_app_without_a_rollout_waits_for_its_router() {
-    let bench = Bench::new();
-    let router = Picky::new(&bench, None);
-    let platform = bench.builder().router(Arc::clone(&router) as _).build().unwrap();
-    let blog = bench.create(&platform).await;
-    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Resting);
-    bench.world.forget();
+    let fixture = Fixture::new();
+    let router = Picky::new(&fixture, None);
+    let platform = fixture.builder().router(Arc::clone(&router) as _).build().unwrap();
+    let blog = fixture.create(&platform).await;
+    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Idle);
+    fixture.world.forget();
     for broken in [&router.away, &router.full] {
         broken.store(true, SeqCst);
-        assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Blind);
+        assert_eq!(platform.pass(&name()).await.unwrap(), Progress::BackendUnavailable);
         broken.store(false, SeqCst);
     }
-    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Stepped);
-    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Resting);
+    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Advanced);
+    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Idle);
     // A newer counter of routes, and no rollout.
     blog.domain_add(DomainName::new("www.example.com").unwrap()).await.unwrap();
-    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Stepped);
-    assert_eq!(bench.world.routes(&name()).unwrap().domains.len(), 2);
-    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Resting);
+    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Advanced);
+    assert_eq!(fixture.world.routes(&name()).unwrap().domains.len(), 2);
+    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Idle);
 }
 
 #[tokio::test]
 async fn a_rollout_stands_still_while_a_back_end_is_away() {
-    let bench = Bench::new();
-    let router = Picky::new(&bench, None);
-    let platform = bench.builder().router(Arc::clone(&router) as _).build().unwrap();
-    let blog = bench.create(&platform).await;
+    let fixture = Fixture::new();
+    let router = Picky::new(&fixture, None);
+    let platform = fixture.builder().router(Arc::clone(&router) as _).build().unwrap();
+    let blog = fixture.create(&platform).await;
     // The first one is routed as soon as it is ready, for nothing else serves.
-    bench.deploy(&platform, &blog, build("one", WEB)).await;
+    fixture.deploy(&platform, &blog, build("one", WEB)).await;
     blog.deploy(build("two", WEB)).await.unwrap();
     router.away.store(true, SeqCst);
-    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Blind);
+    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::BackendUnavailable);
     router.away.store(false, SeqCst);
-    bench.drive_to(&platform, "routing", false).await;
+    fixture.drive_to(&platform, "routing", false).await;
     router.full.store(true, SeqCst);
-    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Blind);
-    assert_eq!(bench.phase().await.name(), "routing");
+    assert_eq!(platform.pass(&name()).await.unwrap(), Progress::BackendUnavailable);
+    assert_eq!(fixture.phase().await.name(), "routing");
     router.full.store(false, SeqCst);
-    bench.drive(&platform).await;
-    assert_eq!(bench.phase().await.name(), "succeeded");
+    fixture.drive(&platform).await;
+    assert_eq!(fixture.phase().await.name(), "succeeded");
 
-    let away = Choosy { world: bench.world.clone(), refused: Mutex::default(), away_for: "blog" };
-    let blind = bench.builder().scheduler(Arc::new(away)).build().unwrap();
-    assert_eq!(blind.pass(&name()).await.unwrap(), Progress::Blind);
+    let away =
+        RefusingScheduler { world: fixture.world.clone(), refused: Mutex::default(), away_for: "blog" };
+    let blind = fixture.builder().scheduler(Arc::new(away)).build().unwrap();
+    assert_eq!(blind.pass(&name()).await.unwrap(), Progress::BackendUnavailable);
 }
 
 /// A preparer that answers as it is told to, and counts how often it is asked.
@@ -146,13 +147,13 @@ fn preparer(answer: fn(usize) -> Result<Prepared, ArtifactError>) -> (Preparer, 
 
 #[tokio::test]
 async fn an_artifact_is_asked_for_until_it_is_there_and_then_no_more() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let (preparer, asked) = preparer(|nth| match nth {
         0..3 => Err(ArtifactError::Unavailable("the registry is away".into())),
         _ => Ok(Prepared::default()),
     });
-    let platform = bench.builder().preparer(preparer).build().unwrap();
-    let blog = bench.create(&platform).await;
+    let platform = fixture.builder().preparer(preparer).build().unwrap();
+    let blog = fixture.create(&platform).await;
     blog.deploy(build("one", WEB)).await.unwrap();
     while asked.load(SeqCst) < 3 {
         let before = asked.load(SeqCst);
@@ -161,60 +162,63 @@ async fn an_artifact_is_asked_for_until_it_is_there_and_then_no_more() {
             assert_eq!(progress, Progress::Waiting, "it is away");
         }
     }
-    assert_eq!(bench.phase().await.name(), "staging");
-    bench.drive(&platform).await;
-    assert_eq!(bench.phase().await.name(), "succeeded");
+    assert_eq!(fixture.phase().await.name(), "staging");
+    fixture.drive(&platform).await;
+    assert_eq!(fixture.phase().await.name(), "succeeded");
     assert_eq!(asked.load(SeqCst), 4);
     // Another release of the same build asks again: its lease ended with the rollout.
-    bench.deploy(&platform, &app(&platform).await, build("two", WEB)).await;
+    fixture.deploy(&platform, &app(&platform).await, build("two", WEB)).await;
     assert_eq!(asked.load(SeqCst), 5);
 }
 
 #[tokio::test]
 async fn an_artifact_that_is_damaged_fails_its_release_at_once() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let (preparer, asked) =
         preparer(|_| Err(ArtifactError::Definitive { reason: "not what its digest says".to_owned() }));
-    let platform = bench.builder().preparer(preparer).build().unwrap();
-    let blog = bench.create(&platform).await;
-    bench.deploy(&platform, &blog, build("one", WEB)).await;
+    let platform = fixture.builder().preparer(preparer).build().unwrap();
+    let blog = fixture.create(&platform).await;
+    fixture.deploy(&platform, &blog, build("one", WEB)).await;
     let end = blog.release(ReleaseVersion(2)).await.unwrap().outcome;
     let Some(Outcome::Failed { cause: Cause::Artifact { reason }, .. }) = end else { panic!("{end:?}") };
     assert_eq!(reason, "not what its digest says");
     assert_eq!(asked.load(SeqCst), 1);
-    assert_eq!(bench.world.ready(&name(), &web()), 0);
+    assert_eq!(fixture.world.ready(&name(), &web()), 0);
 }
 
 #[tokio::test]
 async fn a_workload_that_is_refused_is_gone_back_from() {
     for fallback_too in [false, true] {
-        let bench = Bench::new();
-        let scheduler =
-            Arc::new(Choosy { world: bench.world.clone(), refused: Mutex::default(), away_for: "" });
-        let platform = bench.builder().scheduler(Arc::clone(&scheduler) as _).build().unwrap();
-        let blog = bench.create(&platform).await;
-        bench.deploy(&platform, &blog, build("one", WEB)).await;
+        let fixture = Fixture::new();
+        let scheduler = Arc::new(RefusingScheduler {
+            world: fixture.world.clone(),
+            refused: Mutex::default(),
+            away_for: "",
+        });
+        let platform = fixture.builder().scheduler(Arc::clone(&scheduler) as _).build().unwrap();
+        let blog = fixture.create(&platform).await;
+        fixture.deploy(&platform, &blog, build("one", WEB)).await;
         blog.deploy(build("two", WEB)).await.unwrap();
-        let target = bench.state().await.head.value.generation;
+        let target = fixture.state().await.head.value.generation;
         *scheduler.refused.lock().unwrap() = if fallback_too { target.plus(2) } else { target };
-        bench.drive(&platform).await;
+        fixture.drive(&platform).await;
         let end = blog.release(ReleaseVersion(3)).await.unwrap().outcome;
         let Some(Outcome::Failed { cause: Cause::Rejected { reason }, .. }) = end else { panic!("{end:?}") };
         assert_eq!(reason, "not that one");
-        let phase = bench.phase().await;
+        let phase = fixture.phase().await;
         let Phase::Failed { fallback_unhealthy, .. } = phase else { panic!("{phase:?}") };
         assert_eq!(fallback_unhealthy, fallback_too);
-        assert_eq!(bench.world.ready(&name(), &web()), 1, "what was live serves");
+        assert_eq!(fixture.world.ready(&name(), &web()), 1, "what was live serves");
     }
 }
 
 #[tokio::test]
 async fn a_release_command_is_one_of_its_release() {
-    let bench = Bench::new();
-    let runner = Chatty::new(&bench, false);
-    let platform = bench.builder().runner(Arc::clone(&runner) as _).build().unwrap();
-    let blog = bench.create(&platform).await;
-    bench.deploy(&platform, &blog, build("one", RELEASE)).await;
+    let fixture = Fixture::new();
+    let runner = OneLineRunner::new(&fixture, false);
+    let platform = fixture.builder().runner(Arc::clone(&runner) as _).build().unwrap();
+    let blog = fixture.create(&platform).await;
+    fixture.deploy(&platform, &blog, build("one", RELEASE)).await;
     let tasks = runner.tasks.lock().unwrap();
     assert_eq!(tasks.iter().map(|task| task.release).collect::<Vec<_>>(), [Some(ReleaseVersion(2))]);
     assert_eq!(tasks[0].env["WORKFLOW_RELEASE"], "v2", "{:?}", tasks[0].env);
@@ -222,19 +226,19 @@ async fn a_release_command_is_one_of_its_release() {
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_the_start_waits_until_every_app_has_its_routes() {
-    let bench = Bench::new();
-    let router = Picky::new(&bench, None);
-    let platform = bench.builder().router(Arc::clone(&router) as _).build().unwrap();
-    let blog = bench.create(&platform).await;
-    bench.deploy(&platform, &blog, build("one", WEB)).await;
-    bench.world.forget();
+    let fixture = Fixture::new();
+    let router = Picky::new(&fixture, None);
+    let platform = fixture.builder().router(Arc::clone(&router) as _).build().unwrap();
+    let blog = fixture.create(&platform).await;
+    fixture.deploy(&platform, &blog, build("one", WEB)).await;
+    fixture.world.forget();
     router.away.store(true, SeqCst);
     let workers = platform.start();
     let minute = Duration::from_secs(60);
     tokio::time::timeout(minute, workers.caught_up()).await.unwrap_err();
     router.away.store(false, SeqCst);
     tokio::time::timeout(minute, workers.caught_up()).await.unwrap();
-    assert!(bench.world.routes(&name()).is_some());
+    assert!(fixture.world.routes(&name()).is_some());
     workers.stop().await;
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0, "it waits for its tasks");
 }

@@ -9,14 +9,14 @@ use deis_core::{
 };
 use uuid::Uuid;
 
-use super::bench::{Bench, ann, app, config, name, newcomer, session};
+use super::fixture::{Fixture, ann, app, config, name, newcomer, session};
 
 #[tokio::test]
 async fn of_a_hundred_changes_at_once_none_is_refused() {
-    let bench = Bench::new();
-    let platform = bench.moody();
-    let blog = bench.create(&platform).await;
-    bench.store.slow.store(true, SeqCst);
+    let fixture = Fixture::new();
+    let platform = fixture.misbehaving();
+    let blog = fixture.create(&platform).await;
+    fixture.store.slow.store(true, SeqCst);
     let all: Vec<_> = (0..100)
         .map(|n| {
             let blog = blog.clone();
@@ -35,14 +35,14 @@ async fn of_a_hundred_changes_at_once_none_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_change_is_acknowledged_if_and_only_if_it_was_made() {
     for number in 0.. {
-        let bench = Bench::new();
-        bench.create(&bench.platform()).await;
+        let fixture = Fixture::new();
+        fixture.create(&fixture.platform()).await;
         let fuse = Fuse::at(number, Fault::FailAfter);
-        let store = Arc::new(Faulty::new(Arc::clone(&bench.store) as Arc<dyn Store>, &fuse));
-        let platform = bench.builder().store(store).build().unwrap();
+        let store = Arc::new(Faulty::new(Arc::clone(&fixture.store) as Arc<dyn Store>, &fuse));
+        let platform = fixture.builder().store(store).build().unwrap();
         let Ok(blog) = session(&platform).app(&name()).await else { continue };
         let acknowledged = blog.config_set(config("KEY_1", "1")).await.is_ok();
-        let made = bench.state().await.head.value.latest.0 == 2;
+        let made = fixture.state().await.head.value.latest.0 == 2;
         assert_eq!(acknowledged, made, "the answer of call {number} was lost");
         if !fuse.struck() {
             break;
@@ -52,10 +52,10 @@ async fn a_change_is_acknowledged_if_and_only_if_it_was_made() {
 
 #[tokio::test]
 async fn a_domain_that_is_taken_meanwhile_does_not_make_the_name_taken() {
-    let bench = Bench::new();
-    let (platform, other) = (bench.moody(), bench.platform());
+    let fixture = Fixture::new();
+    let (platform, other) = (fixture.misbehaving(), fixture.platform());
     session(&other).create_app(AppName::new("first").unwrap()).await.unwrap();
-    bench.store.before("commit", async move {
+    fixture.store.before("commit", async move {
         let first = session(&other).app(&AppName::new("first").unwrap()).await.unwrap();
         first.domain_add(DomainName::new("blog").unwrap()).await.unwrap();
     });
@@ -80,10 +80,10 @@ fn key() -> SshKey {
 #[tokio::test]
 async fn a_user_does_not_go_while_something_is_given_to_them() {
     for gets_app in [true, false] {
-        let bench = Bench::new();
-        let (platform, other) = (bench.moody(), bench.platform());
+        let fixture = Fixture::new();
+        let (platform, other) = (fixture.misbehaving(), fixture.platform());
         platform.register(newcomer("ann")).await.unwrap();
-        bench.store.before("commit", async move {
+        fixture.store.before("commit", async move {
             if gets_app {
                 session(&other).create_app(name()).await.unwrap();
             } else {
@@ -93,7 +93,7 @@ async fn a_user_does_not_go_while_something_is_given_to_them() {
         platform.cancel_user(&ann()).await.unwrap_err();
         platform.user(&ann()).await.unwrap();
     }
-    let bench = Bench::new();
-    let nobody = bench.platform().add_key(&key()).await;
+    let fixture = Fixture::new();
+    let nobody = fixture.platform().add_key(&key()).await;
     assert!(matches!(nobody, Err(Error::NotFound { what: Kind::User, .. })), "{nobody:?}");
 }

@@ -1,4 +1,5 @@
-//! How many calls of the store each thing costs, and that the number does not grow with lists or histories.
+//! How many calls of the store each thing costs, and that the number does not grow with lists or histories; how many
+//! records a publication of routes reads.
 
 use std::{fmt::Write as _, sync::atomic::Ordering::SeqCst};
 
@@ -7,20 +8,20 @@ use deis_core::{
     RestartScope, Session, Username,
 };
 
-use super::bench::{Bench, RELEASE, build, config, name, newcomer, web};
+use super::fixture::{Fixture, RELEASE, app, build, config, name, newcomer, web};
 
 /// Calls of the store: reads and commits.
 type Cost = (usize, usize);
 
 struct Counter<'a> {
-    bench: &'a Bench,
+    fixture: &'a Fixture,
     platform: Platform,
     table: Vec<(&'static str, Cost)>,
 }
 
 impl Counter<'_> {
     fn calls(&self) -> Cost {
-        (self.bench.store.reads.load(SeqCst), self.bench.store.commits.load(SeqCst))
+        (self.fixture.store.reads.load(SeqCst), self.fixture.store.commits.load(SeqCst))
     }
 
     fn note(&mut self, what: &'static str, before: Cost) {
@@ -45,13 +46,13 @@ impl Counter<'_> {
     }
 
     async fn rest(&self) {
-        self.bench.drive(&self.platform).await;
+        self.fixture.drive(&self.platform).await;
     }
 }
 
 /// One of everything, with the token check.
-async fn costs(bench: &Bench, platform: Platform) -> Vec<(&'static str, Cost)> {
-    let mut counter = Counter { bench, platform, table: Vec::new() };
+async fn costs(fixture: &Fixture, platform: Platform) -> Vec<(&'static str, Cost)> {
+    let mut counter = Counter { fixture, platform, table: Vec::new() };
     let all = PageQuery { offset: 0, limit: 1000 };
     macro_rules! count {
         ($what:literal, $work:expr) => {{
@@ -99,7 +100,7 @@ async fn costs(bench: &Bench, platform: Platform) -> Vec<(&'static str, Cost)> {
         let progress = counter.platform.pass(&name()).await.unwrap();
         let now = counter.calls();
         most = (most.0.max(now.0 - before.0), most.1.max(now.1 - before.1));
-        if !bench.world.tick() && progress == Progress::Resting {
+        if !fixture.world.tick() && progress == Progress::Idle {
             break;
         }
     }
@@ -110,9 +111,9 @@ async fn costs(bench: &Bench, platform: Platform) -> Vec<(&'static str, Cost)> {
 }
 
 /// A platform with so many apps and releases of one of them.
-async fn filled(apps: usize, releases: usize) -> (Bench, Platform) {
-    let bench = Bench::new();
-    let platform = bench.moody();
+async fn filled(apps: usize, releases: usize) -> (Fixture, Platform) {
+    let fixture = Fixture::new();
+    let platform = fixture.misbehaving();
     for user in ["ann", "bob"] {
         platform.register(newcomer(user)).await.unwrap();
     }
@@ -126,21 +127,21 @@ async fn filled(apps: usize, releases: usize) -> (Bench, Platform) {
     let blog = session("ann").app(&name()).await.unwrap();
     blog.domain_add(DomainName::new("www.example.com").unwrap()).await.unwrap();
     for tag in ["a", "b"] {
-        bench.deploy(&platform, &blog, build(tag, &[("web", "serve")])).await;
+        fixture.deploy(&platform, &blog, build(tag, &[("web", "serve")])).await;
     }
     for n in 0..releases {
         blog.config_set(config("N", &n.to_string())).await.unwrap();
-        bench.drive(&platform).await;
+        fixture.drive(&platform).await;
     }
-    (bench, platform)
+    (fixture, platform)
 }
 
 #[tokio::test]
 async fn what_things_cost_is_bounded_and_does_not_grow() {
-    let (bench, platform) = filled(1, 1).await;
-    let small = costs(&bench, platform).await;
-    let (bench, platform) = filled(300, 150).await;
-    let large = costs(&bench, platform).await;
+    let (fixture, platform) = filled(1, 1).await;
+    let small = costs(&fixture, platform).await;
+    let (fixture, platform) = filled(300, 150).await;
+    let large = costs(&fixture, platform).await;
     let mut table = String::from("\n| with the token check | reads | commits |\n| --- | --- | --- |\n");
     for (what, (reads, commits)) in &large {
         let _ = writeln!(table, "| {what} | {reads} | {commits} |");
@@ -156,4 +157,66 @@ async fn what_things_cost_is_bounded_and_does_not_grow() {
         };
         assert!(reads <= most && commits <= batches, "{what}: {reads} reads, {commits} commits");
     }
+}
+
+/// What the passes read – calls, and records in the answers – after each of some changes of an app with so many domains.
+async fn publications(domains: usize) -> Vec<(&'static str, usize, usize)> {
+    let fixture = Fixture::new();
+    let platform = fixture.misbehaving();
+    let blog = fixture.create(&platform).await;
+    fixture.deploy(&platform, &blog, build("a", &[("web", "serve")])).await;
+    let domain = |n: usize| DomainName::new(format!("n{n}.example.com")).unwrap();
+    for n in 1..domains {
+        blog.domain_add(domain(n)).await.unwrap();
+        fixture.drive(&platform).await;
+    }
+    let mut costs = Vec::new();
+    for what in ["a domain more", "a domain less", "a release", "a release that another one overtakes"] {
+        match what {
+            "a domain more" => _ = blog.domain_add(domain(1000)).await.unwrap(),
+            "a domain less" => blog.domain_remove(&domain(1000)).await.unwrap(),
+            "a release" => _ = blog.config_set(config("N", "1")).await.unwrap(),
+            _ => {
+                blog.config_set(config("N", "2")).await.unwrap();
+                fixture.drive_to(&platform, "rolling", false).await;
+                blog.config_set(config("N", "3")).await.unwrap();
+            }
+        }
+        let count = || (fixture.store.reads.load(SeqCst), fixture.store.records.load(SeqCst));
+        let before = count();
+        fixture.drive(&platform).await;
+        let after = count();
+        costs.push((what, after.0 - before.0, after.1 - before.1));
+        let routed = fixture.world.routes(&name()).unwrap().domains;
+        let mut known: Vec<_> = blog.domains().await.unwrap().into_iter().map(|d| d.name).collect();
+        known.sort();
+        assert_eq!(routed, known, "{what}");
+    }
+    costs
+}
+
+#[tokio::test]
+async fn publishing_routes_costs_the_change_and_not_all_domains() {
+    let (few, many) = (publications(1).await, publications(300).await);
+    println!("{many:?}");
+    assert_eq!(few, many);
+}
+
+/// Whoever else changes the domains is noticed: what a process keeps in memory decides nothing.
+#[tokio::test]
+async fn domains_that_another_process_changed_are_routed() {
+    let fixture = Fixture::new();
+    let (platform, other) = (fixture.platform(), fixture.platform());
+    let blog = fixture.create(&platform).await;
+    let theirs = app(&other).await;
+    let domain = |name: &str| DomainName::new(name).unwrap();
+    theirs.domain_add(domain("one.example.com")).await.unwrap();
+    fixture.drive(&platform).await;
+    theirs.domain_add(domain("two.example.com")).await.unwrap();
+    blog.domain_add(domain("three.example.com")).await.unwrap();
+    theirs.domain_remove(&domain("ONE.example.com")).await.unwrap();
+    fixture.drive(&platform).await;
+    let routed = fixture.world.routes(&name()).unwrap().domains;
+    let routed: Vec<&str> = routed.iter().map(DomainName::as_str).collect();
+    assert_eq!(routed, ["blog", "three.example.com", "two.example.com"]);
 }

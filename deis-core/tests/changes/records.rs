@@ -7,60 +7,60 @@ use deis_core::{
     state::{apps::AppState, events, keys, ledger::end_of, record::get},
 };
 
-use super::bench::{Bench, RELEASE, WEB, app, build, config, name, web};
+use super::fixture::{Fixture, RELEASE, WEB, app, build, config, name, web};
 
 const CRASHES: &[(&str, &str)] = &[("web", "crash")];
 
 #[tokio::test]
 async fn a_change_that_overtakes_raises_the_counter_of_routes_and_no_other_does() {
-    let bench = Bench::new();
-    let platform = bench.platform();
-    let blog = bench.create(&platform).await;
-    let routes = async || bench.state().await.head.value.routes;
-    bench.deploy(&platform, &blog, build("one", WEB)).await;
+    let fixture = Fixture::new();
+    let platform = fixture.platform();
+    let blog = fixture.create(&platform).await;
+    let routes = async || fixture.state().await.head.value.routes;
+    fixture.deploy(&platform, &blog, build("one", WEB)).await;
     let before = routes().await;
     blog.config_set(config("A", "1")).await.unwrap();
     assert_eq!(routes().await, before, "nothing was under way");
-    bench.drive_to(&platform, "rolling", false).await;
+    fixture.drive_to(&platform, "rolling", false).await;
     blog.config_set(config("A", "2")).await.unwrap();
     assert_eq!(routes().await, before + 1);
     blog.scale([(web(), 2)].into()).await.unwrap();
     assert_eq!(routes().await, before + 2);
-    bench.drive(&platform).await;
+    fixture.drive(&platform).await;
     blog.scale([(web(), 1)].into()).await.unwrap();
     assert_eq!(routes().await, before + 2);
 }
 
 /// Kinds of the app's events, without phases.
-async fn events_of(bench: &Bench) -> Vec<EventKind> {
-    let read = events::read(&*bench.store, Some(&name()), None, 1000).await.unwrap();
+async fn events_of(fixture: &Fixture) -> Vec<EventKind> {
+    let read = events::read(&*fixture.store, Some(&name()), None, 1000).await.unwrap();
     let kinds = read.events.into_iter().map(|(_, event)| event.kind);
     kinds.filter(|kind| !matches!(kind, EventKind::RolloutPhase { .. })).collect()
 }
 
-async fn outcome(bench: &Bench, version: u32) -> Option<Outcome> {
+async fn outcome(fixture: &Fixture, version: u32) -> Option<Outcome> {
     let key = keys::outcome(&name(), ReleaseVersion(version));
-    get::<Outcome>(&*bench.store, &key).await.unwrap().map(|stored| stored.value)
+    get::<Outcome>(&*fixture.store, &key).await.unwrap().map(|stored| stored.value)
 }
 
 #[tokio::test]
 async fn all_that_a_rollout_absorbed_ends_with_it() {
-    let bench = Bench::new();
-    let platform = bench.platform();
-    let blog = bench.create(&platform).await;
-    bench.deploy(&platform, &blog, build("one", WEB)).await;
+    let fixture = Fixture::new();
+    let platform = fixture.platform();
+    let blog = fixture.create(&platform).await;
+    fixture.deploy(&platform, &blog, build("one", WEB)).await;
     // Three releases, the last of which becomes live.
     blog.deploy(build("two", WEB)).await.unwrap();
     blog.config_set(config("A", "1")).await.unwrap();
-    bench.drive_to(&platform, "rolling", false).await;
-    bench.deploy(&platform, &blog, build("three", WEB)).await;
+    fixture.drive_to(&platform, "rolling", false).await;
+    fixture.deploy(&platform, &blog, build("three", WEB)).await;
     for version in [3, 4] {
-        let end = outcome(&bench, version).await;
+        let end = outcome(&fixture, version).await;
         assert!(matches!(end, Some(Outcome::Superseded { by: ReleaseVersion(5), .. })), "{version}: {end:?}");
     }
-    assert!(matches!(outcome(&bench, 5).await, Some(Outcome::Succeeded { .. })));
-    assert_eq!(bench.state().await.head.value.live, Some(ReleaseVersion(5)));
-    let gave_way = events_of(&bench)
+    assert!(matches!(outcome(&fixture, 5).await, Some(Outcome::Succeeded { .. })));
+    assert_eq!(fixture.state().await.head.value.live, Some(ReleaseVersion(5)));
+    let gave_way = events_of(&fixture)
         .await
         .into_iter()
         .filter(|kind| matches!(kind, EventKind::ReleaseSuperseded { by: ReleaseVersion(5), .. }));
@@ -69,88 +69,88 @@ async fn all_that_a_rollout_absorbed_ends_with_it() {
     blog.deploy(build("bad", CRASHES)).await.unwrap();
     blog.config_set(config("A", "2")).await.unwrap();
     blog.scale([(web(), 2)].into()).await.unwrap();
-    bench.drive(&platform).await;
+    fixture.drive(&platform).await;
     for version in [6, 7] {
-        let end = outcome(&bench, version).await;
+        let end = outcome(&fixture, version).await;
         assert!(matches!(end, Some(Outcome::Failed { cause: Cause::CrashLoop { .. }, .. })), "{end:?}");
     }
-    assert_eq!(bench.state().await.head.value.live, Some(ReleaseVersion(5)));
-    let events = events_of(&bench).await;
+    assert_eq!(fixture.state().await.head.value.live, Some(ReleaseVersion(5)));
+    let events = events_of(&fixture).await;
     let failed = |version| move |kind: &&EventKind| matches!(kind, EventKind::ReleaseFailed { version: v, .. } if v.0 == version);
     assert_eq!((events.iter().filter(failed(6)).count(), events.iter().filter(failed(7)).count()), (1, 1));
     assert!(!events.iter().any(|kind| matches!(kind, EventKind::ScaleFailed { .. })), "the releases tell it");
     // The scale went with them.
-    assert_eq!(bench.state().await.formation.value.scale(&web()), 1);
+    assert_eq!(fixture.state().await.formation.value.scale(&web()), 1);
 }
 
 #[tokio::test]
 async fn a_scale_of_what_is_live_decides_no_release() {
-    let bench = Bench::new();
-    let platform = bench.platform();
-    let blog = bench.create(&platform).await;
-    bench.deploy(&platform, &blog, build("good", RELEASE)).await;
-    let live = outcome(&bench, 2).await;
+    let fixture = Fixture::new();
+    let platform = fixture.platform();
+    let blog = fixture.create(&platform).await;
+    fixture.deploy(&platform, &blog, build("good", RELEASE)).await;
+    let live = outcome(&fixture, 2).await;
     blog.scale([(web(), 2)].into()).await.unwrap();
-    let rollout = bench.state().await.rollout.unwrap().value;
+    let rollout = fixture.state().await.rollout.unwrap().value;
     assert!(!rollout.decides && rollout.absorbed.is_empty());
-    bench.drive(&platform).await;
-    assert_eq!(outcome(&bench, 2).await, live);
-    assert_eq!(bench.world.release_runs().len(), 1, "the command of what is live has run");
-    let state = bench.state().await;
+    fixture.drive(&platform).await;
+    assert_eq!(outcome(&fixture, 2).await, live);
+    assert_eq!(fixture.world.release_runs().len(), 1, "the command of what is live has run");
+    let state = fixture.state().await;
     assert_eq!(state.rollout.unwrap().value.attempt.0, rollout.attempt.0);
     assert!(rollout.attempt < deis_core::Attempt(rollout.generation.0), "the release's own");
 }
 
 #[tokio::test]
 async fn the_end_of_a_change_is_that_of_the_rollout_that_carried_it() {
-    let bench = Bench::new();
-    let platform = bench.platform();
-    let blog = bench.create(&platform).await;
-    let end = async |g: u64| end_of(&*bench.store, &name(), Generation(g)).await.unwrap();
+    let fixture = Fixture::new();
+    let platform = fixture.platform();
+    let blog = fixture.create(&platform).await;
+    let end = async |g: u64| end_of(&*fixture.store, &name(), Generation(g)).await.unwrap();
     assert_eq!(end(0).await, None);
-    bench.deploy(&platform, &blog, build("one", WEB)).await;
-    let first = bench.state().await.head.value.generation;
+    fixture.deploy(&platform, &blog, build("one", WEB)).await;
+    let first = fixture.state().await.head.value.generation;
     assert_eq!(end(0).await, Some(RolloutEnd::Succeeded));
     assert_eq!(end(first.0).await, Some(RolloutEnd::Succeeded));
     assert_eq!(end(first.0 + 1).await, None);
-    bench.deploy(&platform, &blog, build("bad", CRASHES)).await;
+    fixture.deploy(&platform, &blog, build("bad", CRASHES)).await;
     assert_eq!(end(first.0).await, Some(RolloutEnd::Succeeded));
     assert!(matches!(end(first.0 + 1).await, Some(RolloutEnd::Failed { .. })));
 }
 
 #[tokio::test]
 async fn a_change_without_a_rollout_ends_one_that_goes_back() {
-    let bench = Bench::new();
-    let platform = bench.platform();
-    let blog = bench.create(&platform).await;
+    let fixture = Fixture::new();
+    let platform = fixture.platform();
+    let blog = fixture.create(&platform).await;
     // The first release of all fails: nothing with a build is live, so that a config has nothing to roll out.
     blog.deploy(build("bad", CRASHES)).await.unwrap();
-    bench.drive_to(&platform, "reverting", false).await;
-    let under_way = bench.state().await;
+    fixture.drive_to(&platform, "reverting", false).await;
+    let under_way = fixture.state().await;
     let generation = under_way.rollout.unwrap().value.generation;
     assert_eq!(under_way.formation.value.scale(&web()), 1);
     let change = blog.config_set(config("A", "1")).await.unwrap();
-    let state = bench.state().await;
+    let state = fixture.state().await;
     assert!(matches!(state.rollout.unwrap().value.phase, Phase::Failed { fallback_unhealthy: false, .. }));
     assert_eq!(state.formation.value.scale(&web()), 0, "what was wanted before");
     assert_eq!(state.head.value.live, change.release);
-    assert!(matches!(outcome(&bench, 2).await, Some(Outcome::Failed { .. })));
-    assert!(matches!(outcome(&bench, 3).await, Some(Outcome::Succeeded { .. })));
-    let end = end_of(&*bench.store, &name(), generation).await.unwrap();
+    assert!(matches!(outcome(&fixture, 2).await, Some(Outcome::Failed { .. })));
+    assert!(matches!(outcome(&fixture, 3).await, Some(Outcome::Succeeded { .. })));
+    let end = end_of(&*fixture.store, &name(), generation).await.unwrap();
     assert!(matches!(end, Some(RolloutEnd::Failed { .. })), "{end:?}");
-    bench.drive(&platform).await;
+    fixture.drive(&platform).await;
     assert_eq!(app(&platform).await.info().await.unwrap().live, change.release);
-    assert_eq!(bench.world.ready(&name(), &web()), 0);
+    assert_eq!(fixture.world.ready(&name(), &web()), 0);
 }
 
 #[tokio::test]
 async fn each_phase_is_told_once_and_in_order() {
-    let bench = Bench::new();
-    let platform = bench.platform();
-    let blog = bench.create(&platform).await;
-    bench.deploy(&platform, &blog, build("one", RELEASE)).await;
-    bench.deploy(&platform, &blog, build("bad", CRASHES)).await;
-    let read = events::read(&*bench.store, Some(&name()), None, 1000).await.unwrap();
+    let fixture = Fixture::new();
+    let platform = fixture.platform();
+    let blog = fixture.create(&platform).await;
+    fixture.deploy(&platform, &blog, build("one", RELEASE)).await;
+    fixture.deploy(&platform, &blog, build("bad", CRASHES)).await;
+    let read = events::read(&*fixture.store, Some(&name()), None, 1000).await.unwrap();
     let phases = read.events.into_iter().filter_map(|(_, event)| match event.kind {
         EventKind::RolloutPhase { version, phase } => Some(format!("{version} {phase}")),
         _ => None,
@@ -172,48 +172,48 @@ async fn each_phase_is_told_once_and_in_order() {
 #[tokio::test]
 async fn an_older_copy_of_the_store_catches_up_with_its_back_ends() {
     for phase in ["staging", "rolling", "routing", "succeeded"] {
-        let bench = Bench::new();
-        let platform = bench.platform();
-        let blog = bench.create(&platform).await;
-        bench.deploy(&platform, &blog, build("one", WEB)).await;
+        let fixture = Fixture::new();
+        let platform = fixture.platform();
+        let blog = fixture.create(&platform).await;
+        fixture.deploy(&platform, &blog, build("one", WEB)).await;
         blog.deploy(build("two", WEB)).await.unwrap();
-        bench.drive_to(&platform, phase, false).await;
-        let copy = Arc::new(bench.store.inner.fork());
+        fixture.drive_to(&platform, phase, false).await;
+        let copy = Arc::new(fixture.store.inner.fork());
         // Routes of later rollouts, and a raised counter of them.
         for n in 0..3 {
             blog.config_set(config("A", &n.to_string())).await.unwrap();
         }
-        bench.drive(&platform).await;
-        let ahead = bench.state().await;
+        fixture.drive(&platform).await;
+        let ahead = fixture.state().await;
         let state = async || AppState::load(&*copy, &name()).await.unwrap().unwrap();
-        let restored = bench.builder().store(Arc::clone(&copy) as _).build().unwrap();
+        let restored = fixture.builder().store(Arc::clone(&copy) as _).build().unwrap();
         let before = state().await;
         while state().await.head.value.generation == before.head.value.generation {
-            assert_ne!(restored.pass(&name()).await.unwrap(), Progress::Resting, "{phase}");
+            assert_ne!(restored.pass(&name()).await.unwrap(), Progress::Idle, "{phase}");
         }
         let moved = state().await;
         assert!(moved.head.value.generation > ahead.head.value.generation, "{phase}");
         assert!(moved.head.value.routes > ahead.head.value.routes, "{phase}");
         let next = |state: &AppState| state.app.value.summary.next.as_ref().map(|next| next.version);
         assert_eq!(next(&moved), next(&before), "{phase}: what is on its way is on its way");
-        bench.drive(&restored).await;
+        fixture.drive(&restored).await;
         let rested = state().await;
         assert_eq!(rested.head.value.live, Some(ReleaseVersion(3)), "{phase}");
         assert_eq!(rested.rollout.unwrap().value.phase, Phase::Succeeded, "{phase}");
-        assert_eq!(bench.world.ready(&name(), &web()), 1, "{phase}");
-        let instances = bench.world.instances(&name());
+        assert_eq!(fixture.world.ready(&name(), &web()), 1, "{phase}");
+        let instances = fixture.world.instances(&name());
         assert!(instances.iter().all(|i| i.release == ReleaseVersion(3)), "{phase}: {instances:?}");
     }
 }
 
 #[tokio::test]
 async fn it_is_known_which_apps_were_destroyed() {
-    let bench = Bench::new();
-    let platform = bench.platform();
-    let gone = bench.create(&platform).await.app().uid;
+    let fixture = Fixture::new();
+    let platform = fixture.platform();
+    let gone = fixture.create(&platform).await.app().uid;
     app(&platform).await.destroy().await.unwrap();
-    bench.drive(&platform).await;
-    let present = bench.create(&platform).await.app().uid;
+    fixture.drive(&platform).await;
+    let present = fixture.create(&platform).await.app().uid;
     let known = platform.destroyed_among(&[gone, present].into()).await.unwrap();
     assert_eq!(known.into_iter().collect::<Vec<_>>(), [gone]);
 }

@@ -5,43 +5,43 @@ use std::sync::atomic::Ordering::SeqCst;
 use deis_core::Progress;
 use futures_util::{FutureExt as _, StreamExt as _};
 
-use super::bench::{Bench, WEB, build, name, seconds, web};
+use super::fixture::{Fixture, WEB, build, name, seconds, web};
 
 #[tokio::test(start_paused = true)]
 async fn time_that_is_spent_is_saved_every_ten_seconds() {
-    let bench = Bench::new();
-    let platform = bench.moody();
-    bench.create(&platform).await.deploy(build("one", WEB)).await.unwrap();
-    bench.drive_to(&platform, "rolling", true).await;
-    while platform.pass(&name()).await.unwrap() == Progress::Stepped {}
-    let begun = bench.store.commits.load(SeqCst);
+    let fixture = Fixture::new();
+    let platform = fixture.misbehaving();
+    fixture.create(&platform).await.deploy(build("one", WEB)).await.unwrap();
+    fixture.drive_to(&platform, "rolling", true).await;
+    while platform.pass(&name()).await.unwrap() == Progress::Advanced {}
+    let begun = fixture.store.commits.load(SeqCst);
     for (passed, written) in [(3, 0), (6, 0), (9, 0), (12, 1), (15, 1), (21, 1), (24, 2)] {
         seconds(3).await;
         if passed == 21 {
             seconds(3).await;
         }
         assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Waiting);
-        assert_eq!(bench.store.commits.load(SeqCst) - begun, written, "after {passed} seconds");
+        assert_eq!(fixture.store.commits.load(SeqCst) - begun, written, "after {passed} seconds");
     }
-    assert_eq!(bench.state().await.rollout.unwrap().value.spent_ms, 24_000);
+    assert_eq!(fixture.state().await.rollout.unwrap().value.spent_ms, 24_000);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_follows_a_change_hears_at_once_what_is_new() {
-    let bench = Bench::new();
-    let platform = bench.platform();
-    let blog = bench.create(&platform).await;
-    bench.deploy(&platform, &blog, build("one", WEB)).await;
+    let fixture = Fixture::new();
+    let platform = fixture.platform();
+    let blog = fixture.create(&platform).await;
+    fixture.deploy(&platform, &blog, build("one", WEB)).await;
     blog.scale([(web(), 3)].into()).await.unwrap();
-    bench.drive(&platform).await;
+    fixture.drive(&platform).await;
     let change = blog.deploy(build("two", WEB)).await.unwrap();
-    bench.drive_to(&platform, "rolling", true).await;
-    while platform.pass(&name()).await.unwrap() == Progress::Stepped {}
+    fixture.drive_to(&platform, "rolling", true).await;
+    while platform.pass(&name()).await.unwrap() == Progress::Advanced {}
     let mut lines = blog.progress(&change);
     assert_eq!(lines.next().now_or_never(), Some(Some("web 0 of 3 ready".to_owned())));
     assert_eq!(lines.next().now_or_never(), None, "it is said once");
-    while bench.world.instances(&name()).iter().filter(|i| i.release.0 == 3 && i.is_ready()).count() < 1 {
-        bench.world.tick();
+    while fixture.world.instances(&name()).iter().filter(|i| i.release.0 == 3 && i.is_ready()).count() < 1 {
+        fixture.world.tick();
     }
     // Nothing is written in this pass.
     assert_eq!(platform.pass(&name()).await.unwrap(), Progress::Waiting);

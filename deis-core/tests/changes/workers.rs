@@ -17,7 +17,9 @@ use deis_core::{
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
-use super::bench::{Bench, Chatty, Choosy, RELEASE, WEB, app, build, config, name, seconds, session, web};
+use super::fixture::{
+    Fixture, OneLineRunner, RELEASE, RefusingScheduler, WEB, app, build, config, name, seconds, session, web,
+};
 
 /// Sends on what is written.
 #[derive(Debug)]
@@ -61,10 +63,13 @@ async fn line(lines: &mut mpsc::UnboundedReceiver<String>, part: &str) -> Vec<St
 
 #[tokio::test(start_paused = true)]
 async fn apps_whose_back_end_is_away_keep_nobody_waiting() {
-    let bench = Bench::new();
-    let scheduler =
-        Arc::new(Choosy { world: bench.world.clone(), refused: Mutex::default(), away_for: "blind" });
-    let platform = bench.builder().scheduler(scheduler).build().unwrap();
+    let fixture = Fixture::new();
+    let scheduler = Arc::new(RefusingScheduler {
+        world: fixture.world.clone(),
+        refused: Mutex::default(),
+        away_for: "blind",
+    });
+    let platform = fixture.builder().scheduler(scheduler).build().unwrap();
     for n in 0..40 {
         let blind = AppName::new(format!("blind-{n}")).unwrap();
         session(&platform).create_app(blind.clone()).await.unwrap();
@@ -76,7 +81,7 @@ async fn apps_whose_back_end_is_away_keep_nobody_waiting() {
     session(&platform).create_app(name()).await.unwrap();
     let blog = app(&platform).await;
     let change = blog.deploy(build("one", WEB)).await.unwrap();
-    let world = bench.world.clone();
+    let world = fixture.world.clone();
     let time = tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -85,16 +90,16 @@ async fn apps_whose_back_end_is_away_keep_nobody_waiting() {
     });
     let end = tokio::time::timeout(Duration::from_secs(600), blog.wait(&change)).await;
     assert_eq!(end.expect("it gets its turn").unwrap(), Settled::Done);
-    assert_eq!(bench.world.ready(&name(), &web()), 1);
+    assert_eq!(fixture.world.ready(&name(), &web()), 1);
     time.abort();
     workers.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn log_lines_go_on_where_the_process_before_ended() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let (logs, mut written) = lines();
-    let first = bench.builder().logs(Arc::clone(&logs) as _).build().unwrap();
+    let first = fixture.builder().logs(Arc::clone(&logs) as _).build().unwrap();
     let workers = first.start();
     // The very first start writes what happens from then on.
     tokio::task::yield_now().await;
@@ -104,7 +109,7 @@ async fn log_lines_go_on_where_the_process_before_ended() {
     workers.stop().await;
     // Nobody writes lines now.
     app(&first).await.config_set(config("A", "1")).await.unwrap();
-    let second = bench.builder().logs(logs).build().unwrap();
+    let second = fixture.builder().logs(logs).build().unwrap();
     let workers = second.start();
     let skipped = line(&mut written, "ann added A").await;
     assert!(!skipped.iter().any(|text| text.contains("initial release")), "{skipped:?}");
@@ -113,28 +118,28 @@ async fn log_lines_go_on_where_the_process_before_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn log_lines_come_again_after_an_outage() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let (logs, mut written) = lines();
-    let platform = bench.builder().logs(logs).build().unwrap();
-    let blog = bench.create(&bench.platform()).await;
+    let platform = fixture.builder().logs(logs).build().unwrap();
+    let blog = fixture.create(&fixture.platform()).await;
     let workers = platform.start();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    bench.store.down.store(true, SeqCst);
+    fixture.store.down.store(true, SeqCst);
     blog.config_set(config("A", "1")).await.unwrap();
     tokio::time::sleep(Duration::from_secs(60)).await;
-    bench.store.down.store(false, SeqCst);
+    fixture.store.down.store(false, SeqCst);
     line(&mut written, "ann added A").await;
     workers.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn passes_spawn_nothing_and_workers_write_what_tasks_print() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let (logs, mut written) = lines();
-    let runner = Chatty::new(&bench, false);
-    let platform = bench.builder().logs(logs).runner(runner).build().unwrap();
-    let blog = bench.create(&platform).await;
-    bench.deploy(&platform, &blog, build("one", RELEASE)).await;
+    let runner = OneLineRunner::new(&fixture, false);
+    let platform = fixture.builder().logs(logs).runner(runner).build().unwrap();
+    let blog = fixture.create(&platform).await;
+    fixture.deploy(&platform, &blog, build("one", RELEASE)).await;
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
     let workers = platform.start();
     line(&mut written, "migrating").await;
@@ -181,9 +186,9 @@ async fn texts(logs: &FailingLogs, app: &AppRef) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn no_line_is_lost_or_there_twice_when_a_log_refuses_or_the_process_is_killed() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let logs = Arc::new(FailingLogs::default());
-    let first = bench.builder().logs(Arc::clone(&logs) as _).build().unwrap();
+    let first = fixture.builder().logs(Arc::clone(&logs) as _).build().unwrap();
     let workers = first.start();
     pause(1).await;
     logs.refuses.store(3, SeqCst);
@@ -206,10 +211,10 @@ async fn no_line_is_lost_or_there_twice_when_a_log_refuses_or_the_process_is_kil
     blog.config_set(config("A", "1")).await.unwrap();
     pause(1).await;
     assert_eq!(texts(&logs, &reference).await.len(), 6);
-    bench.store.down.store(true, SeqCst);
+    fixture.store.down.store(true, SeqCst);
     workers.stop().await;
-    bench.store.down.store(false, SeqCst);
-    let second = bench.builder().logs(Arc::clone(&logs) as _).build().unwrap();
+    fixture.store.down.store(false, SeqCst);
+    let second = fixture.builder().logs(Arc::clone(&logs) as _).build().unwrap();
     let workers = second.start();
     pause(10).await;
     workers.stop().await;

@@ -30,10 +30,12 @@ pub(super) enum TestBuild {
     ReleaseSlow,
     /// No machine has room for `web`.
     NoRoom,
+    /// The image of `web` takes long to fetch.
+    Pulls,
 }
 
 impl TestBuild {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Good,
         Self::Better,
         Self::Crashes,
@@ -44,6 +46,7 @@ impl TestBuild {
         Self::ReleaseFails,
         Self::ReleaseSlow,
         Self::NoRoom,
+        Self::Pulls,
     ];
 
     /// Process types and commands.
@@ -58,6 +61,7 @@ impl TestBuild {
             Self::ReleaseFails => &[("web", "serve"), ("release", "release-fails")],
             Self::ReleaseSlow => &[("web", "serve"), ("release", "release-slow")],
             Self::NoRoom => &[("web", "no-room"), ("worker", "serve")],
+            Self::Pulls => &[("web", "pull")],
         }
     }
 

@@ -39,7 +39,7 @@ async fn two_drivers_converge() {
             while calm < 3 {
                 let both = tokio::join!(drivers[0].pass(&name), drivers[1].pass(&name));
                 watch.look().unwrap();
-                let stepped = [both.0.unwrap(), both.1.unwrap()].contains(&Progress::Stepped);
+                let stepped = [both.0.unwrap(), both.1.unwrap()].contains(&Progress::Advanced);
                 let moved = !stepped && harness.world.tick();
                 calm = if stepped || moved { 0 } else { calm + 1 };
             }

@@ -1,6 +1,6 @@
 //! What outlives platform processes, and how a process is driven to rest.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use deis_core::{
     Actor, AppName, Change, Error, Instance, Platform, Progress, Settled, Timestamp, Username,
@@ -169,16 +169,16 @@ impl Harness {
         for _ in 0..4000 {
             let passed = platform.pass(&app()).await;
             last = format!("{passed:?}");
-            let progress = passed.unwrap_or(Progress::Blind);
+            let progress = passed.unwrap_or(Progress::BackendUnavailable);
             watch()?;
             match progress {
-                Progress::Stepped => calm = 0,
-                Progress::Gone => return Ok(()),
-                Progress::Waiting | Progress::Blind | Progress::Resting => {
-                    tokio::time::advance(Duration::from_secs(1)).await;
+                Progress::Advanced => calm = 0,
+                Progress::AppGone => return Ok(()),
+                Progress::Waiting | Progress::BackendUnavailable | Progress::Idle => {
+                    tokio::time::advance(self.world.tick_length()).await;
                     let moved = self.world.tick();
                     watch()?;
-                    calm = if moved || progress != Progress::Resting { 0 } else { calm + 1 };
+                    calm = if moved || progress != Progress::Idle { 0 } else { calm + 1 };
                     if calm > CALM {
                         return Ok(());
                     }
@@ -202,11 +202,11 @@ impl Harness {
             let progress = platform.pass(&app()).await.map_err(|e| e.to_string())?;
             watch()?;
             match progress {
-                Progress::Stepped => {}
-                Progress::Gone => return Ok(false),
-                Progress::Resting if resting > CALM => return Ok(false),
+                Progress::Advanced => {}
+                Progress::AppGone => return Ok(false),
+                Progress::Idle if resting > CALM => return Ok(false),
                 other => {
-                    resting += u32::from(other == Progress::Resting);
+                    resting += u32::from(other == Progress::Idle);
                     self.world.tick();
                     watch()?;
                 }

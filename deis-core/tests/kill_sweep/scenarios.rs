@@ -5,7 +5,8 @@ use super::{
         Action::{self, Config, Deploy, Destroy, Domain, Restart, RestartOne, Rollback, Scale},
         TestBuild,
     },
-    sweep::{Scenario, passes},
+    bugs::Bug,
+    sweep::{Scenario, fault_free, passes},
 };
 
 const GOOD: Action = Deploy(TestBuild::Good);
@@ -65,6 +66,18 @@ scenarios! {
     /// An old instance that is lost while there is no room for the new ones is replaced only when it goes back.
     no_room: [GOOD, TWO] => Deploy(TestBuild::NoRoom), floor 1;
     destroy: [GOOD, TWO, Domain(1), Config(1)] => Destroy, floor 0;
+}
+
+/// The image takes longer than a rollout may take.
+pub(super) fn slow_pull() -> Scenario {
+    Scenario { before: LIVE.to_vec(), first: None, action: Deploy(TestBuild::Pulls), floor: 2 }
+}
+
+/// It is waited for. No faults are swept here: instances that are lost meanwhile come back only when it has arrived, which
+/// is later than the other scenarios promise.
+#[tokio::test(start_paused = true)]
+async fn a_slow_pull_is_waited_for() {
+    assert_eq!(fault_free(&slow_pull(), 0, Bug::None).await, Ok(false));
 }
 
 /// More records than one batch removes.

@@ -1,8 +1,6 @@
 //! Random schedules: up to six actions, each at a random moment of those before it, with deaths, failing calls and
 //! forgetful back ends at random places. Each can be repeated by its seed.
 
-use std::time::Duration;
-
 use deis_core::{
     Platform, Progress,
     conformance::faults::{Fault, Fuse},
@@ -152,8 +150,8 @@ impl Schedule {
         let progress = futures_util::future::join_all(drive.into_iter().map(pass)).await;
         self.bury();
         self.watch.look()?;
-        if !progress.contains(&Progress::Stepped) || self.dice.one_in(4) {
-            tokio::time::advance(Duration::from_secs(1)).await;
+        if !progress.contains(&Progress::Advanced) || self.dice.one_in(4) {
+            tokio::time::advance(self.harness.world.tick_length()).await;
             self.harness.world.tick();
             self.watch.look()?;
         }
@@ -185,7 +183,7 @@ impl Schedule {
             Fault::FailAfter,
             Fault::Between,
         ];
-        let outages = [Outage::None, Outage::None, Outage::Loses, Outage::Reboots];
+        let outages = [Outage::None, Outage::None, Outage::Loses, Outage::Reboots, Outage::Stalls];
         let (fault, outage) = (*self.dice.pick(&faults), *self.dice.pick(&outages));
         let call = usize::try_from(self.dice.below(MAX_CALLS)).unwrap();
         let harm = outage.harm(&self.harness, fault, Vec::new());
@@ -235,8 +233,8 @@ impl Schedule {
 async fn pass(process: Process) -> Progress {
     let name = app();
     tokio::select! {
-        progress = process.platform.pass(&name) => progress.unwrap_or(Progress::Blind),
-        () = process.fuse.death() => Progress::Blind,
+        progress = process.platform.pass(&name) => progress.unwrap_or(Progress::BackendUnavailable),
+        () = process.fuse.death() => Progress::BackendUnavailable,
     }
 }
 

@@ -44,10 +44,13 @@ pub(super) enum Outage {
     Loses,
     /// The newest ready instance of the new release fails, and so does every other one from then on.
     Spoils,
+    /// The machines of the instances do not move for longer than a rollout may take, and look as if they had failed.
+    Stalls,
 }
 
 impl Outage {
-    const ALL: [Self; 5] = [Self::None, Self::Forgets, Self::Reboots, Self::Loses, Self::Spoils];
+    const ALL: [Self; 6] =
+        [Self::None, Self::Forgets, Self::Reboots, Self::Loses, Self::Spoils, Self::Stalls];
 
     /// Whether instances go for which the platform is not to blame.
     fn takes_instances(self) -> bool {
@@ -63,6 +66,7 @@ impl Outage {
             Self::Forgets => world.forget_service(),
             Self::Reboots => world.reboot(),
             Self::Loses => world.lose_one(&app()),
+            Self::Stalls => world.stall(),
             Self::Spoils if is_unfinished(&store) => _ = world.spoil(&app(), &proven),
             Self::None | Self::Spoils => {}
         })
@@ -138,8 +142,7 @@ pub(super) async fn passes(name: &str, scenario: &Scenario, least: usize) {
     assert!(points > least, "only {points} points: the sweep does not reach the scenario");
 }
 
-/// For an action alone: every fault with back ends that remember and that forget, and with one of the outages that
-/// take instances, in turns. For pairs there are thousands of places, at which all of them take turns: each step meets
+/// For an action alone: every fault with back ends that remember and that forget, and with the other outages in turns. For pairs there are thousands of places, at which all of them take turns: each step meets
 /// every one within twice so many calls, and each call within twice so many steps. How late the scheduler is seen takes
 /// turns everywhere.
 fn modes(pair: bool, step: usize, call: usize) -> impl Iterator<Item = (Fault, Outage, usize)> {
@@ -149,7 +152,7 @@ fn modes(pair: bool, step: usize, call: usize) -> impl Iterator<Item = (Fault, O
         if pair {
             (step + call).is_multiple_of(2) && (step * 7 + call / 2) % MODES == turn
         } else {
-            !outage.takes_instances() || (turn + call).is_multiple_of(3)
+            matches!(outage, Outage::None | Outage::Forgets) || (turn + call).is_multiple_of(3)
         }
     };
     let lag = move |turn: usize| if pair { (step + call / 2 / MODES) % LAGS } else { (turn + call) % LAGS };

@@ -13,12 +13,12 @@ macro_rules! cases {
 mod scheduler {
     use std::{sync::Arc, time::Duration};
 
-    use deis_core::conformance::scheduler::Subject;
+    use deis_core::conformance::scheduler::SchedulerSubject;
 
     use crate::support::{Machine, artifact, flap, serve};
 
-    pub(super) async fn subject(machine: &Machine) -> Subject {
-        Subject {
+    pub(super) async fn subject(machine: &Machine) -> SchedulerSubject {
+        SchedulerSubject {
             scheduler: Arc::new(machine.open().await),
             prefix: "blog-".to_owned(),
             artifact: artifact(),
@@ -34,13 +34,13 @@ mod scheduler {
 }
 
 mod leases {
-    use deis_core::conformance::leases::Subject;
+    use deis_core::conformance::leases::LeaseSubject;
 
     use crate::support::Machine;
 
-    async fn subject(machine: &Machine) -> Subject {
+    async fn subject(machine: &Machine) -> LeaseSubject {
         let scheduler = super::scheduler::subject(machine).await;
-        Subject { scheduler, endpoints: machine.endpoints.clone() }
+        LeaseSubject { scheduler, endpoints: machine.endpoints.clone() }
     }
 
     deis_core::lease_cases!(cases; leases, subject:);
@@ -51,14 +51,14 @@ mod runner {
 
     use deis_core::{
         Program,
-        conformance::runner::{COUNTED, Subject},
+        conformance::runner::{COUNTED, RunnerSubject},
         local::LocalRunner,
         port::TaskRunner,
     };
 
     use crate::support::{Machine, artifact, python};
 
-    async fn subject(machine: &Machine) -> Subject {
+    async fn subject(machine: &Machine) -> RunnerSubject {
         let launch = |script: &str| Program::Launch { artifact: artifact(), command: script.into() };
         let options = machine.options();
         let next = options.clone();
@@ -66,7 +66,7 @@ mod runner {
             "import sys; p = bytes(range(251)) * 4096; n = {COUNTED}\n\
              while n > 0: n -= sys.stdout.buffer.write(p[:n])"
         );
-        Subject {
+        RunnerSubject {
             runner: Arc::new(LocalRunner::open(options).await.unwrap()),
             next_process: Arc::new(move || {
                 let options = next.clone();
@@ -96,7 +96,7 @@ mod simulated_runner {
     use deis_core::{
         Program,
         conformance::{
-            runner::{COUNTED, Subject},
+            runner::{COUNTED, RunnerSubject},
             sim::World,
         },
         port::TaskRunner,
@@ -105,7 +105,7 @@ mod simulated_runner {
     use crate::support::{Machine, artifact};
 
     #[expect(clippy::unused_async, reason = "the same form for all suites")]
-    async fn subject(_: &Machine) -> Subject {
+    async fn subject(_: &Machine) -> RunnerSubject {
         let launch = |script: &str| Program::Launch { artifact: artifact(), command: script.into() };
         let world = World::new();
         let (ticking, next) = (world.clone(), world.clone());
@@ -116,7 +116,7 @@ mod simulated_runner {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         });
-        Subject {
+        RunnerSubject {
             runner: Arc::new(world),
             next_process: Arc::new(move || {
                 let world = next.clone();

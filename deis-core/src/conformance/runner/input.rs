@@ -6,13 +6,13 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
-use super::{Subject, output::attached};
+use super::{RunnerSubject, output::attached};
 use crate::{
     model::{Exit, TaskInput, TaskLife, TaskRef, TaskSignal, TerminalSize},
     port::{Cursor, MAX_CHUNK, OutputItem, TaskError, TaskWriter},
 };
 
-impl Subject {
+impl RunnerSubject {
     async fn writer(&self, task: &TaskRef) -> Box<dyn TaskWriter> {
         let attached = self.runner.attach(task, Cursor::START, true).await.expect("the task has no writer");
         attached.input.expect("it was asked for")
@@ -20,7 +20,7 @@ impl Subject {
 }
 
 /// Input of any size arrives to the last byte, and its end is one.
-pub async fn input_arrives_and_ends(s: Subject) {
+pub async fn input_arrives_and_ends(s: RunnerSubject) {
     let task = s.start(&attached(&s, &s.copies, TaskInput::Open)).await;
     let writer = s.writer(&task).await;
     let bytes: Vec<u8> = (0..3_000_000u32).map(|n| u8::try_from(n % 253).unwrap_or(0)).collect();
@@ -36,7 +36,7 @@ pub async fn input_arrives_and_ends(s: Subject) {
 }
 
 /// There is one writer; when it goes, its place is free.
-pub async fn there_is_one_writer(s: Subject) {
+pub async fn there_is_one_writer(s: RunnerSubject) {
     let mut task = attached(&s, &s.copies, TaskInput::Open);
     task.life = TaskLife::Detached;
     let task = s.start(&task).await;
@@ -56,7 +56,7 @@ pub async fn there_is_one_writer(s: Subject) {
 }
 
 /// A write waits while the process does not read, and holds up no signal.
-pub async fn a_write_waits_for_the_process(s: Subject) {
+pub async fn a_write_waits_for_the_process(s: RunnerSubject) {
     let task = s.start(&attached(&s, &s.lasts, TaskInput::Open)).await;
     let writer = s.writer(&task).await;
     let write = async {
@@ -71,7 +71,7 @@ pub async fn a_write_waits_for_the_process(s: Subject) {
 }
 
 /// A signal reaches the process, and its end says so.
-pub async fn signals_reach_the_process(s: Subject) {
+pub async fn signals_reach_the_process(s: RunnerSubject) {
     let task = s.start(&attached(&s, &s.lasts, TaskInput::Open)).await;
     let writer = s.writer(&task).await;
     writer.signal(TaskSignal::Int).await.expect("the task is there");
@@ -80,7 +80,7 @@ pub async fn signals_reach_the_process(s: Subject) {
 }
 
 /// A process in a terminal knows its size, and hears of another one; Ctrl-D ends its input.
-pub async fn a_terminal_has_a_size(s: Subject) {
+pub async fn a_terminal_has_a_size(s: RunnerSubject) {
     let size = TerminalSize { columns: 101, rows: 31 };
     let task = s.start(&attached(&s, &s.measures, TaskInput::Terminal(size))).await;
     let writer = s.writer(&task).await;

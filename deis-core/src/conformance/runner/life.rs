@@ -1,13 +1,13 @@
 //! Life: what ends with its process or its writer, what goes on, and what stays known.
 
-use super::{Subject, app, attempt_of, name, output::attached, task, until};
+use super::{RunnerSubject, app, attempt_of, name, output::attached, task, until};
 use crate::{
     model::{Exit, TaskInput, TaskKind, TaskLife, TaskState},
     port::Cursor,
 };
 
 /// A bound task with a writer ends when that goes.
-pub async fn a_bound_task_ends_with_its_writer(s: Subject) {
+pub async fn a_bound_task_ends_with_its_writer(s: RunnerSubject) {
     let task = s.start(&attached(&s, &s.lasts, TaskInput::Open)).await;
     let attached = s.runner.attach(&task, Cursor::START, true).await.expect("the task is known");
     let writer = attached.input.expect("it was asked for");
@@ -18,7 +18,7 @@ pub async fn a_bound_task_ends_with_its_writer(s: Subject) {
 }
 
 /// A bound task ends when the process of its runner does; what it printed and that it was lost is still known then.
-pub async fn a_bound_task_ends_with_its_process_and_is_still_known(mut s: Subject) {
+pub async fn a_bound_task_ends_with_its_process_and_is_still_known(mut s: RunnerSubject) {
     let app = app();
     let before = s.start(&task(&app, TaskKind::Release, 3, &s.prints)).await;
     let end = s.ended(&before).await;
@@ -35,7 +35,7 @@ pub async fn a_bound_task_ends_with_its_process_and_is_still_known(mut s: Subjec
 }
 
 /// A detached task goes on without the process that started it; the next one finds it, and follows and stops it.
-pub async fn a_detached_task_is_found_by_the_next_process(mut s: Subject) {
+pub async fn a_detached_task_is_found_by_the_next_process(mut s: RunnerSubject) {
     let mut detached = attached(&s, &s.copies, TaskInput::Open);
     detached.life = TaskLife::Detached;
     let task = s.start(&detached).await;
@@ -53,7 +53,7 @@ pub async fn a_detached_task_is_found_by_the_next_process(mut s: Subject) {
 }
 
 /// What runs and what ended is listed, of one app or of all.
-pub async fn tasks_are_listed(s: Subject) {
+pub async fn tasks_are_listed(s: RunnerSubject) {
     let (blog, shop) = (app(), app());
     let mut run = task(&blog, TaskKind::Run, 0, &s.lasts);
     run.life = TaskLife::Detached;
@@ -79,7 +79,7 @@ pub async fn tasks_are_listed(s: Subject) {
 }
 
 /// At least 32 ended tasks of a kind are kept, and not all that ever were.
-pub async fn ended_tasks_are_kept_for_a_while(s: Subject) {
+pub async fn ended_tasks_are_kept_for_a_while(s: RunnerSubject) {
     let app = app();
     for n in 0..40 {
         let mut one = task(&app, TaskKind::Run, 0, &s.prints);

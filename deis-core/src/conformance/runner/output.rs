@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
-use super::{COUNTED, Subject, app, task};
+use super::{COUNTED, RunnerSubject, app, task};
 use crate::{
     model::{Exit, Task, TaskInput, TaskKind, TaskOutput, TaskRef, TaskState, TaskStreams, WhenFull},
     port::{Cursor, HOLD_LIMIT, MAX_CHUNK, MAX_TASK_OUTPUT, OutputItem, OutputItems, OutputStream},
@@ -28,7 +28,7 @@ impl Got {
     }
 }
 
-impl Subject {
+impl RunnerSubject {
     pub(super) async fn items(&self, task: &TaskRef, from: Cursor) -> OutputItems {
         self.runner.attach(task, from, false).await.expect("the task is known").output
     }
@@ -68,7 +68,7 @@ impl Subject {
 }
 
 /// A one-off command as it is attached to.
-pub(super) fn attached(s: &Subject, program: &crate::model::Program, input: TaskInput) -> Task {
+pub(super) fn attached(s: &RunnerSubject, program: &crate::model::Program, input: TaskInput) -> Task {
     let mut task = task(&app(), TaskKind::Run, 0, program);
     task.input = input;
     task.output = TaskOutput { streams: TaskStreams::Apart, when_full: WhenFull::Hold };
@@ -81,7 +81,7 @@ fn is_counted(bytes: &[u8], from: u64) -> bool {
 }
 
 /// What a task printed comes in the order it was printed, then its end; and that is remembered with its last lines.
-pub async fn output_and_end_are_told(s: Subject) {
+pub async fn output_and_end_are_told(s: RunnerSubject) {
     let task = s.start(&task(&app(), TaskKind::Run, 1, &s.prints)).await;
     let got = s.read(&task, Cursor::START).await;
     assert_eq!(String::from_utf8_lossy(&got.stdout), "out\nerr\n");
@@ -91,14 +91,14 @@ pub async fn output_and_end_are_told(s: Subject) {
 }
 
 /// Standard output and standard error are told apart where that was asked for.
-pub async fn streams_are_kept_apart(s: Subject) {
+pub async fn streams_are_kept_apart(s: RunnerSubject) {
     let task = s.start(&attached(&s, &s.prints, TaskInput::Closed)).await;
     let got = s.read(&task, Cursor::START).await;
     assert_eq!((&got.stdout[..], &got.stderr[..]), (&b"out\n"[..], &b"err\n"[..]));
 }
 
 /// More than is kept arrives to the last byte, whatever the bytes are.
-pub async fn every_byte_arrives(s: Subject) {
+pub async fn every_byte_arrives(s: RunnerSubject) {
     let task = s.start(&attached(&s, &s.counts, TaskInput::Closed)).await;
     let got = s.read(&task, Cursor::START).await;
     assert_eq!((got.stdout.len() as u64, got.lost.len(), got.exit), (COUNTED, 0, Some(Exit::Code(0))));
@@ -106,7 +106,7 @@ pub async fn every_byte_arrives(s: Subject) {
 }
 
 /// A process whose output must not be dropped waits for its reader.
-pub async fn what_is_held_waits_for_its_reader(s: Subject) {
+pub async fn what_is_held_waits_for_its_reader(s: RunnerSubject) {
     let task = s.start(&attached(&s, &s.counts, TaskInput::Closed)).await;
     s.running(&task).await;
     let some = s.read_some(&mut s.items(&task, Cursor::START).await, 1 << 20).await;
@@ -120,7 +120,7 @@ pub async fn what_is_held_waits_for_its_reader(s: Subject) {
 }
 
 /// Output that must not be dropped, and that nobody takes for a while, ends its task.
-pub async fn what_is_held_and_never_read_is_stopped(s: Subject) {
+pub async fn what_is_held_and_never_read_is_stopped(s: RunnerSubject) {
     let task = s.start(&attached(&s, &s.floods, TaskInput::Closed)).await;
     tokio::time::sleep(HOLD_LIMIT).await;
     let (exit, _) = s.ended(&task).await;
@@ -128,7 +128,7 @@ pub async fn what_is_held_and_never_read_is_stopped(s: Subject) {
 }
 
 /// Where the oldest output may go, it does, and a late reader hears once how much that was.
-pub async fn what_is_dropped_is_counted(s: Subject) {
+pub async fn what_is_dropped_is_counted(s: RunnerSubject) {
     let task = s.start(&task(&app(), TaskKind::Build, 1, &s.counts)).await;
     s.ended(&task).await;
     let got = s.read(&task, Cursor::START).await;
@@ -139,7 +139,7 @@ pub async fn what_is_dropped_is_counted(s: Subject) {
 }
 
 /// A cursor goes on exactly behind the item it came with, as often as one likes.
-pub async fn a_cursor_goes_on_where_it_was(s: Subject) {
+pub async fn a_cursor_goes_on_where_it_was(s: RunnerSubject) {
     let task = s.start(&attached(&s, &s.counts, TaskInput::Closed)).await;
     let (mut from, mut bytes) = (Cursor::START, Vec::new());
     for _ in 0..20 {
@@ -154,7 +154,7 @@ pub async fn a_cursor_goes_on_where_it_was(s: Subject) {
 }
 
 /// A reader that stalls holds up neither others nor the task; one that goes stops nothing.
-pub async fn readers_cost_only_themselves(s: Subject) {
+pub async fn readers_cost_only_themselves(s: RunnerSubject) {
     let task = s.start(&attached(&s, &s.counts, TaskInput::Closed)).await;
     let mut own = s.items(&task, Cursor::START).await;
     let mut got = s.read_some(&mut own, 1).await;
@@ -172,7 +172,7 @@ pub async fn readers_cost_only_themselves(s: Subject) {
 }
 
 /// Who comes after the end gets everything that is kept, and the end.
-pub async fn output_of_the_ended_is_still_there(s: Subject) {
+pub async fn output_of_the_ended_is_still_there(s: RunnerSubject) {
     let task = s.start(&task(&app(), TaskKind::Release, 1, &s.prints)).await;
     s.ended(&task).await;
     for _ in 0..2 {
@@ -182,7 +182,7 @@ pub async fn output_of_the_ended_is_still_there(s: Subject) {
 }
 
 /// A task that prints without end, read or not, ends at its limit.
-pub async fn a_flood_does_not_hold_up_the_limit(s: Subject) {
+pub async fn a_flood_does_not_hold_up_the_limit(s: RunnerSubject) {
     let mut task = task(&app(), TaskKind::Run, 1, &s.floods);
     task.limit = Duration::from_millis(300);
     let task = s.start(&task).await;

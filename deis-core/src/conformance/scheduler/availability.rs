@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Subject;
+use super::SchedulerSubject;
 use crate::{
     conformance::wait::until,
     model::{Cause, Instance, InstanceState},
@@ -16,7 +16,7 @@ fn is_available(instance: &Instance) -> bool {
 }
 
 /// An instance is ready first, and available when it has been ready for the minimum ready time.
-pub async fn readiness_comes_before_availability(s: Subject) {
+pub async fn readiness_comes_before_availability(s: SchedulerSubject) {
     let (app, begun) = (s.app(), Instant::now());
     s.apply_slowly(&app, 1, MIN_READY, &[("web", 1, "a", &s.serves)]).await;
     let ready = s.found(&app, "a ready instance", Instance::is_ready).await;
@@ -26,7 +26,7 @@ pub async fn readiness_comes_before_availability(s: Subject) {
 }
 
 /// An old instance leaves only when a new one is available; a new one that is only ready makes no room.
-pub async fn old_instances_wait_for_availability(s: Subject) {
+pub async fn old_instances_wait_for_availability(s: SchedulerSubject) {
     let app = s.app();
     s.apply(&app, 1, &[("web", 2, "a", &s.serves)]).await;
     s.settled(&app, "a", 2).await;
@@ -42,7 +42,7 @@ pub async fn old_instances_wait_for_availability(s: Subject) {
 }
 
 /// A change of the minimum ready time alone restarts nobody, and instances that are available stay so.
-pub async fn a_longer_ready_time_restarts_nobody(s: Subject) {
+pub async fn a_longer_ready_time_restarts_nobody(s: SchedulerSubject) {
     let app = s.app();
     s.apply(&app, 1, &[("web", 1, "a", &s.serves)]).await;
     let names = s.settled(&app, "a", 1).await;
@@ -52,7 +52,7 @@ pub async fn a_longer_ready_time_restarts_nobody(s: Subject) {
 }
 
 /// A type without any check is not available because it was started: one that ends at once never is.
-pub async fn what_ends_at_once_is_never_available(s: Subject) {
+pub async fn what_ends_at_once_is_never_available(s: SchedulerSubject) {
     let app = s.app();
     s.apply_slowly(&app, 1, MIN_READY, &[("worker", 1, "a", &s.ends)]).await;
     let failing = until(s.patience, "a failing instance", || async {
@@ -69,7 +69,7 @@ pub async fn what_ends_at_once_is_never_available(s: Subject) {
 }
 
 /// A new template whose instances keep losing their readiness is told to be failing, and the old one stays.
-pub async fn a_template_that_comes_and_goes_is_failing(s: Subject) {
+pub async fn a_template_that_comes_and_goes_is_failing(s: SchedulerSubject) {
     let app = s.app();
     s.apply(&app, 1, &[("web", 2, "a", &s.serves)]).await;
     let names = s.settled(&app, "a", 2).await;

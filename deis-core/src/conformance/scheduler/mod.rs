@@ -1,4 +1,4 @@
-//! What every scheduler must do. Each case takes a [`Subject`] of its own and panics where the promise is broken.
+//! What every scheduler must do. Each case takes a [`SchedulerSubject`] of its own and panics where the promise is broken.
 //!
 //! A case makes apps with names of its own, and expects neither to be alone on the scheduler nor that nothing else is
 //! there. What only a scheduler can promise whose instances are leased in this process is in
@@ -16,10 +16,10 @@ use crate::{
 };
 
 pub use availability::*;
-pub use subject::Subject;
+pub use subject::SchedulerSubject;
 
 /// Instances become ready, whatever their type, and all are counted.
-pub async fn instances_become_ready(s: Subject) {
+pub async fn instances_become_ready(s: SchedulerSubject) {
     let app = s.app();
     s.apply(&app, 1, &[("web", 2, "a", &s.serves), ("worker", 1, "a", &s.idles)]).await;
     let names = s.settled(&app, "a", 3).await;
@@ -30,7 +30,7 @@ pub async fn instances_become_ready(s: Subject) {
 }
 
 /// The same generation again changes nothing, an older one is refused.
-pub async fn generations_fence(s: Subject) {
+pub async fn generations_fence(s: SchedulerSubject) {
     let app = s.app();
     s.apply(&app, 5, &[("web", 1, "a", &s.serves)]).await;
     let names = s.settled(&app, "a", 1).await;
@@ -46,7 +46,7 @@ pub async fn generations_fence(s: Subject) {
 }
 
 /// Scaling starts or stops the difference and touches nobody else.
-pub async fn scaling_touches_nobody_else(s: Subject) {
+pub async fn scaling_touches_nobody_else(s: SchedulerSubject) {
     let app = s.app();
     s.apply(&app, 1, &[("web", 2, "a", &s.serves)]).await;
     let two = s.settled(&app, "a", 2).await;
@@ -61,7 +61,7 @@ pub async fn scaling_touches_nobody_else(s: Subject) {
 }
 
 /// A new template replaces the old one, and at no moment fewer instances than wanted are ready.
-pub async fn rolling_leaves_no_gap(s: Subject) {
+pub async fn rolling_leaves_no_gap(s: SchedulerSubject) {
     let app = s.app();
     s.apply(&app, 1, &[("web", 2, "a", &s.serves)]).await;
     s.settled(&app, "a", 2).await;
@@ -79,7 +79,7 @@ pub async fn rolling_leaves_no_gap(s: Subject) {
 
 /// A template that does not work is told so, with the evidence, while the old one serves; going back touches
 /// nobody that works.
-pub async fn a_broken_template_leaves_the_old_serving(s: Subject) {
+pub async fn a_broken_template_leaves_the_old_serving(s: SchedulerSubject) {
     let app = s.app();
     s.apply(&app, 1, &[("web", 2, "a", &s.serves)]).await;
     let names = s.settled(&app, "a", 2).await;
@@ -97,7 +97,7 @@ pub async fn a_broken_template_leaves_the_old_serving(s: Subject) {
 }
 
 /// An instance that runs without listening is not ready.
-pub async fn silence_is_not_readiness(s: Subject) {
+pub async fn silence_is_not_readiness(s: SchedulerSubject) {
     let app = s.app();
     s.apply(&app, 1, &[("web", 1, "a", &s.idles)]).await;
     s.found(&app, "an instance", |_| true).await;
@@ -107,7 +107,7 @@ pub async fn silence_is_not_readiness(s: Subject) {
 }
 
 /// A process type that is not wanted any more leaves; the others stay.
-pub async fn a_missing_type_leaves(s: Subject) {
+pub async fn a_missing_type_leaves(s: SchedulerSubject) {
     let app = s.app();
     s.apply(&app, 1, &[("web", 1, "a", &s.serves), ("worker", 2, "a", &s.idles)]).await;
     let names = s.settled(&app, "a", 3).await;
@@ -117,7 +117,7 @@ pub async fn a_missing_type_leaves(s: Subject) {
 }
 
 /// The replacement of an evicted instance is ready before it leaves; unknown names are ignored.
-pub async fn eviction_replaces_first(s: Subject) {
+pub async fn eviction_replaces_first(s: SchedulerSubject) {
     let app = s.app();
     s.apply(&app, 1, &[("web", 1, "a", &s.serves)]).await;
     let before = s.settled(&app, "a", 1).await;
@@ -132,7 +132,7 @@ pub async fn eviction_replaces_first(s: Subject) {
 }
 
 /// Removal stops everything, tells what is left until nothing is, and nothing brings that life of the app back; another life is another app.
-pub async fn removal_is_final(s: Subject) {
+pub async fn removal_is_final(s: SchedulerSubject) {
     let old = s.app();
     let new = s.another_life(&old);
     s.apply(&old, 7, &[("web", 1, "a", &s.serves)]).await;
@@ -150,7 +150,7 @@ pub async fn removal_is_final(s: Subject) {
 }
 
 /// Nothing is known of an unknown app, and that is no error.
-pub async fn an_unknown_app_is_empty(s: Subject) {
+pub async fn an_unknown_app_is_empty(s: SchedulerSubject) {
     let app = s.app();
     assert_eq!(s.observe(&app).await, Observation::default());
     s.scheduler.evict(&app, &[]).await.expect("nothing is evicted");
@@ -159,7 +159,7 @@ pub async fn an_unknown_app_is_empty(s: Subject) {
 }
 
 /// A newer workload takes the place of one that is still under way.
-pub async fn a_newer_workload_supersedes(s: Subject) {
+pub async fn a_newer_workload_supersedes(s: SchedulerSubject) {
     let app = s.app();
     s.apply(&app, 1, &[("web", 1, "a", &s.idles)]).await;
     s.apply(&app, 2, &[("web", 2, "b", &s.ends)]).await;

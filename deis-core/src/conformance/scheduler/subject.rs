@@ -15,7 +15,7 @@ use crate::{
 
 /// A scheduler, and what its cases may run on it.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub struct SchedulerSubject {
     /// The scheduler. It may run other apps at the same time.
     pub scheduler: Arc<dyn Scheduler>,
     /// What the names of apps of these cases begin with: at most 40 letters, digits and hyphens, a letter first.
@@ -38,7 +38,7 @@ pub struct Subject {
 /// The process types of a workload: scale, template and command.
 pub(in crate::conformance) type Groups<'a> = &'a [(&'a str, u32, &'a str, &'a str)];
 
-impl Subject {
+impl SchedulerSubject {
     /// An app that nobody else has.
     pub(in crate::conformance) fn app(&self) -> AppRef {
         let uid = Uuid::new_v4();

@@ -1,7 +1,10 @@
 //! What can happen to the simulated back ends by itself.
 
-use super::{World, world::State};
-use crate::model::{AppName, AppRef, Generation, Instance, InstanceState, TemplateId};
+use super::{World, world::WorldState};
+use crate::model::{AppName, AppRef, AppUid, Generation, Instance, InstanceState, TemplateId};
+
+/// Ticks of an outage.
+const OUTAGE: u32 = 12;
 
 impl World {
     /// What happens when the machine's daemon ends: the scheduler knows no generation (instances go on), the router
@@ -36,6 +39,16 @@ impl World {
         state.harmed(usize::MAX);
     }
 
+    /// The machines of the instances do not act on anything for a while that is longer than a rollout may take, and what
+    /// the scheduler tells of instances is wrong. Once in a world, and not where an image was fetched for long: one clock
+    /// counts both, and does not stand still for ever.
+    pub fn stall(&self) {
+        let mut state = self.state();
+        if state.outage.is_none() && !state.apps.values().any(super::app::SimApp::has_pulled) {
+            state.outage = Some(OUTAGE);
+        }
+    }
+
     /// The newest ready instance of an app is lost; its scheduler starts another one.
     pub fn lose_one(&self, app: &AppName) {
         let mut state = self.state();
@@ -57,7 +70,7 @@ impl World {
         state.spoiled.insert(newest.template.clone());
         for app in state.apps.values_mut() {
             for instance in app.instances.iter_mut().filter(|i| i.name == newest.name) {
-                let cause = super::world::crash_loop(&instance.process);
+                let cause = super::app::crash_loop(&instance.process);
                 (instance.state, instance.available) = (InstanceState::Failing { cause }, false);
             }
         }
@@ -94,21 +107,22 @@ impl World {
         self.state().violations.clone()
     }
 
-    /// What there is of a life of an app: instances that do not leave, running tasks, routes.
-    pub fn remains(&self, uid: crate::model::AppUid) -> Vec<String> {
+    /// What there is of a life of an app: instances, what else the scheduler has of it, running tasks, routes.
+    pub fn remains(&self, uid: AppUid) -> Vec<String> {
         let state = self.state();
         let instances = state.apps.get(&uid).into_iter().flat_map(|app| &app.instances);
         let tasks = state.tasks.iter().filter(|((app, ..), task)| *app == uid && task.state.is_active());
         let routes = state.routes.values().filter(|routes| routes.app.uid == uid);
         instances
             .map(|i| i.name.to_string())
+            .chain(state.apps.get(&uid).and_then(super::app::SimApp::remains))
             .chain(tasks.map(|((_, _, name, _), _)| name.to_string()))
             .chain(routes.map(|r| format!("routes {}", r.fence)))
             .collect()
     }
 }
 
-impl State {
+impl WorldState {
     fn forget_scheduler(&mut self) {
         for app in self.apps.values_mut() {
             app.accepted = Generation(0);

@@ -1,33 +1,14 @@
 //! A simulated scheduler that answers from a cache.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 
-use super::{
-    World,
-    world::{SimApp, State},
-};
+use super::{World, world::MAX_LAG};
 use crate::{
-    model::{AppRef, AppUid, InstanceName, Observation, Workload},
+    model::{AppRef, InstanceName, Observation, Workload},
     port::{Scheduler, SchedulerError},
 };
-
-/// How many ticks a cache is behind at most.
-pub(super) const MAX_LAG: usize = 3;
-
-/// Everything that the scheduler knew at the end of a tick.
-#[derive(Clone, Debug)]
-pub(super) struct Snapshot {
-    moment: u64,
-    apps: Arc<BTreeMap<AppUid, SimApp>>,
-}
 
 /// The scheduler of a [`World`] as one platform process sees it over a slow watch.
 ///
@@ -48,17 +29,6 @@ impl World {
     }
 }
 
-impl State {
-    /// Keeps what is known now for those who see it late.
-    pub(super) fn remember(&mut self) {
-        self.past.push_back(Snapshot { moment: self.moment, apps: Arc::new(self.apps.clone()) });
-        while self.past.len() > MAX_LAG {
-            self.past.pop_front();
-        }
-        self.moment += 1;
-    }
-}
-
 impl LaggingScheduler {
     fn wrote(&self) {
         self.written.store(self.world.state().moment, Ordering::SeqCst);
@@ -68,10 +38,10 @@ impl LaggingScheduler {
 #[async_trait]
 impl Scheduler for LaggingScheduler {
     async fn apply(&self, workload: &Workload) -> Result<(), SchedulerError> {
-        let applied = self.world.apply(workload).await;
-        // A refusal is news as well: whoever was refused waits until its cache has what is newer.
+        // A refusal is no write: what it was for may reach this cache later.
+        self.world.apply(workload).await?;
         self.wrote();
-        applied
+        Ok(())
     }
 
     async fn observe(&self, app: &AppRef) -> Result<Observation, SchedulerError> {
@@ -79,8 +49,11 @@ impl Scheduler for LaggingScheduler {
         let state = self.world.state();
         let recent = state.past.iter().skip(state.past.len().saturating_sub(self.ticks));
         let old = recent.into_iter().find(|snapshot| snapshot.moment >= written);
-        let apps = old.map_or(&state.apps, |snapshot| &*snapshot.apps);
-        Ok(apps.get(&app.uid).map(SimApp::observe).unwrap_or_default())
+        let (apps, is_outage) = match old {
+            Some(snapshot) => (&*snapshot.apps, snapshot.is_outage),
+            None => (&state.apps, state.is_outage()),
+        };
+        Ok(apps.get(&app.uid).map(|app| app.observe(is_outage)).unwrap_or_default())
     }
 
     async fn evict(&self, app: &AppRef, names: &[InstanceName]) -> Result<(), SchedulerError> {

@@ -1,5 +1,6 @@
 //! Simulated back ends: one world that outlives any number of platform processes, moved on tick by tick.
 
+mod app;
 mod harm;
 mod lag;
 mod router;
@@ -26,7 +27,7 @@ pub use world::World;
 
 /// A platform in memory on the processes of `world`, for tests of what is built on the engine.
 ///
-/// Time stands still and nothing moves by itself: [`settle`] brings changes about.
+/// Time stands still and nothing moves by itself: [`drive_until_idle`] brings changes about.
 pub fn platform(world: &World) -> Platform {
     let world = Arc::new(world.clone());
     Platform::builder()
@@ -45,10 +46,10 @@ pub fn platform(world: &World) -> Platform {
 ///
 /// # Errors
 /// What the platform says of a pass that fails.
-pub async fn settle(platform: &Platform, world: &World, app: &AppName) -> Result<(), Error> {
+pub async fn drive_until_idle(platform: &Platform, world: &World, app: &AppName) -> Result<(), Error> {
     loop {
         let progress = platform.pass(app).await?;
-        if !world.tick() && matches!(progress, Progress::Resting | Progress::Gone) {
+        if !world.tick() && matches!(progress, Progress::Idle | Progress::AppGone) {
             return Ok(());
         }
     }

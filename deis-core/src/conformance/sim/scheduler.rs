@@ -6,13 +6,10 @@ use async_trait::async_trait;
 
 use super::{
     World,
-    world::{SimApp, has_no_room, sim_id},
+    app::{SimApp, sim_id},
 };
 use crate::{
-    model::{
-        AppRef, Cause, Generation, InstanceName, InstanceState, Observation, ProcessGroup, ProcessType,
-        TemplateId, Workload,
-    },
+    model::{AppRef, Generation, InstanceName, Observation, ProcessGroup, ProcessType, TemplateId, Workload},
     port::{Scheduler, SchedulerError},
 };
 
@@ -44,7 +41,8 @@ impl Scheduler for World {
 
     async fn observe(&self, app: &AppRef) -> Result<Observation, SchedulerError> {
         let state = self.state();
-        Ok(state.apps.get(&app.uid).map(SimApp::observe).unwrap_or_default())
+        let seen = state.apps.get(&app.uid).map(|app| app.observe(state.is_outage()));
+        Ok(seen.unwrap_or_default())
     }
 
     async fn evict(&self, app: &AppRef, names: &[InstanceName]) -> Result<(), SchedulerError> {
@@ -69,9 +67,7 @@ impl Scheduler for World {
         let mut state = self.state();
         state.removed.push(app.uid);
         if let Some(app) = state.apps.get_mut(&app.uid) {
-            app.workload = None;
-            app.accepted = Generation(0);
-            app.instances.iter_mut().for_each(|i| i.state = InstanceState::Draining);
+            app.remove();
         }
         state.moment += 1;
         Ok(())
@@ -79,27 +75,6 @@ impl Scheduler for World {
 
     async fn apps(&self) -> Result<Vec<AppRef>, SchedulerError> {
         Ok(self.state().apps.values().map(|app| app.app.clone()).collect())
-    }
-}
-
-impl SimApp {
-    /// What the scheduler says of the app.
-    pub(super) fn observe(&self) -> Observation {
-        let mut instances = self.instances.clone();
-        for instance in &mut instances {
-            let plain = instance.template.0.trim_end_matches("-crash").to_owned();
-            instance.template = TemplateId(plain);
-        }
-        let groups = self.workload.iter().flat_map(|workload| &workload.groups);
-        let blocked = groups.filter(|(_, group)| has_no_room(group)).map(|(process, _)| {
-            (process.clone(), Cause::Unschedulable { reason: "0 of 3 machines have room".to_owned() })
-        });
-        Observation {
-            generation: self.accepted,
-            instances,
-            blocked: blocked.collect(),
-            ..Observation::default()
-        }
     }
 }
 

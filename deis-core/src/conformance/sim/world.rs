@@ -3,26 +3,27 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::Notify;
 
-use super::{lag::Snapshot, runner::TaskKey, tasks::SimTask};
+use super::{app::SimApp, runner::TaskKey, tasks::SimTask};
 use crate::model::{
-    AppName, AppRef, AppRoutes, AppUid, Attempt, Cause, Exit, Generation, Instance, InstanceName,
-    InstanceState, ProcessGroup, ProcessType, RouteFence, TaskKind, TaskName, Template, TemplateId,
-    Timestamp, Workload,
+    AppName, AppRoutes, AppUid, Attempt, Instance, ProcessType, RouteFence, TaskKind, TaskName, Template,
+    TemplateId,
 };
 
 /// Everything that a platform process does not take with it when it dies. Clones share one.
 ///
-/// What a process does is in its command: `crash` never comes up, for `no-room` there is no machine, `release-fails`
-/// ends with 1, `release-slow` takes its time, all others work.
+/// What a process does is in its command: `crash` never comes up, for `no-room` there is no machine, the image of `pull`
+/// takes longer to fetch than a rollout may take, `release-fails` ends with 1, `release-slow` takes its time, all others
+/// work.
 #[derive(Clone, Debug, Default)]
-pub struct World(Arc<Mutex<State>>);
+pub struct World(Arc<Mutex<WorldState>>);
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct State {
+pub(super) struct WorldState {
     pub(super) apps: BTreeMap<AppUid, SimApp>,
     pub(super) removed: Vec<AppUid>,
     pub(super) routes: BTreeMap<AppName, AppRoutes>,
@@ -37,6 +38,8 @@ pub(super) struct State {
     /// Templates whose instances do not come up any more.
     pub(super) spoiled: BTreeSet<TemplateId>,
     pub(super) ticks: u64,
+    /// Ticks until the machines of the instances move again; `None` while there was no outage yet.
+    pub(super) outage: Option<u32>,
     /// How many instances were lost, and at which tick.
     pub(super) losses: Vec<(u64, usize)>,
     /// Rises with every write and every tick: what is older than a write is told from what is not.
@@ -47,12 +50,36 @@ pub(super) struct State {
     counter: u64,
 }
 
+/// How many ticks a cache is behind at most.
+pub(super) const MAX_LAG: usize = 3;
+/// What a tick stands for; much more while nothing can move. Then twelve of them and the few seconds that a rollout needs are
+/// more than its deadline, and still less than what an outage excuses, be it seen three ticks late.
+const TICK: Duration = Duration::from_secs(1);
+const STALLED_TICK: Duration = Duration::from_millis(9_700);
+
+impl WorldState {
+    /// Whether the machines of the instances do not act on anything.
+    pub(super) fn is_outage(&self) -> bool {
+        self.outage.is_some_and(|left| left > 0)
+    }
+
+    /// Keeps what is known now for those who see it late.
+    fn keep_snapshot(&mut self) {
+        let (apps, is_outage) = (Arc::new(self.apps.clone()), self.is_outage());
+        self.past.push_back(Snapshot { moment: self.moment, apps, is_outage });
+        while self.past.len() > MAX_LAG {
+            self.past.pop_front();
+        }
+        self.moment += 1;
+    }
+}
+
+/// What the scheduler knew at the end of a tick.
 #[derive(Clone, Debug)]
-pub(super) struct SimApp {
-    pub(super) app: AppRef,
-    pub(super) accepted: Generation,
-    pub(super) workload: Option<Workload>,
-    pub(super) instances: Vec<Instance>,
+pub(super) struct Snapshot {
+    pub(super) moment: u64,
+    pub(super) apps: Arc<BTreeMap<AppUid, SimApp>>,
+    pub(super) is_outage: bool,
 }
 
 impl World {
@@ -67,7 +94,7 @@ impl World {
         Self(Arc::new(Mutex::new(self.state().clone())))
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, WorldState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -75,13 +102,18 @@ impl World {
     pub fn tick(&self) -> bool {
         let mut state = self.state();
         let mut changed = false;
-        state.ticks += 1;
-        state.remember();
+        // Nothing heals in an outage.
+        state.ticks += u64::from(!state.is_outage());
+        state.keep_snapshot();
         for task in state.tasks.values_mut() {
             changed |= task.tick();
         }
         if changed {
             state.tasks_changed.notify_waiters();
+        }
+        if let Some(left) = state.outage.filter(|left| *left > 0) {
+            state.outage = Some(left - 1);
+            return true;
         }
         let mut counter = state.counter;
         let spoiled = state.spoiled.clone();
@@ -89,8 +121,15 @@ impl World {
             changed |= app.tick(&mut counter, &spoiled);
         }
         state.counter = counter;
-        state.apps.retain(|_, app| app.workload.is_some() || !app.instances.is_empty());
+        state.apps.retain(|_, app| !app.is_gone());
         changed
+    }
+
+    /// How much time the next tick stands for.
+    pub fn tick_length(&self) -> Duration {
+        let state = self.state();
+        let stalled = state.is_outage() || state.apps.values().any(SimApp::is_pulling);
+        if stalled { STALLED_TICK } else { TICK }
     }
 
     /// The platform process ends, and with it its bound tasks; those that are detached go on. Nothing is forgotten.
@@ -137,123 +176,5 @@ impl World {
     /// How often the release command of each attempt was started.
     pub fn release_runs(&self) -> Vec<u64> {
         self.state().runs.iter().map(|(_, attempt)| attempt.0).collect()
-    }
-}
-
-impl SimApp {
-    pub(super) fn new(app: AppRef) -> Self {
-        Self { app, accepted: Generation(0), workload: None, instances: Vec::new() }
-    }
-
-    fn tick(&mut self, counter: &mut u64, spoiled: &BTreeSet<TemplateId>) -> bool {
-        let mut changed = self.settle_instances(spoiled);
-        changed |= self.drain_unwanted();
-        let groups = self.workload.as_ref().map(|workload| workload.groups.clone()).unwrap_or_default();
-        for (process, group) in &groups {
-            changed |= self.roll(process, group, counter);
-        }
-        changed
-    }
-
-    /// A type that shall not run leaves at once, and so does whatever fails and is of an old template. Returns whether
-    /// there was any.
-    pub(super) fn drain_unwanted(&mut self) -> bool {
-        let Some(workload) = &self.workload else { return false };
-        let mut changed = false;
-        for instance in &mut self.instances {
-            let group = workload.groups.get(&instance.process);
-            let failing = matches!(instance.state, InstanceState::Failing { .. } | InstanceState::Starting);
-            let foreign = group.is_none_or(|g| sim_id(g) != instance.template);
-            if !instance.is_draining() && (group.is_none() || (foreign && failing)) {
-                instance.state = InstanceState::Draining;
-                changed = true;
-            }
-        }
-        changed
-    }
-
-    /// What started is up now, or fails; what drained is gone.
-    fn settle_instances(&mut self, spoiled: &BTreeSet<TemplateId>) -> bool {
-        let before = self.instances.len();
-        self.instances.retain(|i| !i.is_draining());
-        let mut changed = before != self.instances.len();
-        for instance in &mut self.instances {
-            if instance.is_ready() && !instance.available {
-                // One tick stands for the minimum ready time.
-                instance.available = true;
-                changed = true;
-            }
-            if instance.state == InstanceState::Starting {
-                let crashes = instance.template.0.ends_with("-crash") || spoiled.contains(&instance.template);
-                let cause = crash_loop(&instance.process);
-                instance.state =
-                    if crashes { InstanceState::Failing { cause } } else { InstanceState::Ready };
-                changed = true;
-            }
-        }
-        changed
-    }
-
-    /// One extra instance at a time, and an old one leaves only when a new one is available.
-    fn roll(&mut self, process: &ProcessType, group: &ProcessGroup, counter: &mut u64) -> bool {
-        let id = sim_id(group);
-        let wanted = usize::try_from(group.scale).unwrap_or(usize::MAX);
-        let count = |own: bool, available: bool, all: &[Instance]| {
-            all.iter()
-                .filter(|i| {
-                    i.process == *process
-                        && !i.is_draining()
-                        && (i.template == id) == own
-                        && (!available || (i.is_ready() && i.available))
-                })
-                .count()
-        };
-        let (own, own_available) = (count(true, false, &self.instances), count(true, true, &self.instances));
-        let foreign = count(false, false, &self.instances);
-        if own < wanted && own == own_available && !has_no_room(group) {
-            *counter += 1;
-            self.instances.push(Instance {
-                name: InstanceName::new(format!("{}-{process}-{counter:08}-abcde", self.app.name))
-                    .expect("parts of valid names and digits are a valid name"),
-                process: process.clone(),
-                template: id,
-                release: group.template.release,
-                state: InstanceState::Starting,
-                available: false,
-                started: Timestamp(0),
-                trouble: None,
-            });
-            return true;
-        }
-        let surplus = own > wanted;
-        if foreign > 0 && own_available + foreign > wanted || surplus {
-            let goes = |i: &&mut Instance| {
-                i.process == *process && !i.is_draining() && (i.template == id) == surplus
-            };
-            if let Some(instance) = self.instances.iter_mut().rev().find(goes) {
-                instance.state = InstanceState::Draining;
-                return true;
-            }
-        }
-        false
-    }
-}
-
-/// Why an instance does not come up.
-pub(super) fn crash_loop(process: &ProcessType) -> Cause {
-    Cause::CrashLoop { process: process.clone(), exit: Exit::Code(1), last_lines: vec!["boom".to_owned()] }
-}
-
-/// Whether no machine takes its instances.
-pub(super) fn has_no_room(group: &ProcessGroup) -> bool {
-    group.scale > 0 && group.template.launch.command.as_shell() == Some("no-room")
-}
-
-/// The template id as the simulation keeps it: it tells by itself whether the process comes up.
-pub(super) fn sim_id(group: &ProcessGroup) -> TemplateId {
-    if group.template.launch.command.as_shell() == Some("crash") {
-        TemplateId(format!("{}-crash", group.id))
-    } else {
-        group.id.clone()
     }
 }

@@ -107,7 +107,7 @@ impl<'a> Health<'a> {
 
     /// Waits until a proxy tells that a connection to the instance was refused.
     async fn connection_refused(&self) {
-        self.context.table.options.endpoints.refusal(self.context.app.uid, &self.context.name).await;
+        self.context.table.options.endpoints.connect_refused(self.context.app.uid, &self.context.name).await;
     }
 
     /// A check has passed. Returns a cause only if it was somebody else who passed it.

@@ -105,8 +105,7 @@ fn memory(process: &str, value: &str) -> Result<(), ConfigError> {
 
 fn cpu(process: &str, value: &str) -> Result<(), ConfigError> {
     process_type("cpu", process)?;
-    let text = "CPU limit format: <value> or <value>/<value>, where value must be a numeric";
-    quantity::cpu(value).map(drop).ok_or_else(|| invalid("cpu", text))
+    quantity::cpu(value).map(drop).ok_or(ConfigError::Cpu)
 }
 
 fn grace(process: &str, value: &str) -> Result<(), ConfigError> {

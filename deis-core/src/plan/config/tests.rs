@@ -26,7 +26,7 @@ fn nothing_new_and_nothing_there_are_told_apart() {
     assert_eq!(merge(&base, &set(&[("A", "1")])), Err(ConfigError::Unchanged));
     assert_eq!(merge(&base, &ConfigPatch::default()), Err(ConfigError::Unchanged));
     let error = merge(&base, &ConfigPatch::default().unset(key("NOPE"))).unwrap_err();
-    assert_eq!(error.to_string(), "NOPE does not exist under values");
+    assert_eq!(error.to_string(), "NOPE is not set in values");
 }
 
 #[test]

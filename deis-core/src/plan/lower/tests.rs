@@ -203,9 +203,9 @@ fn what_retires_is_held_beside_the_target_only() {
     assert!(retiring.retires());
     assert_eq!(retiring.target.groups[&web()].scale, 1, "the target's own group, not live's");
     assert_eq!(retiring.target.groups[&worker()].scale, 2);
-    assert_eq!(retiring.settled.groups, target);
+    assert_eq!(retiring.target_only.groups, target);
     assert_eq!(retiring.fallback.groups[&web()].scale, 5);
-    let numbers = [&retiring.target, &retiring.settled, &retiring.fallback].map(|w| w.generation.0);
+    let numbers = [&retiring.target, &retiring.target_only, &retiring.fallback].map(|w| w.generation.0);
     assert_eq!(numbers, [7, 8, 9]);
     for kept in [live(&[(web(), 5), (worker(), 0)]), live(&[(web(), 5)])] {
         assert!(!lowered(&kept).retires(), "{:?}", kept.groups.keys());

@@ -102,7 +102,7 @@ fn seen(generation: u64, instances: &[(&str, InstanceState)]) -> Observation {
 
 impl Case {
     fn step(&self) -> Step {
-        next_step(&View {
+        next_step(&RolloutInputs {
             rollout: &self.rollout,
             workloads: &self.workloads,
             live: self.live.as_ref(),
@@ -147,7 +147,7 @@ fn failed() -> Phase {
 fn a_refusal_of_something_else_says_nothing() {
     let mut held = case(Phase::Succeeded).seeing(0, &[]);
     held.refused = Some(Generation(LIVE));
-    assert_eq!(held.step(), Step::Apply(Which::Target));
+    assert_eq!(held.step(), Step::Apply(WorkloadRole::Target));
 }
 
 #[test]

@@ -1,16 +1,14 @@
-//! Destroying an app: stop, withdraw, remove, and only when nothing is left, the records in chunks.
+//! Destroying an app: stop, withdraw, remove, and only when nothing is left – no task, no instance, nothing else that the
+//! scheduler tells of – the records, in chunks.
 
 use std::collections::BTreeMap;
 
-use super::Progress;
+use super::{Progress, reconciler::Reconciler};
 use crate::{
     error::Result,
-    model::{Attempt, Domain, Gone, Zone},
+    model::{AppRef, Attempt, Domain, Gone, Zone},
     port::{Key, Scan, StopScope, StoreError, TaskRunnerExt as _},
-    service::{
-        domains::{leave_zone, split},
-        platform::Platform,
-    },
+    service::domains::{leave_zone, split},
     state::{
         apps::AppState,
         keys,
@@ -24,27 +22,36 @@ const CHUNK: usize = 500;
 /// Most domains that one batch removes: each is two records, and may change a third.
 const DOMAINS: usize = 100;
 
-impl Platform {
+impl Reconciler {
     pub(super) async fn destroy_step(&self, state: AppState) -> Result<Progress> {
         let app = state.reference();
         let back_ends = async {
-            self.0.runner.stop(&app, &StopScope::All, Attempt::MAX).await.map_err(drop)?;
-            if !self.0.runner.is_idle(&app).await.map_err(drop)? {
+            self.parts().runner.stop(&app, &StopScope::All, Attempt::MAX).await.map_err(drop)?;
+            if !self.parts().runner.is_idle(&app).await.map_err(drop)? {
                 return Ok(false);
             }
-            self.0.router.withdraw(&app).await.map_err(drop)?;
-            self.0.scheduler.remove(&app).await.map_err(drop)?;
-            let left = self.0.scheduler.observe(&app).await.map_err(drop)?;
-            if !left.instances.is_empty() {
+            self.parts().router.withdraw(&app).await.map_err(drop)?;
+            self.parts().scheduler.remove(&app).await.map_err(drop)?;
+            let left = self.parts().scheduler.observe(&app).await.map_err(drop)?;
+            self.tell_what_remains(&app, left.remains.as_deref());
+            if !left.instances.is_empty() || left.remains.is_some() {
                 return Ok(false);
             }
-            self.0.logs.forget(&app).await.map_err(drop)?;
+            self.parts().logs.forget(&app).await.map_err(drop)?;
             Ok::<bool, ()>(true)
         };
         match back_ends.await {
             Ok(true) => self.delete_records(&state).await,
             Ok(false) => Ok(Progress::Waiting),
-            Err(()) => Ok(Progress::Blind),
+            Err(()) => Ok(Progress::BackendUnavailable),
+        }
+    }
+
+    /// Says once what holds up the end of an app: its name is taken until then.
+    fn tell_what_remains(&self, app: &AppRef, remains: Option<&str>) {
+        let is_news = self.memory().with_state(&app.name, |kept| kept.tell(remains.map(str::to_owned)));
+        if let Some(remains) = remains.filter(|_| is_news) {
+            tracing::info!(app = %app.name, uid = %app.uid, remains, "an app is not gone yet");
         }
     }
 
@@ -77,11 +84,11 @@ impl Platform {
         }
         match edits.commit(self.store()).await {
             Ok(_) if last => {
-                self.forget(app);
-                self.announce();
-                Ok(Progress::Gone)
+                self.memory().forget(app);
+                self.wake_waiters();
+                Ok(Progress::AppGone)
             }
-            Ok(_) | Err(StoreError::Conflict { .. }) => Ok(Progress::Stepped),
+            Ok(_) | Err(StoreError::Conflict { .. }) => Ok(Progress::Advanced),
             Err(error) => Err(error.into()),
         }
     }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::{sync::watch, time::Instant};
 
+use super::reconciler::Reconciler;
 use crate::{
     error::Result,
     model::{App, Event, EventKind, LineId, LogLevel, LogLine, LogSource},
     port::{Batch, LogError, Revision, StoreError},
-    service::platform::Platform,
     state::{
         events::Cursor,
         keys,
@@ -39,35 +39,37 @@ struct EventPosition {
     failing: Option<(Cursor, Instant)>,
 }
 
-/// Writes each event into its app's log, from where the process before this one ended.
-pub(super) async fn write_event_lines(platform: Platform, mut stopped: watch::Receiver<bool>) {
-    let mut position = None;
-    let work = async {
-        loop {
-            if let Err(error) = follow(&platform, &mut position).await {
-                tracing::warn!(%error, "events cannot be read; log lines come late");
+impl Reconciler {
+    /// Writes each event into its app's log, from where the process before this one ended, until it is told to stop.
+    pub(super) async fn write_event_lines(self, mut stopped: watch::Receiver<bool>) {
+        let mut position = None;
+        let work = async {
+            loop {
+                if let Err(error) = follow(&self, &mut position).await {
+                    tracing::warn!(%error, "events cannot be read; log lines come late");
+                }
+                tokio::time::sleep(PAUSE).await;
             }
-            tokio::time::sleep(PAUSE).await;
+        };
+        tokio::select! {
+            () = super::stop_signal(&mut stopped) => {}
+            () = work => {}
         }
-    };
-    tokio::select! {
-        () = super::stop_signal(&mut stopped) => {}
-        () = work => {}
-    }
-    if let Some(mut position) = position
-        && let Err(error) = position.record(&platform).await
-    {
-        tracing::debug!(%error, "the next process will write some log lines again");
+        if let Some(mut position) = position
+            && let Err(error) = position.record(&self).await
+        {
+            tracing::debug!(%error, "the next process will write some log lines again");
+        }
     }
 }
 
 /// Writes events as they come. Ends when one that could not be written is to be tried again: the next call begins there.
-async fn follow(platform: &Platform, position: &mut Option<EventPosition>) -> Result<()> {
+async fn follow(reconciler: &Reconciler, position: &mut Option<EventPosition>) -> Result<()> {
     let position = match position {
         Some(position) => position,
-        none => none.insert(EventPosition::load(platform).await?),
+        none => none.insert(EventPosition::load(reconciler).await?),
     };
-    let mut events = platform.events(Some(position.written.clone()));
+    let mut events = reconciler.platform.events(Some(position.written.clone()));
     let mut retry = None;
     loop {
         let record = position.behind.map(|since| since + KEEP_AFTER);
@@ -77,7 +79,7 @@ async fn follow(platform: &Platform, position: &mut Option<EventPosition>) -> Re
                 if retry == Some(due) {
                     return Ok(());
                 }
-                position.record(platform).await?;
+                position.record(reconciler).await?;
                 continue;
             }
             Some(due) => match tokio::time::timeout_at(due, events.next()).await {
@@ -87,7 +89,7 @@ async fn follow(platform: &Platform, position: &mut Option<EventPosition>) -> Re
             None => events.next().await,
         };
         let Some((cursor, event)) = next.transpose()? else { return Ok(()) };
-        if let Err(error) = write(platform, &cursor, &event).await?
+        if let Err(error) = write(reconciler, &cursor, &event).await?
             && retry.is_none()
             && position.is_worth_another_try(&cursor, &error)
         {
@@ -102,16 +104,16 @@ async fn follow(platform: &Platform, position: &mut Option<EventPosition>) -> Re
 }
 
 impl EventPosition {
-    async fn load(platform: &Platform) -> Result<Self> {
-        if let Some(read) = get::<Cursor>(platform.store(), &keys::announced()).await? {
+    async fn load(reconciler: &Reconciler) -> Result<Self> {
+        if let Some(read) = get::<Cursor>(reconciler.store(), &keys::announced()).await? {
             return Ok(Self { written: read.value, recorded: read.revision, behind: None, failing: None });
         }
         // The first process of all: an empty batch tells where the events end.
-        let now = platform.store().commit(Batch::default()).await?;
+        let now = reconciler.store().commit(Batch::default()).await?;
         let written = Cursor { revision: now.0, key: String::new() };
         let mut edits = Edits::new();
         edits.create(keys::announced(), &written);
-        let recorded = edits.commit(platform.store()).await?;
+        let recorded = edits.commit(reconciler.store()).await?;
         Ok(Self { written, recorded, behind: None, failing: None })
     }
 
@@ -132,16 +134,16 @@ impl EventPosition {
     }
 
     /// Records how far it is; whoever recorded it meanwhile is believed.
-    async fn record(&mut self, platform: &Platform) -> Result<()> {
+    async fn record(&mut self, reconciler: &Reconciler) -> Result<()> {
         if self.behind.is_none() {
             return Ok(());
         }
         let mut edits = Edits::new();
         edits.replace(keys::announced(), self.recorded, &self.written);
-        match edits.commit(platform.store()).await {
+        match edits.commit(reconciler.store()).await {
             Ok(revision) => self.recorded = revision,
             Err(StoreError::Conflict { .. }) => {
-                let read = get::<Cursor>(platform.store(), &keys::announced()).await?;
+                let read = get::<Cursor>(reconciler.store(), &keys::announced()).await?;
                 self.recorded = read.map_or(self.recorded, |read| read.revision);
             }
             Err(error) => return Err(error.into()),
@@ -153,12 +155,12 @@ impl EventPosition {
 
 /// The outer error is the store's, the inner one the log's.
 async fn write(
-    platform: &Platform,
+    reconciler: &Reconciler,
     cursor: &Cursor,
     event: &Event,
 ) -> Result<std::result::Result<(), LogError>> {
     let Some(name) = &event.app else { return Ok(Ok(())) };
-    let Some(app) = get::<App>(platform.store(), &keys::app(name)).await? else { return Ok(Ok(())) };
+    let Some(app) = get::<App>(reconciler.store(), &keys::app(name)).await? else { return Ok(Ok(())) };
     let (level, text) = text_of(event, &app.value);
     let id = cursor.event();
     let line = |(line, text): (u32, &str)| LogLine {
@@ -169,7 +171,7 @@ async fn write(
     if lines.is_empty() {
         return Ok(Ok(()));
     }
-    Ok(platform.0.logs.append(&app.value.reference(), lines).await)
+    Ok(reconciler.parts().logs.append(&app.value.reference(), lines).await)
 }
 
 /// An event as people read it in the log.

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::sync::watch;
 
+use super::reconciler::Reconciler;
 use crate::{
     error::Result,
     model::{AppRef, AppUid, Attempt, PlatformId},
@@ -27,34 +28,74 @@ pub struct Orphans {
     listed: BTreeSet<AppUid>,
 }
 
-/// Sweeps at the start and now and then, as long as the reconciler runs.
-pub(super) async fn sweep(platform: Platform, mut stopped: watch::Receiver<bool>) {
-    let mut told = BTreeSet::new();
-    let mut first = true;
-    loop {
-        let sweep = async {
-            match platform.remove_orphans().await {
-                Ok(found) => {
-                    tell(&found, &mut told);
-                    // Not in the first sweep: whoever else cleans up after destroyed apps has had its turn by then.
-                    if !std::mem::take(&mut first)
-                        && let Err(error) =
-                            gone::drop_old(platform.store(), &found.listed, platform.now()).await
-                    {
-                        tracing::warn!(%error, "records of destroyed apps could not be dropped");
+impl Reconciler {
+    /// Sweeps at the start and now and then, until it is told to stop.
+    pub(super) async fn sweep_orphans(self, mut stopped: watch::Receiver<bool>) {
+        let mut told = BTreeSet::new();
+        let mut first = true;
+        loop {
+            let sweep = async {
+                match self.remove_orphans().await {
+                    Ok(found) => {
+                        tell(&found, &mut told);
+                        // Not in the first sweep: whoever else cleans up after destroyed apps has had its turn by then.
+                        if !std::mem::take(&mut first)
+                            && let Err(error) = gone::drop_old(self.store(), &found.listed, self.now()).await
+                        {
+                            tracing::warn!(%error, "records of destroyed apps could not be dropped");
+                        }
+                        tokio::time::sleep(PAUSE).await;
                     }
-                    tokio::time::sleep(PAUSE).await;
+                    Err(error) => {
+                        tracing::warn!(%error, "orphans could not be looked for; the next tick tries again");
+                        tokio::time::sleep(self.parts().options.tick).await;
+                    }
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "orphans could not be looked for; the next tick tries again");
-                    tokio::time::sleep(platform.0.options.tick).await;
-                }
+            };
+            tokio::select! {
+                () = super::stop_signal(&mut stopped) => return,
+                () = sweep => {}
             }
-        };
-        tokio::select! {
-            () = super::stop_signal(&mut stopped) => return,
-            () = sweep => {}
         }
+    }
+
+    async fn remove_orphans(&self) -> Result<Orphans> {
+        let mut found = Orphans::default();
+        for app in self.parts().scheduler.apps().await? {
+            if self.is_orphan(&app, &mut found).await? {
+                tracing::warn!(app = %app.name, uid = %app.uid, "instances of an app that is gone are stopped");
+                self.parts().scheduler.remove(&app).await?;
+                // What they printed goes with them; of those that still run, once they have stopped.
+                self.parts().logs.forget(&app).await?;
+            }
+        }
+        for app in self.parts().router.apps().await? {
+            if self.is_orphan(&app, &mut found).await? {
+                self.parts().router.withdraw(&app).await?;
+            }
+        }
+        for app in self.apps_with_tasks().await? {
+            if self.is_orphan(&app, &mut found).await? {
+                self.parts().runner.stop(&app, &StopScope::All, Attempt::MAX).await?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The apps of which the runner has tasks, also such as have ended: their output goes with the app.
+    async fn apps_with_tasks(&self) -> Result<BTreeSet<AppRef>> {
+        Ok(self.parts().runner.tasks(None).await?.into_iter().map(|info| info.task.app).collect())
+    }
+
+    async fn is_orphan(&self, app: &AppRef, found: &mut Orphans) -> Result<bool> {
+        found.listed.insert(app.uid);
+        let standing = standing(self.store(), app).await?;
+        match standing {
+            Standing::Present => {}
+            Standing::Gone => _ = found.removed.insert(app.clone()),
+            Standing::Unknown => _ = found.unknown.insert(app.clone()),
+        }
+        Ok(standing == Standing::Gone)
     }
 }
 
@@ -108,41 +149,6 @@ impl Platform {
     /// # Errors
     /// [`crate::Error::Unavailable`], if the store or a back end cannot be reached; what was removed before is removed.
     pub async fn remove_orphans(&self) -> Result<Orphans> {
-        let mut found = Orphans::default();
-        for app in self.0.scheduler.apps().await? {
-            if self.is_orphan(&app, &mut found).await? {
-                tracing::warn!(app = %app.name, uid = %app.uid, "instances of an app that is gone are stopped");
-                self.0.scheduler.remove(&app).await?;
-                // What they printed goes with them; of those that still run, once they have stopped.
-                self.0.logs.forget(&app).await?;
-            }
-        }
-        for app in self.apps_with_tasks().await? {
-            if self.is_orphan(&app, &mut found).await? {
-                self.0.runner.stop(&app, &StopScope::All, Attempt::MAX).await?;
-            }
-        }
-        for app in self.0.router.apps().await? {
-            if self.is_orphan(&app, &mut found).await? {
-                self.0.router.withdraw(&app).await?;
-            }
-        }
-        Ok(found)
-    }
-
-    /// The apps of which the runner has tasks, also such as have ended: their output goes with the app.
-    async fn apps_with_tasks(&self) -> Result<BTreeSet<AppRef>> {
-        Ok(self.0.runner.tasks(None).await?.into_iter().map(|info| info.task.app).collect())
-    }
-
-    async fn is_orphan(&self, app: &AppRef, found: &mut Orphans) -> Result<bool> {
-        found.listed.insert(app.uid);
-        let standing = standing(self.store(), app).await?;
-        match standing {
-            Standing::Present => {}
-            Standing::Gone => _ = found.removed.insert(app.clone()),
-            Standing::Unknown => _ = found.unknown.insert(app.clone()),
-        }
-        Ok(standing == Standing::Gone)
+        Reconciler::new(self).remove_orphans().await
     }
 }

@@ -5,10 +5,10 @@ use tokio::{
     task::JoinSet,
 };
 
+use super::reconciler::Reconciler;
 use crate::{
     model::{InstanceName, LogLine, LogSource, ReleaseVersion, Task, TaskRef},
     port::{Cursor, LogError, TaskRunnerExt as _},
-    service::platform::Platform,
 };
 
 /// Most lines that are written at once, and that wait.
@@ -46,45 +46,46 @@ impl TaskOutputs {
     }
 }
 
-/// Writes all output as long as the reconciler runs.
-pub(super) async fn write_outputs(platform: Platform, mut stopped: watch::Receiver<bool>) {
-    let work = async {
-        let mut waiting = platform.0.outputs.waiting.lock().await;
-        let mut writers = JoinSet::new();
-        while let Some(followed) = waiting.recv().await {
-            while writers.try_join_next().is_some() {}
-            writers.spawn(write(platform.clone(), followed));
-        }
-    };
-    tokio::select! {
-        () = super::stop_signal(&mut stopped) => {}
-        () = work => {}
-    }
-}
-
-async fn write(platform: Platform, followed: FollowedTask) {
-    let FollowedTask { task, source } = followed;
-    let (sender, mut lines) = mpsc::channel(MAX_LINES);
-    let runner = &platform.0.runner;
-    let read = async {
-        // Taken by value: the writer ends when the reader has.
-        let sender = sender;
-        let each = |text: String| {
-            let sender = sender.clone();
-            async move { drop(sender.send(text).await) }
+impl Reconciler {
+    /// Writes the output of all followed tasks, until it is told to stop.
+    pub(super) async fn write_outputs(self, mut stopped: watch::Receiver<bool>) {
+        let work = async {
+            let mut waiting = self.platform.0.outputs.waiting.lock().await;
+            let mut writers = JoinSet::new();
+            while let Some(followed) = waiting.recv().await {
+                while writers.try_join_next().is_some() {}
+                writers.spawn(self.clone().write_output(followed));
+            }
         };
-        // A task that is forgotten meanwhile has nothing more to say.
-        let _ = runner.follow_lines(&task, Cursor::START, each).await;
-    };
-    let write = async {
-        let mut texts = Vec::new();
-        while lines.recv_many(&mut texts, MAX_LINES).await > 0 {
-            let line = |text| LogLine::new(platform.now(), source.clone(), text);
-            let appended = platform.0.logs.append(&task.app, texts.drain(..).map(line).collect()).await;
-            appended.unwrap_or_else(|error: LogError| {
-                tracing::warn!(app = %task.app.name, %error, "output of a release command could not be written");
-            });
+        tokio::select! {
+            () = super::stop_signal(&mut stopped) => {}
+            () = work => {}
         }
-    };
-    tokio::join!(read, write);
+    }
+
+    async fn write_output(self, followed: FollowedTask) {
+        let FollowedTask { task, source } = followed;
+        let (sender, mut lines) = mpsc::channel(MAX_LINES);
+        let read = async {
+            // Taken by value: the writer ends when the reader has.
+            let sender = sender;
+            let each = |text: String| {
+                let sender = sender.clone();
+                async move { drop(sender.send(text).await) }
+            };
+            // A task that is forgotten meanwhile has nothing more to say.
+            let _ = self.parts().runner.follow_lines(&task, Cursor::START, each).await;
+        };
+        let write = async {
+            let mut texts = Vec::new();
+            while lines.recv_many(&mut texts, MAX_LINES).await > 0 {
+                let line = |text| LogLine::new(self.now(), source.clone(), text);
+                let appended = self.parts().logs.append(&task.app, texts.drain(..).map(line).collect()).await;
+                appended.unwrap_or_else(|error: LogError| {
+                    tracing::warn!(app = %task.app.name, %error, "output of a release command could not be written");
+                });
+            }
+        };
+        tokio::join!(read, write);
+    }
 }

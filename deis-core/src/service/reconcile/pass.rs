@@ -1,8 +1,6 @@
 //! One pass: load, look, decide, do one thing.
 
-use std::time::Duration;
-
-use super::{ActiveTime, Progress, Volatile};
+use super::{Progress, memory::InMemoryState, reconciler::Reconciler};
 use crate::{
     error::Result,
     model::{
@@ -13,12 +11,11 @@ use crate::{
         constants::SAVE_SPENT,
         lower::Workloads,
         progress::progress,
-        rollout::{ArtifactState, Budget, Step, View, next_step, stall_of},
+        rollout::{ArtifactState, RolloutInputs, Step, next_step, stall_of},
     },
     port::RouterError,
-    service::platform::Platform,
     state::{
-        apps::{AppState, Held, LoadedRelease, load_referred, load_release},
+        apps::{AppState, HeldWorkloads, LoadedRelease, load_referred, load_release},
         query::Query,
         record::Stored,
     },
@@ -35,25 +32,18 @@ pub(super) struct LoadedRollout {
     pub(super) target: Option<LoadedRelease>,
 }
 
-impl Platform {
-    /// Does the next step for `app`, exactly one, and spawns nothing.
-    ///
-    /// Takes no input but the state: it can be called at any time, by several processes at once, and be dropped at
-    /// any point.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`](crate::Error::Unavailable) if the store cannot be reached, or a record cannot be read. The next pass goes on from what is on record.
-    pub async fn pass(&self, app: &AppName) -> Result<Progress> {
+impl Reconciler {
+    pub(super) async fn pass(&self, app: &AppName) -> Result<Progress> {
         let progress = self.one_step(app).await;
-        if !matches!(progress, Ok(Progress::Stepped | Progress::Waiting)) {
-            self.stand_still(app);
+        if !matches!(progress, Ok(Progress::Advanced | Progress::Waiting)) {
+            self.memory().stand_still(app);
         }
         progress
     }
 
     async fn one_step(&self, app: &AppName) -> Result<Progress> {
         // An app that never had a rollout is told by single records, which a store has at hand more often than ranges.
-        let had_rollout = self.remember(app, |volatile| volatile.generation > Generation(0));
+        let had_rollout = self.memory().with_state(app, |kept| kept.had_rollout());
         if !had_rollout
             && let Some(state) = AppState::load(self.store(), app).await?
             && state.rollout.is_none()
@@ -62,17 +52,17 @@ impl Platform {
             return self.idle_step(&state).await;
         }
         let mut query = Query::new();
-        let (slots, held) = (AppState::ask(&mut query, app), Held::ask(&mut query, app));
+        let (slots, held) = (AppState::ask(&mut query, app), HeldWorkloads::ask(&mut query, app));
         let answers = query.read(self.store()).await?;
         let Some(state) = AppState::take(&answers, slots)? else {
-            self.forget(app);
-            return Ok(Progress::Gone);
+            self.memory().forget(app);
+            return Ok(Progress::AppGone);
         };
         if state.head.value.state == AppStatus::Destroying {
             return self.destroy_step(state).await;
         }
         let Some(rollout) = state.rollout.clone() else { return self.idle_step(&state).await };
-        let held = Held::take(&answers, held)?;
+        let held = HeldWorkloads::take(&answers, held)?;
         let loaded = LoadedRollout {
             workloads: held.of_rollout(app, rollout.value.generation)?,
             live: held.workload(rollout.value.live_generation).cloned(),
@@ -88,22 +78,22 @@ impl Platform {
         let app = loaded.state.reference();
         let digest = self.artifact_digest(&mut loaded).await?;
         let rollout = &loaded.rollout.value;
-        let scheduler = self.0.scheduler.observe(&app).await.ok();
-        let router = self.0.router.published(&app).await.ok();
+        let scheduler = self.parts().scheduler.observe(&app).await.ok();
+        let router = self.parts().router.published(&app).await.ok();
         let task = self.task_of(&loaded).await;
-        let (clock, failed, ready, refused) = self.remember(&app.name, |volatile| {
-            volatile.follow(rollout);
-            let ready = digest.is_none() || volatile.artifact.as_ref().map(|(d, _)| d) == digest.as_ref();
-            let stall = scheduler.as_ref().and_then(|seen| stall_of(rollout, seen, volatile.clock.stalled));
-            volatile.clock.tick(stall.is_some());
-            (volatile.clock.clone(), volatile.artifact_failed.clone(), ready, volatile.refused)
+        let (clock, failed, ready, refused) = self.memory().with_state(&app.name, |kept| {
+            kept.follow(rollout);
+            let ready = digest.as_ref().is_none_or(|digest| kept.has_artifact(digest));
+            let stall = scheduler.as_ref().and_then(|seen| stall_of(rollout, seen, kept.clock().stalled));
+            kept.clock_mut().tick(stall.is_some());
+            (kept.clock().clone(), kept.artifact_failure().map(str::to_owned), ready, kept.refused())
         });
         let artifact = match (&failed, ready) {
             (Some(reason), _) => ArtifactState::Failed(reason),
             (None, true) => ArtifactState::Ready,
             (None, false) => ArtifactState::Unknown,
         };
-        let step = next_step(&View {
+        let step = next_step(&RolloutInputs {
             rollout,
             workloads: &loaded.workloads,
             live: loaded.live.as_ref(),
@@ -112,20 +102,20 @@ impl Platform {
             router,
             task: task.as_ref(),
             artifact,
-            process: self.0.process,
+            process: self.platform.0.process,
             spent: clock.spent,
             stalled: clock.stalled,
-            command_limit: self.0.options.release_command_limit,
+            command_limit: self.parts().options.release_command_limit,
             refused,
         });
         self.report(&loaded, scheduler.as_ref());
         match step {
             Step::Wait => self.wait_step(&loaded).await,
-            Step::Blind => Ok(Progress::Blind),
-            Step::Rest => {
+            Step::BackendUnavailable => Ok(Progress::BackendUnavailable),
+            Step::Idle => {
                 // The next look asks a scheduler that refused once more.
-                self.remember(&app.name, |volatile| volatile.refused = None);
-                Ok(Progress::Resting)
+                self.memory().with_state(&app.name, InMemoryState::ask_again);
+                Ok(Progress::Idle)
             }
             other => {
                 Box::pin(self.perform(loaded, other, scheduler.unwrap_or_default(), router.flatten())).await
@@ -137,10 +127,10 @@ impl Platform {
     async fn idle_step(&self, state: &AppState) -> Result<Progress> {
         let empty = Workload::empty(state.reference(), Generation(0));
         let wanted = RouteFence { routes: state.head.value.routes, generation: Generation(0) };
-        match self.0.router.published(&empty.app).await {
-            Ok(Some(fence)) if fence >= wanted => Ok(Progress::Resting),
+        match self.parts().router.published(&empty.app).await {
+            Ok(Some(fence)) if fence >= wanted => Ok(Progress::Idle),
             Ok(_) => self.publish(state, &empty, Generation(0)).await,
-            Err(RouterError::Stale { .. } | RouterError::Unavailable(_)) => Ok(Progress::Blind),
+            Err(RouterError::Stale { .. } | RouterError::Unavailable(_)) => Ok(Progress::BackendUnavailable),
         }
     }
 
@@ -155,14 +145,14 @@ impl Platform {
         }
         let name = release_task(&loaded.rollout.value);
         let task = TaskRef { app: loaded.state.reference(), kind: TaskKind::Release, name };
-        self.0.runner.observe(&task).await.ok()
+        self.parts().runner.observe(&task).await.ok()
     }
 
     async fn artifact_digest(&self, loaded: &mut LoadedRollout) -> Result<Option<Digest>> {
         if loaded.rollout.value.phase != Phase::Staging {
             return Ok(None);
         }
-        if let Some(group) = loaded.workloads.settled.groups.values().next() {
+        if let Some(group) = loaded.workloads.target_only.groups.values().next() {
             return Ok(Some(group.template.launch.artifact.digest().clone()));
         }
         loaded.target = self.target(loaded).await?;
@@ -185,7 +175,7 @@ impl Platform {
 
     /// Waiting costs time; what it cost is saved now and then, so that a crash-looping daemon reaches the deadline.
     async fn wait_step(&self, loaded: &LoadedRollout) -> Result<Progress> {
-        let due = self.remember(loaded.state.name(), |v| v.clock.unsaved() >= SAVE_SPENT);
+        let due = self.memory().with_state(loaded.state.name(), |kept| kept.clock().unsaved() >= SAVE_SPENT);
         if due {
             return self.save_spent(loaded).await;
         }
@@ -194,75 +184,12 @@ impl Platform {
 
     /// Wakes whoever waits when there is something new to say of the rollout.
     fn report(&self, loaded: &LoadedRollout, seen: Option<&Observation>) {
-        let now = progress(&loaded.rollout.value, &loaded.workloads.settled, seen);
-        let changed = self.remember(loaded.state.name(), |v| {
-            let differs = v.progress != now;
-            v.progress = now;
-            differs
-        });
+        let now = progress(&loaded.rollout.value, &loaded.workloads.target_only, seen);
+        let changed = self.memory().with_state(loaded.state.name(), |kept| kept.tell(now));
         if changed {
-            self.announce();
+            self.wake_waiters();
         }
     }
-}
-
-impl Volatile {
-    /// Begins anew when another rollout, or another phase with a clock of its own, has begun.
-    pub(super) fn follow(&mut self, rollout: &Rollout) {
-        if rollout.phase.is_terminal() {
-            self.artifact = None;
-        }
-        if self.generation != rollout.generation {
-            let progress = std::mem::take(&mut self.progress);
-            *self = Self { progress, generation: rollout.generation, ..Self::default() };
-        } else if self.budget == Budget::of(rollout) {
-            return;
-        }
-        self.budget = Budget::of(rollout);
-        self.clock = ActiveTime::start(
-            Duration::from_millis(rollout.spent_ms),
-            Duration::from_millis(rollout.stalled_ms),
-        );
-    }
-
-    /// The scheduler refuses this generation; whether that is news.
-    pub(super) fn refused(&mut self, generation: Generation) -> bool {
-        self.refused = Some(generation);
-        self.refusal_told.replace(generation) != Some(generation)
-    }
-
-    /// The clock does not count until the next pass.
-    pub(in crate::service) fn stand_still(&mut self) {
-        self.clock.stand_still();
-    }
-
-    /// These times are in the record now.
-    pub(super) fn saved(&mut self, rollout: &Rollout) {
-        self.clock.saved = Duration::from_millis(rollout.spent_ms.saturating_add(rollout.stalled_ms));
-    }
-
-    /// Time spent so far, in milliseconds.
-    pub(super) fn spent_ms(&self) -> u64 {
-        milliseconds(self.clock.spent)
-    }
-
-    /// Time for which the clock has stood still because of a stall, in milliseconds.
-    pub(super) fn stalled_ms(&self) -> u64 {
-        milliseconds(self.clock.stalled)
-    }
-
-    pub(super) fn artifact_ready(&mut self, digest: Digest, lease: crate::port::Prepared) {
-        self.artifact = Some((digest, lease));
-        self.artifact_failed = None;
-    }
-
-    pub(super) fn artifact_lost(&mut self, reason: String) {
-        self.artifact_failed = Some(reason);
-    }
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Name of the task that runs a rollout's release command.

@@ -49,6 +49,12 @@ pub(super) enum Bug {
     OlderCommandIgnored,
     /// A scheduler that forgot what is live is not told while a release is prepared.
     ForgottenLiveIgnored,
+    /// An app counts as gone as soon as none of its instances is left.
+    RemainsIgnored,
+    /// The clock of a rollout runs on while nothing can move.
+    StallIgnored,
+    /// What is seen of instances counts as evidence although nothing moves after an outage.
+    OutageIsEvidence,
 }
 
 impl Bug {
@@ -179,6 +185,29 @@ async fn a_scheduler_that_forgot_and_is_not_told_is_found_by_what_does_not_come_
     harmless_without_faults(bug, named(&["slow_release_command", "release_command"])).await;
     let found = found(bug, named(&["slow_release_command"])).await;
     assert!(found.contains("Reboots") || found.contains("Loses") || found.contains("Forgets"), "{found}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_is_gone_too_early_is_found_by_what_remains() {
+    let found = found(Bug::RemainsIgnored, named(&["destroy"])).await;
+    assert!(found.contains("namespace"), "{found}");
+}
+
+/// A long pull needs no fault to show that; an outage is one.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_runs_on_is_found_by_what_could_not_move() {
+    let shown = fault_free(&scenarios::slow_pull(), 0, Bug::StallIgnored).await.unwrap_err();
+    assert!(shown.contains("Timeout"), "{shown}");
+    let found = found(Bug::StallIgnored, named(&["redeploy"])).await;
+    assert!(found.contains("Stalls") && found.contains("Timeout"), "{found}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_from_an_outage_is_found_by_what_works_after_it() {
+    let bug = Bug::OutageIsEvidence;
+    harmless_without_faults(bug, named(&["redeploy"])).await;
+    let found = found(bug, named(&["redeploy"])).await;
+    assert!(found.contains("Stalls") && found.contains("NodeLost"), "{found}");
 }
 
 /// What a dead process still had under way arrives late: fences are against that.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use deis_core::{
-    AppRef, InstanceName, Observation, Phase, Workload,
+    AppRef, InstanceName, Observation, Phase, Stall, Workload,
     conformance::sim::World,
     port::{Scheduler, SchedulerError},
     store::MemoryStore,
@@ -12,7 +12,7 @@ use deis_core::{
 
 use super::{Bug, rollout};
 
-/// A scheduler that takes what is out of date, or hides that it forgot.
+/// A scheduler that takes what is out of date, hides that it forgot, or does not say all.
 #[derive(Debug)]
 pub(super) struct PlantedScheduler {
     pub(super) bug: Bug,
@@ -36,6 +36,12 @@ impl Scheduler for PlantedScheduler {
             && let Some(rollout) = rollout(&self.memory, app).filter(|r| r.phase == Phase::Staging)
         {
             seen.generation = seen.generation.max(rollout.live_generation);
+        }
+        match self.bug {
+            Bug::RemainsIgnored => seen.remains = None,
+            Bug::StallIgnored => seen.stalled = None,
+            Bug::OutageIsEvidence => seen.stalled = seen.stalled.map(|_| Stall::Pulling),
+            _ => {}
         }
         Ok(seen)
     }

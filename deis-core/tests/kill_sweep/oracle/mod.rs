@@ -75,7 +75,7 @@ async fn quiet(harness: &Harness) -> Result<(), String> {
     for _ in 0..3 {
         tokio::time::advance(std::time::Duration::from_secs(20)).await;
         let progress = platform.pass(&app()).await.map_err(|e| e.to_string())?;
-        if progress != Progress::Resting || harness.world.tick() {
+        if progress != Progress::Idle || harness.world.tick() {
             return Err(format!("it rests and then does something: {progress:?}"));
         }
     }

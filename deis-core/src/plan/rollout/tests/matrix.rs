@@ -17,7 +17,7 @@ use crate::{
             DEPLOY_DEADLINE, OUTAGE_LIMIT, PREPARE_LIMIT, PULL_LIMIT, RELEASE_COMMAND_LIMIT, START_GRACE,
         },
         lower::workloads,
-        rollout::{ArtifactState, Which},
+        rollout::{ArtifactState, WorkloadRole},
     },
 };
 use std::time::Duration;
@@ -28,7 +28,7 @@ const ACCEPTED: [Accepted; 7] = [
     Accepted::BeforeLive,
     Accepted::Live,
     Accepted::Target,
-    Accepted::Settled,
+    Accepted::TargetOnly,
     Accepted::Fallback,
     Accepted::Beyond,
 ];
@@ -38,7 +38,7 @@ const PUBLISHED: [Published; 9] = [
     Published::BeforeLive,
     Published::Live,
     Published::Target,
-    Published::Settled,
+    Published::TargetOnly,
     Published::Fallback,
     Published::Beyond,
     Published::NewerCounter,
@@ -196,7 +196,7 @@ fn realised(s: &Situation) -> Case {
     let mut case = case(phase(s.phase));
     case.rollout.retires = s.retires;
     if s.before != Before::Web {
-        let groups = case.workloads.settled.groups.clone();
+        let groups = case.workloads.target_only.groups.clone();
         case.live = case.live.filter(|_| s.before == Before::Worker);
         if let Some(live) = &mut case.live {
             let worker = ProcessType::new("worker").unwrap();
@@ -233,7 +233,7 @@ fn realised(s: &Situation) -> Case {
     };
     case.refused = s.refused.then(|| match s.phase {
         In::Staging => case.rollout.live_generation,
-        _ => Which::held(&case.rollout).generation(&case.rollout),
+        _ => WorkloadRole::held(&case.rollout).generation(&case.rollout),
     });
     case
 }
@@ -256,7 +256,7 @@ fn seen(accepted: Accepted, picture: Picture) -> Observation {
         Accepted::BeforeLive => LIVE - 1,
         Accepted::Live => LIVE,
         Accepted::Target => G,
-        Accepted::Settled => G + 1,
+        Accepted::TargetOnly => G + 1,
         Accepted::Fallback => G + 2,
         Accepted::Beyond => G + 3,
     };
@@ -288,7 +288,7 @@ fn published(published: Published) -> Option<RouteFence> {
         Published::BeforeLive => fence(1, LIVE - 1),
         Published::Live => fence(1, LIVE),
         Published::Target => fence(1, G),
-        Published::Settled => fence(1, G + 1),
+        Published::TargetOnly => fence(1, G + 1),
         Published::Fallback => fence(1, G + 2),
         Published::Beyond => fence(1, G + 3),
         Published::NewerCounter => fence(2, 0),

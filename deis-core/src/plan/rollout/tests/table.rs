@@ -3,7 +3,7 @@
 //! It speaks of named situations and never of how they are recognised, so it shares nothing with the implementation
 //! but the names of the steps.
 
-use super::super::{Step, Which};
+use super::super::{Step, WorkloadRole};
 use crate::model::{Attempt, Cause, Exit, Phase};
 
 /// Which phase it is.
@@ -24,7 +24,7 @@ pub(super) enum Accepted {
     BeforeLive,
     Live,
     Target,
-    Settled,
+    TargetOnly,
     Fallback,
     Beyond,
 }
@@ -37,7 +37,7 @@ pub(super) enum Published {
     BeforeLive,
     Live,
     Target,
-    Settled,
+    TargetOnly,
     Fallback,
     Beyond,
     NewerCounter,
@@ -286,19 +286,19 @@ impl Situation {
         self.runner.map(|runner| runner.fence)
     }
 
-    fn held(&self) -> (Which, Accepted) {
+    fn held(&self) -> (WorkloadRole, Accepted) {
         match (self.phase, self.retires) {
-            (In::Failed, _) => (Which::Fallback, Accepted::Fallback),
-            (_, true) => (Which::Settled, Accepted::Settled),
-            (_, false) => (Which::Target, Accepted::Target),
+            (In::Failed, _) => (WorkloadRole::Fallback, Accepted::Fallback),
+            (_, true) => (WorkloadRole::TargetOnly, Accepted::TargetOnly),
+            (_, false) => (WorkloadRole::Target, Accepted::Target),
         }
     }
 
     /// After a success the routes keep the target's generation.
-    fn routed(&self) -> (Which, Published) {
+    fn routed(&self) -> (WorkloadRole, Published) {
         match self.phase {
-            In::Failed => (Which::Fallback, Published::Fallback),
-            _ => (Which::Target, Published::Target),
+            In::Failed => (WorkloadRole::Fallback, Published::Fallback),
+            _ => (WorkloadRole::Target, Published::Target),
         }
     }
 }
@@ -315,20 +315,22 @@ fn exactly(step: Step) -> Expected {
 
 /// All rows; the first one that matches wins. `attempt` of the rollout is [`super::G`].
 pub(super) const ROWS: &[Row] = &[
-    (ANY, |s| s.scheduler.is_none() || s.router.is_none(), |_| exactly(Step::Blind)),
+    (ANY, |s| s.scheduler.is_none() || s.router.is_none(), |_| exactly(Step::BackendUnavailable)),
     (
         ANY,
         |s| s.accepted() > Accepted::Fallback || s.published() > Published::Fallback,
-        |_| exactly(Step::Ahead),
+        |_| exactly(Step::ReloadOrRenumber),
     ),
-    (&[In::Staging, In::Rolling], Situation::lacks_lives_routes, |_| exactly(Step::Publish(Which::Live))),
+    (&[In::Staging, In::Rolling], Situation::lacks_lives_routes, |_| {
+        exactly(Step::Publish(WorkloadRole::Live))
+    }),
     (
         &[In::Staging],
         |s| s.has_live() && s.accepted() < Accepted::Live && !s.refused,
-        |_| exactly(Step::Apply(Which::Live)),
+        |_| exactly(Step::Apply(WorkloadRole::Live)),
     ),
     // The runner is not needed before this.
-    (&[In::Staging], |s| s.runner.is_none(), |_| exactly(Step::Blind)),
+    (&[In::Staging], |s| s.runner.is_none(), |_| exactly(Step::BackendUnavailable)),
     (&[In::Staging], |s| s.fence() == Some(Fenced::Before), |_| exactly(Step::StopTasks(Attempt(super::G)))),
     (&[In::Staging], |s| s.runner.is_some_and(|r| r.older_running), |_| exactly(Step::Wait)),
     // An endless one is stopped before its release is given up.
@@ -376,11 +378,11 @@ pub(super) const ROWS: &[Row] = &[
     (&[In::Staging], |s| s.artifact == Bytes::Missing, |_| exactly(Step::Prepare)),
     (&[In::Staging], |s| s.command == Command::Declared, |_| exactly(Step::RecordStart)),
     (&[In::Staging], |_| true, |_| exactly(Step::Enter(Phase::Rolling))),
-    (&[In::Rolling], |s| s.accepted() < Accepted::Target, |_| exactly(Step::Apply(Which::Target))),
+    (&[In::Rolling], |s| s.accepted() < Accepted::Target, |_| exactly(Step::Apply(WorkloadRole::Target))),
     (
         &[In::Rolling],
         |s| s.serves_first() && s.published() < Published::Target,
-        |_| exactly(Step::Publish(Which::Target)),
+        |_| exactly(Step::Publish(WorkloadRole::Target)),
     ),
     (&[In::Rolling], Situation::settled, |_| exactly(Step::Enter(Phase::Routing))),
     // What is seen after an outage is no evidence.
@@ -402,14 +404,22 @@ pub(super) const ROWS: &[Row] = &[
         |s| s.published() < Published::Target && s.out_of_time(),
         |_| Expected::Reverting(Why::Timeout),
     ),
-    (&[In::Routing], |s| s.published() < Published::Target, |_| exactly(Step::Publish(Which::Target))),
+    (&[In::Routing], |s| s.published() < Published::Target, |_| exactly(Step::Publish(WorkloadRole::Target))),
     (&[In::Routing], |_| true, |_| exactly(Step::Enter(Phase::Succeeded))),
-    (&[In::Reverting], |s| s.published() < Published::Fallback, |_| exactly(Step::Publish(Which::Fallback))),
-    (&[In::Reverting], |s| s.accepted() < Accepted::Fallback, |_| exactly(Step::Apply(Which::Fallback))),
+    (
+        &[In::Reverting],
+        |s| s.published() < Published::Fallback,
+        |_| exactly(Step::Publish(WorkloadRole::Fallback)),
+    ),
+    (
+        &[In::Reverting],
+        |s| s.accepted() < Accepted::Fallback,
+        |_| exactly(Step::Apply(WorkloadRole::Fallback)),
+    ),
     (&[In::Reverting], Situation::settled_on_fallback, |_| Expected::Failed { unhealthy: false }),
     (&[In::Reverting], Situation::out_of_time, |_| Expected::Failed { unhealthy: true }),
     (&[In::Reverting], |_| true, |_| exactly(Step::Wait)),
     (ENDED, |s| s.accepted() < s.held().1 && !s.refused, |s| exactly(Step::Apply(s.held().0))),
     (ENDED, |s| s.published() < s.routed().1, |s| exactly(Step::Publish(s.routed().0))),
-    (ENDED, |_| true, |_| exactly(Step::Rest)),
+    (ENDED, |_| true, |_| exactly(Step::Idle)),
 ];

@@ -1,4 +1,4 @@
-//! What a process remembers of an app: its clocks, and what it need not ask or tell again.
+//! What a process keeps in memory of an app: its clocks, and what it need not ask or tell again.
 
 use super::*;
 use crate::{
@@ -57,13 +57,13 @@ async fn time_counts_from_one_look_to_the_next_in_one_of_two_clocks() {
 
 #[tokio::test(start_paused = true)]
 async fn a_clock_goes_on_within_a_budget_and_begins_anew_with_the_next() {
-    let mut known = Volatile::default();
-    let drive = async |known: &mut Volatile, rollout: &Rollout| {
+    let mut known = InMemoryState::default();
+    let drive = async |known: &mut InMemoryState, rollout: &Rollout| {
         known.follow(rollout);
         known.clock.tick(false);
         seconds(1).await;
         known.clock.tick(false);
-        (known.spent_ms(), known.stalled_ms())
+        (known.clock.spent_ms(), known.clock.stalled_ms())
     };
     assert_eq!(drive(&mut known, &rollout(4, Phase::Rolling)).await, (8000, 2000), "from the record on");
     // The record is behind; what this process knows is not lost.
@@ -80,17 +80,17 @@ async fn a_clock_goes_on_within_a_budget_and_begins_anew_with_the_next() {
 #[tokio::test]
 async fn what_is_known_of_one_rollout_is_not_believed_of_the_next() {
     let prepared = || (Digest::of(b"x"), Prepared::default());
-    let mut known = Volatile::default();
+    let mut known = InMemoryState::default();
     known.follow(&rollout(4, Phase::Staging));
-    known.progress = Some("preparing".to_owned());
+    known.told = Some("preparing".to_owned());
     known.artifact_lost("gone".to_owned());
     assert_eq!(known.artifact_failed.as_deref(), Some("gone"));
     let (digest, lease) = prepared();
     known.artifact_ready(digest, lease);
     assert_eq!(known.artifact_failed, None);
-    assert!(known.refused(Generation(4)), "that is news");
-    assert!(!known.refused(Generation(4)), "that is not");
-    assert!(known.refused(Generation(6)));
+    assert!(known.refuse(Generation(4)), "that is news");
+    assert!(!known.refuse(Generation(4)), "that is not");
+    assert!(known.refuse(Generation(6)));
     assert_eq!(known.refused, Some(Generation(6)));
 
     known.follow(&rollout(4, Phase::Rolling));
@@ -101,5 +101,5 @@ async fn what_is_known_of_one_rollout_is_not_believed_of_the_next() {
     known.artifact_ready(digest, lease);
     known.follow(&rollout(7, Phase::Staging));
     assert!(known.artifact.is_none() && known.refused.is_none() && known.refusal_told.is_none());
-    assert_eq!(known.progress.as_deref(), Some("preparing"), "what people were told last stays told");
+    assert_eq!(known.told.as_deref(), Some("preparing"), "what people were told last stays told");
 }

@@ -16,7 +16,7 @@ use deis_core::{
     Workload,
     conformance::sim::{NoLogs, World},
     port::{
-        Attached, Batch, Cursor, Read, Reading, Revision, Scheduler, SchedulerError, StopScope, Store,
+        Attached, Batch, Cursor, Found, Read, Reading, Revision, Scheduler, SchedulerError, StopScope, Store,
         StoreError, TaskError, TaskRunner, always_prepared,
     },
     state::apps::AppState,
@@ -26,8 +26,8 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use uuid::Uuid;
 
 /// What outlives platform processes.
-pub(super) struct Bench {
-    pub(super) store: Arc<Moody>,
+pub(super) struct Fixture {
+    pub(super) store: Arc<MisbehavingStore>,
     pub(super) world: World,
 }
 
@@ -72,7 +72,7 @@ pub(super) fn web() -> ProcessType {
     ProcessType::web()
 }
 
-impl Bench {
+impl Fixture {
     pub(super) fn new() -> Self {
         Self { store: Arc::default(), world: World::new() }
     }
@@ -95,7 +95,7 @@ impl Bench {
     }
 
     /// A platform process over the store that can be told to misbehave.
-    pub(super) fn moody(&self) -> Platform {
+    pub(super) fn misbehaving(&self) -> Platform {
         self.builder().build().unwrap()
     }
 
@@ -116,7 +116,7 @@ impl Bench {
     pub(super) async fn drive(&self, platform: &Platform) {
         for _ in 0..500 {
             let progress = platform.pass(&name()).await.unwrap();
-            if !self.world.tick() && matches!(progress, Progress::Resting | Progress::Gone) {
+            if !self.world.tick() && matches!(progress, Progress::Idle | Progress::AppGone) {
                 return;
             }
         }
@@ -129,7 +129,7 @@ impl Bench {
             if self.phase().await.name() == phase {
                 return;
             }
-            if platform.pass(&name()).await.unwrap() != Progress::Stepped && !still {
+            if platform.pass(&name()).await.unwrap() != Progress::Advanced && !still {
                 self.world.tick();
             }
         }
@@ -155,7 +155,7 @@ pub(super) async fn app(platform: &Platform) -> AppHandle {
 
 /// A store in memory that can be told to misbehave.
 #[derive(Default)]
-pub(super) struct Moody {
+pub(super) struct MisbehavingStore {
     pub(super) inner: Arc<MemoryStore>,
     /// It cannot be reached.
     pub(super) down: AtomicBool,
@@ -169,17 +169,19 @@ pub(super) struct Moody {
     after: Mutex<Option<(String, BoxFuture<'static, ()>)>>,
     /// Reads so far.
     pub(super) reads: AtomicUsize,
+    /// Records in the answers to them.
+    pub(super) records: AtomicUsize,
     /// Commits so far.
     pub(super) commits: AtomicUsize,
 }
 
-impl std::fmt::Debug for Moody {
+impl std::fmt::Debug for MisbehavingStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Moody")
+        f.write_str("MisbehavingStore")
     }
 }
 
-impl Moody {
+impl MisbehavingStore {
     /// Lets `work` happen right before the next call about keys that begin like this; a commit is about `commit`.
     pub(super) fn before(&self, prefix: &str, work: impl Future<Output = ()> + Send + 'static) {
         *self.before.lock().unwrap() = Some((prefix.to_owned(), work.boxed()));
@@ -200,7 +202,7 @@ impl Moody {
 }
 
 #[async_trait]
-impl Store for Moody {
+impl Store for MisbehavingStore {
     async fn read(&self, reads: &[Read]) -> Result<Reading, StoreError> {
         let about = |read: &Read| match read {
             Read::Get(key) => key.as_str().to_owned(),
@@ -211,6 +213,10 @@ impl Store for Moody {
         self.reads.fetch_add(1, SeqCst);
         self.meet(&about).await?;
         let reading = self.inner.read(reads).await;
+        if let Ok(reading) = &reading {
+            let records = |found: &Found| if let Found::Records(all) = found { all.len() } else { 0 };
+            self.records.fetch_add(reading.found.iter().map(records).sum(), SeqCst);
+        }
         happen(&self.after, &about).await;
         reading
     }
@@ -242,13 +248,13 @@ async fn happen(planned: &Mutex<Option<(String, BoxFuture<'static, ()>)>>, about
 
 /// A scheduler that refuses what is not newer than `refused`, and is away for the apps whose names begin so.
 #[derive(Debug)]
-pub(super) struct Choosy {
+pub(super) struct RefusingScheduler {
     pub(super) world: World,
     pub(super) refused: Mutex<Generation>,
     pub(super) away_for: &'static str,
 }
 
-impl Choosy {
+impl RefusingScheduler {
     fn reach(&self, app: &AppRef) -> Result<(), SchedulerError> {
         if !self.away_for.is_empty() && app.name.as_str().starts_with(self.away_for) {
             return Err(SchedulerError::Unavailable("it is away".into()));
@@ -258,7 +264,7 @@ impl Choosy {
 }
 
 #[async_trait]
-impl Scheduler for Choosy {
+impl Scheduler for RefusingScheduler {
     async fn apply(&self, workload: &Workload) -> Result<(), SchedulerError> {
         self.reach(&workload.app)?;
         if workload.generation <= *self.refused.lock().unwrap() {
@@ -289,7 +295,7 @@ impl Scheduler for Choosy {
 
 /// A runner whose tasks print one line, or that refuses all of them.
 #[derive(Debug)]
-pub(super) struct Chatty {
+pub(super) struct OneLineRunner {
     pub(super) world: World,
     pub(super) refuses: bool,
     /// The releases that it was asked to run something for.
@@ -298,10 +304,10 @@ pub(super) struct Chatty {
     pub(super) tasks: Mutex<Vec<Task>>,
 }
 
-impl Chatty {
-    pub(super) fn new(bench: &Bench, refuses: bool) -> Arc<Self> {
+impl OneLineRunner {
+    pub(super) fn new(fixture: &Fixture, refuses: bool) -> Arc<Self> {
         Arc::new(Self {
-            world: bench.world.clone(),
+            world: fixture.world.clone(),
             refuses,
             asked: Mutex::default(),
             tasks: Mutex::default(),
@@ -310,7 +316,7 @@ impl Chatty {
 }
 
 #[async_trait]
-impl TaskRunner for Chatty {
+impl TaskRunner for OneLineRunner {
     async fn start(&self, task: &Task) -> Result<(), TaskError> {
         self.asked.lock().unwrap().push(task.release);
         self.tasks.lock().unwrap().push(task.clone());
