@@ -25,9 +25,13 @@ async fn matching(app: &AppHandle, path: &Segments) -> Result<Vec<Instance>> {
     let current = app.info().await?.current;
     let mut all = app.instances().await?;
     all.retain(|i| !i.is_draining() && i.release == current);
-    all.retain(|i| path.get("type").is_none_or(|t| i.process.as_str() == t));
-    all.retain(|i| path.get("name").is_none_or(|n| is_named(app, i, n)));
+    all.retain(|i| is_meant(app, path, i));
     Ok(all)
+}
+
+fn is_meant(app: &AppHandle, path: &Segments, instance: &Instance) -> bool {
+    path.get("type").is_none_or(|t| instance.process.as_str() == t)
+        && path.get("name").is_none_or(|n| is_named(app, instance, n))
 }
 
 /// A name may leave out the app's.
@@ -105,16 +109,12 @@ const RESTART_WAIT: Duration = Duration::from_secs(300);
 
 /// Waits until the evicted are gone and as many are up as before. Evictions leave no record to wait for.
 async fn replaced(app: &AppHandle, path: &Segments, evicted: &[InstanceName], wanted: usize) -> Result<()> {
-    let began = tokio::time::Instant::now();
-    while began.elapsed() < RESTART_WAIT {
-        let now = matching(app, path).await?;
-        let ready = now.iter().filter(|i| i.is_ready() && !evicted.contains(&i.name)).count();
+    let done = |now: &[Instance]| {
+        let mut up = now.iter().filter(|i| !i.is_draining() && i.is_ready() && is_meant(app, path, i));
         // An evicted one stays in rotation until its replacement is available, which is later than ready.
-        let gone = !now.iter().any(|i| i.is_ready() && evicted.contains(&i.name));
-        if ready >= wanted && gone {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        up.clone().filter(|i| !evicted.contains(&i.name)).count() >= wanted
+            && !up.any(|i| evicted.contains(&i.name))
+    };
+    app.wait_instances(RESTART_WAIT, done).await?;
     Ok(())
 }

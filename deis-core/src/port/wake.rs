@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::model::AppName;
 
@@ -17,6 +17,8 @@ pub struct Wake(Arc<Inbox>);
 struct Inbox {
     apps: Mutex<BTreeSet<AppName>>,
     notify: Notify,
+    /// Rises with each hint, for whoever waits beside the reconciler.
+    hints: watch::Sender<u64>,
 }
 
 impl Wake {
@@ -24,6 +26,12 @@ impl Wake {
     pub fn hint(&self, app: &AppName) {
         self.0.apps.lock().unwrap_or_else(PoisonError::into_inner).insert(app.clone());
         self.0.notify.notify_one();
+        self.0.hints.send_modify(|hints| *hints = hints.wrapping_add(1));
+    }
+
+    /// Changes with each hint, whichever app it is about; it takes none from the receiver of [`Wake::next`].
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.0.hints.subscribe()
     }
 
     /// Waits for hints and takes them all. One receiver at a time.

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream::BoxStream};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use super::handle::{AppHandle, Change};
 use crate::{
     error::Result,
-    model::{Cause, Outcome, Release, ReleaseVersion, RolloutEnd, Workload},
+    model::{Cause, Instance, Outcome, Release, ReleaseVersion, RolloutEnd, Workload},
     plan::progress::progress,
     state::{apps::outcome, keys, ledger::end_of, query::Query, record::get},
 };
@@ -38,7 +42,7 @@ impl AppHandle {
             if let Some(settled) = self.settled(change).await? {
                 return Ok(settled);
             }
-            pause(&mut changed).await;
+            pause(&mut changed, LOOK_AGAIN).await;
         }
     }
 
@@ -57,7 +61,7 @@ impl AppHandle {
                 {
                     return Some((now.clone(), (handle, change, changed, Some(now))));
                 }
-                pause(&mut changed).await;
+                pause(&mut changed, LOOK_AGAIN).await;
             }
         })
         .boxed()
@@ -97,6 +101,31 @@ impl AppHandle {
 }
 
 impl AppHandle {
+    /// Waits until the app's instances are as wanted, at most so long; answers whether they are. `wanted` is asked at
+    /// first and whenever a back end says that something has changed.
+    ///
+    /// # Errors
+    /// Those of the scheduler.
+    pub async fn wait_instances(
+        &self,
+        limit: Duration,
+        mut wanted: impl FnMut(&[Instance]) -> bool + Send,
+    ) -> Result<bool> {
+        let mut hints = self.platform.0.wake.watch();
+        let end = Instant::now() + limit;
+        loop {
+            hints.mark_unchanged();
+            if wanted(&self.instances().await?) {
+                return Ok(true);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            pause(&mut hints, left).await;
+        }
+    }
+
     /// What the app's rollout does right now, whichever process drives it; `None` where that cannot be read.
     async fn progress_now(&self) -> Option<String> {
         let store = self.platform.store();
@@ -109,6 +138,8 @@ impl AppHandle {
 }
 
 /// Another process may be the one that commits, so a look now and then stands beside the signal.
-async fn pause(changed: &mut tokio::sync::watch::Receiver<u64>) {
-    let _ = tokio::time::timeout(Duration::from_secs(2), changed.changed()).await;
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+async fn pause(changed: &mut watch::Receiver<u64>, at_most: Duration) {
+    let _ = timeout(at_most.min(LOOK_AGAIN), changed.changed()).await;
 }
