@@ -25,28 +25,28 @@ const OVERHEAD: usize = 128;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A record as it is held; `None` is known not to be there.
-type Held = Option<(Revision, Bytes)>;
+type CachedRecord = Option<(Revision, Bytes)>;
 
 /// The records that were read or written last.
 pub(super) struct RecordCache {
-    state: Mutex<State>,
+    state: Mutex<CacheState>,
     advanced: Condvar,
 }
 
 /// Two halves: when the young one is full it becomes the old one, and what is used in the old one moves. So what is
 /// used stays, and no list of uses has to be kept.
-struct State {
+struct CacheState {
     /// All that is held is as this commit left it.
     at: Revision,
-    young: HashMap<Key, Held>,
-    old: HashMap<Key, Held>,
+    young: HashMap<Key, CachedRecord>,
+    old: HashMap<Key, CachedRecord>,
     bytes: usize,
 }
 
 impl RecordCache {
     /// An empty one over a database whose newest commit is `at`.
     pub(super) fn new(at: Revision) -> Self {
-        let state = State { at, young: HashMap::new(), old: HashMap::new(), bytes: 0 };
+        let state = CacheState { at, young: HashMap::new(), old: HashMap::new(), bytes: 0 };
         Self { state: Mutex::new(state), advanced: Condvar::new() }
     }
 
@@ -74,7 +74,7 @@ impl RecordCache {
     /// next call.
     pub(super) fn fill(&self, reads: &[Read], reading: &Reading) {
         let state = self.lock();
-        let behind = |state: &mut State| state.at < reading.at;
+        let behind = |state: &mut CacheState| state.at < reading.at;
         let (mut state, waited) =
             self.advanced.wait_timeout_while(state, PATIENCE, behind).unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
@@ -107,14 +107,14 @@ impl RecordCache {
         self.advanced.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CacheState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl CacheState {
     /// What is held of a key; `None` if nothing is known of it.
-    fn get(&mut self, key: &Key) -> Option<Held> {
+    fn get(&mut self, key: &Key) -> Option<CachedRecord> {
         if let Some(held) = self.young.get(key) {
             return Some(held.clone());
         }
@@ -123,9 +123,10 @@ impl State {
         Some(held)
     }
 
-    fn put(&mut self, key: &Key, held: Held) {
-        let cost =
-            |held: &Held| OVERHEAD + key.as_str().len() + held.as_ref().map_or(0, |(_, data)| data.len());
+    fn put(&mut self, key: &Key, held: CachedRecord) {
+        let cost = |held: &CachedRecord| {
+            OVERHEAD + key.as_str().len() + held.as_ref().map_or(0, |(_, data)| data.len())
+        };
         self.old.remove(key);
         let bytes = cost(&held);
         let before = if bytes > MAX_RECORD {
