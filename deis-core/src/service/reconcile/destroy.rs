@@ -8,7 +8,7 @@ use crate::{
     error::Result,
     model::{AppRef, Attempt, Domain, Gone, Zone},
     port::{Key, Scan, StopScope, StoreError, TaskRunnerExt as _},
-    service::domains::{leave_zone, split},
+    service::app::domains::{leave_zone, split},
     state::{
         apps::AppState,
         keys,

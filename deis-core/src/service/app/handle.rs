@@ -1,15 +1,13 @@
 //! An app that an actor may use; the topic files beside this one add what can be done with it.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedMutexGuard;
 
-use super::platform::Platform;
 use crate::{
     error::{Error, Kind, Result},
     model::{Actor, App, AppName, AppStatus, Generation, LogLevel, LogLine, LogSource, ReleaseVersion, Role},
     port::StoreError,
+    service::platform::Platform,
     state::{
         apps::{AppState, Base, load_base},
         keys,
@@ -36,18 +34,13 @@ pub struct Change {
     pub generation: Option<Generation>,
 }
 
-/// How often a change is planned anew because another process, or the reconciler, was faster.
-pub(super) const TRIES: u32 = 20;
-/// By how much longer each time such a change waits before it is planned anew.
-const BACKOFF: Duration = Duration::from_millis(2);
-
 /// Waits for other changes of the app, reads the state, plans in `$body` and commits, until nobody came between. `$body` gives the
 /// answer and must not begin another change; `continue` in it plans anew.
 macro_rules! change {
     ($handle:expr, |$state:ident, $edits:ident| $body:block) => {{
         let _guard = $handle.lock().await;
-        for lost in 0..$crate::service::handle::TRIES {
-            $crate::service::handle::back_off(lost).await;
+        for lost in 0..$crate::service::retry::TRIES {
+            $crate::service::retry::back_off(lost).await;
             #[allow(unused_mut)]
             let mut $state = $handle.state().await?;
             let mut $edits = $crate::state::record::Edits::new();
@@ -62,15 +55,8 @@ macro_rules! change {
 }
 pub(super) use change;
 
-/// Waits the longer, the more races were lost.
-pub(super) async fn back_off(lost: u32) {
-    if lost > 0 {
-        tokio::time::sleep(BACKOFF * lost).await;
-    }
-}
-
 impl AppHandle {
-    pub(super) fn new(platform: Platform, actor: Actor, app: App, role: Role) -> Self {
+    pub(in crate::service) fn new(platform: Platform, actor: Actor, app: App, role: Role) -> Self {
         Self { platform, actor, app, role }
     }
 

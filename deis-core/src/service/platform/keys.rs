@@ -1,15 +1,12 @@
 //! SSH keys: add, list, remove, and whose a fingerprint is.
 
-use super::{
-    handle::{TRIES, back_off},
-    platform::Platform,
-    users::remove_key,
-};
+use super::{Platform, users::remove_key};
 use crate::{
     error::{Error, Kind, Result},
     model::{Digest, SshKey, User, Username},
     plan::constants::MAX_KEYS,
     port::{Scan, StoreError},
+    service::retry::{TRIES, back_off},
     state::{
         keys,
         record::{Edits, get, scan},

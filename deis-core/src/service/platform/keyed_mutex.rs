@@ -14,11 +14,11 @@ use crate::port::Key;
 
 /// The mutexes that are held or waited for, by the record that changes contend for.
 #[derive(Debug, Default)]
-pub(super) struct KeyedMutex(Mutex<BTreeMap<Key, Weak<tokio::sync::Mutex<()>>>>);
+pub(in crate::service) struct KeyedMutex(Mutex<BTreeMap<Key, Weak<tokio::sync::Mutex<()>>>>);
 
 impl KeyedMutex {
     /// Waits for the mutex of this key, in the order of arrival; it is held as long as the guard lives.
-    pub(super) async fn lock(&self, key: Key) -> OwnedMutexGuard<()> {
+    pub(in crate::service) async fn lock(&self, key: Key) -> OwnedMutexGuard<()> {
         let mutex = {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(mutex) = all.get(&key).and_then(Weak::upgrade) {

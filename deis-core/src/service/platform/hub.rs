@@ -5,16 +5,12 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{
-    keyed_mutex::KeyedMutex,
-    options::PlatformOptions,
-    reconcile::{Memory, TaskOutputs},
-    users::TokenOwners,
-};
+use super::{keyed_mutex::KeyedMutex, options::PlatformOptions, users::TokenOwners};
 use crate::{
     error::Result,
     model::{AppName, Push, Timestamp},
     port::{LogStore, Preparer, Router, Scan, Scheduler, Store, StoreExt as _, TaskRunner, Wake},
+    service::reconcile::{Memory, TaskOutputs},
     state::{keys, record},
 };
 
@@ -25,33 +21,33 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 ///
 /// All state is in the store and the back ends; whatever is held here can be lost at any moment.
 #[derive(Clone)]
-pub struct Platform(pub(super) Arc<Inner>);
+pub struct Platform(pub(in crate::service) Arc<Inner>);
 
 /// What a platform is made of.
-pub(super) struct Parts {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) scheduler: Arc<dyn Scheduler>,
-    pub(super) router: Arc<dyn Router>,
-    pub(super) runner: Arc<dyn TaskRunner>,
-    pub(super) logs: Arc<dyn LogStore>,
-    pub(super) preparer: Preparer,
-    pub(super) clock: Clock,
-    pub(super) wake: Wake,
-    pub(super) options: PlatformOptions,
+pub(in crate::service) struct Parts {
+    pub(in crate::service) store: Arc<dyn Store>,
+    pub(in crate::service) scheduler: Arc<dyn Scheduler>,
+    pub(in crate::service) router: Arc<dyn Router>,
+    pub(in crate::service) runner: Arc<dyn TaskRunner>,
+    pub(in crate::service) logs: Arc<dyn LogStore>,
+    pub(in crate::service) preparer: Preparer,
+    pub(in crate::service) clock: Clock,
+    pub(in crate::service) wake: Wake,
+    pub(in crate::service) options: PlatformOptions,
 }
 
 /// The parts, and what this process keeps in memory.
-pub(super) struct Inner {
-    pub(super) parts: Parts,
+pub(in crate::service) struct Inner {
+    pub(in crate::service) parts: Parts,
     /// Which process this is, so that a release command of a dead one is told from an own one.
-    pub(super) process: Uuid,
+    pub(in crate::service) process: Uuid,
     /// Rises with every commit and every change of progress: whoever waits reads anew.
-    pub(super) changed: watch::Sender<u64>,
+    pub(in crate::service) changed: watch::Sender<u64>,
     /// Changes of an app, or of a user, wait for each other.
-    pub(super) changes: KeyedMutex,
-    pub(super) outputs: TaskOutputs,
-    pub(super) token_owners: TokenOwners,
-    pub(super) memory: Memory,
+    pub(in crate::service) changes: KeyedMutex,
+    pub(in crate::service) outputs: TaskOutputs,
+    pub(in crate::service) token_owners: TokenOwners,
+    pub(in crate::service) memory: Memory,
 }
 
 impl std::ops::Deref for Inner {
@@ -62,7 +58,7 @@ impl std::ops::Deref for Inner {
 }
 
 impl Platform {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(in crate::service) fn new(parts: Parts) -> Self {
         let (changed, _) = watch::channel(0);
         Self(Arc::new(Inner {
             parts,
@@ -110,13 +106,13 @@ impl Platform {
     }
 
     /// Says that the state of `app` changed: wakes the reconciler and everybody who waits.
-    pub(super) fn touched(&self, app: &AppName) {
+    pub(in crate::service) fn touched(&self, app: &AppName) {
         self.0.parts.wake.hint(app);
         self.wake_waiters();
     }
 
     /// Wakes everybody who waits.
-    pub(super) fn wake_waiters(&self) {
+    pub(in crate::service) fn wake_waiters(&self) {
         self.0.changed.send_modify(|n| *n += 1);
     }
 }

@@ -1,14 +1,12 @@
 //! Domains: list, add, remove.
 
-use super::{
-    handle::{AppHandle, change},
-    page::{Page, PageQuery},
-};
+use super::handle::{AppHandle, change};
 use crate::{
     error::{Error, Kind, Result},
     model::{AppName, Domain, DomainName, EventKind, Timestamp, Username, Zone},
     plan::constants::MAX_DOMAINS,
     port::Scan,
+    service::page::{Page, PageQuery},
     state::{
         apps::{AppState, RoutesChange},
         keys,
@@ -158,7 +156,7 @@ impl AppHandle {
 ///
 /// Wildcards have at least two labels after the star, so that names which one of them matches are in its zone,
 /// however deep they are; and one record per zone is what two additions at once get in each other's way with.
-pub(super) fn split(name: &DomainName) -> Option<(String, String)> {
+pub(in crate::service) fn split(name: &DomainName) -> Option<(String, String)> {
     let lower = name.as_str().to_ascii_lowercase();
     let (_, parent) = lower.split_once('.')?;
     let (rest, last) = parent.rsplit_once('.')?;
@@ -168,7 +166,12 @@ pub(super) fn split(name: &DomainName) -> Option<(String, String)> {
 }
 
 /// Takes names out of their zone; a zone without names goes.
-pub(super) fn leave_zone(edits: &mut Edits, apex: &str, zone: Option<Stored<Zone>>, names: &[String]) {
+pub(in crate::service) fn leave_zone(
+    edits: &mut Edits,
+    apex: &str,
+    zone: Option<Stored<Zone>>,
+    names: &[String],
+) {
     let key = keys::zone(apex);
     let Some(zone) = zone else { return };
     let mut rest = zone.value;

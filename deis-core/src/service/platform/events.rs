@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use futures_util::{StreamExt as _, stream::BoxStream};
 
-use super::{handle::AppHandle, platform::Platform};
+use super::Platform;
 use crate::{
     error::Result,
     model::{AppName, Event},
@@ -16,32 +16,6 @@ pub type EventStream = BoxStream<'static, Result<(Cursor, Event)>>;
 
 const CHUNK: usize = 200;
 
-impl AppHandle {
-    /// The app's events after `cursor` (from the beginning with `None`), and all later ones as they happen.
-    ///
-    /// ```
-    /// # use deis_core::{Actor, AppName, Username, conformance::sim::{World, drive_until_idle, platform}};
-    /// # #[tokio::main]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let world = World::new();
-    /// # let platform = platform(&world);
-    /// # let session = platform.session(Actor::System { name: Username::new("ann")? });
-    /// # let app = session.app(&session.create_app(AppName::new("blog")?).await?.name).await?;
-    /// use futures_util::StreamExt as _;
-    ///
-    /// let mut events = app.events(None);
-    /// let (cursor, first) = events.next().await.ok_or("there is one")??;
-    /// assert_eq!(first.kind, deis_core::EventKind::AppCreated);
-    /// // Whoever keeps the cursor goes on from there, in another process too.
-    /// assert!(app.events(Some(cursor)).next().await.is_some());
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn events(&self, cursor: Option<Cursor>) -> EventStream {
-        follow(self.platform.clone(), Some(self.name().clone()), cursor)
-    }
-}
-
 impl Platform {
     /// The events of all apps and of the platform itself after `cursor`, and all later ones as they happen.
     pub fn events(&self, cursor: Option<Cursor>) -> EventStream {
@@ -49,7 +23,11 @@ impl Platform {
     }
 }
 
-fn follow(platform: Platform, app: Option<AppName>, cursor: Option<Cursor>) -> EventStream {
+pub(in crate::service) fn follow(
+    platform: Platform,
+    app: Option<AppName>,
+    cursor: Option<Cursor>,
+) -> EventStream {
     let changed = platform.0.changed.subscribe();
     let state = (platform, app, cursor, changed, VecDeque::new());
     futures_util::stream::try_unfold(

@@ -1,13 +1,11 @@
 //! Build runs: list, one, how they end.
 
-use super::{
-    handle::{AppHandle, change},
-    page::{Page, PageQuery},
-};
+use super::handle::{AppHandle, change};
 use crate::{
     error::{Error, Kind, Result},
     model::{Attempt, BuildId, BuildRun, BuildRunState, Push, PushOutcome, TaskKind},
     port::{Order, Scan, StopScope, Store},
+    service::page::{Page, PageQuery},
     state::{
         apps::AppState,
         keys,

@@ -2,10 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{
-    handle::{AppHandle, Change, TRIES, back_off},
-    page::{Page, PageQuery},
-};
+use super::handle::{AppHandle, Change};
 use crate::{
     error::{Error, Kind, Result},
     model::{Build, Config, EventKind, Formation, Outcome, Phase, Release, ReleaseRef, ReleaseVersion},
@@ -14,6 +11,10 @@ use crate::{
         release::{RollbackError, Summary, check_rollback, rollback_target, rolled_back},
     },
     port::{Key, Order, Scan},
+    service::{
+        page::{Page, PageQuery},
+        retry::{TRIES, back_off},
+    },
     state::{
         apps::{
             AppState, Base, HeldWorkloads, LoadedRelease, attempt, load_base_with, load_referred,

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    options::PlatformOptions,
-    platform::{Clock, Platform},
-};
+use super::{Clock, Platform, options::PlatformOptions};
 use crate::port::{LogStore, Preparer, Router, Scheduler, Store, TaskRunner, Wake};
 
 /// Takes the back ends, gives a [`Platform`].
@@ -103,7 +100,7 @@ impl PlatformBuilder {
     /// # Errors
     /// [`MissingBackend`] names the first back end that is missing.
     pub fn build(self) -> Result<Platform, MissingBackend> {
-        Ok(Platform::new(super::platform::Parts {
+        Ok(Platform::new(crate::service::platform::Parts {
             store: self.store.ok_or(MissingBackend("store"))?,
             scheduler: self.scheduler.ok_or(MissingBackend("scheduler"))?,
             router: self.router.ok_or(MissingBackend("router"))?,

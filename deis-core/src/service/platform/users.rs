@@ -7,11 +7,12 @@ use std::{
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::{handle::AppHandle, platform::Platform, session::AccessSlots};
+use super::Platform;
 use crate::{
     error::{Error, Kind, Result},
     model::{Actor, AppName, Digest, Event, EventKind, Grant, Role, Secret, SshKey, User, UserId, Username},
     port::{Scan, StoreError, StoreExt as _},
+    service::{app::AppHandle, session::AccessSlots},
     state::{
         events, keys,
         query::Query,
@@ -24,7 +25,7 @@ const MAX_TOKEN_OWNERS: usize = 10_000;
 
 /// Owners of tokens that were used.
 #[derive(Debug, Default)]
-pub(super) struct TokenOwners(Mutex<HashMap<Digest, Username>>);
+pub(in crate::service) struct TokenOwners(Mutex<HashMap<Digest, Username>>);
 
 impl TokenOwners {
     fn get(&self, token: &Digest) -> Option<Username> {
@@ -67,7 +68,7 @@ impl Platform {
     /// # Errors
     /// [`Error::AlreadyExists`] if the name is taken, [`Error::Conflict`] if only the first may register and is there.
     pub async fn register(&self, new: NewUser) -> Result<User> {
-        for _ in 0..super::handle::TRIES {
+        for _ in 0..crate::service::retry::TRIES {
             let admins = get::<u64>(self.store(), &keys::admins()).await?;
             if new.only_first && admins.is_some() {
                 return Err(Error::Conflict { reason: "the first user is there already".to_owned() });
@@ -147,7 +148,7 @@ impl Platform {
     /// Whose token has this hash, with an app as that user sees it: what most requests begin with, in one read.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the store cannot be read. The inner result is that of [`Session::app`](super::Session::app).
+    /// [`Error::Unavailable`] if the store cannot be read. The inner result is that of [`Session::app`](crate::service::Session::app).
     pub async fn app_by_token(
         &self,
         hash: &Digest,
@@ -245,11 +246,11 @@ impl Platform {
     }
 
     /// Waits until no other change of this user, or of what a user owns, is being made in this process.
-    pub(super) async fn lock_user(&self, name: &Username) -> OwnedMutexGuard<()> {
+    pub(in crate::service) async fn lock_user(&self, name: &Username) -> OwnedMutexGuard<()> {
         self.0.changes.lock(keys::user(name)).await
     }
 
-    pub(super) async fn stored_user(&self, name: &Username) -> Result<Stored<User>> {
+    pub(in crate::service) async fn stored_user(&self, name: &Username) -> Result<Stored<User>> {
         let found = get::<User>(self.store(), &keys::user(name)).await?;
         found.ok_or_else(|| Error::NotFound { what: Kind::User, name: name.to_string() })
     }
@@ -269,7 +270,7 @@ impl Platform {
 ///
 /// The record is written as it is: a mere guard would not be noticed by the one who removes it. An owner without a
 /// record is an embedder's.
-pub(super) fn keep_user(edits: &mut Edits, name: &Username, read: Option<Stored<User>>) {
+pub(in crate::service) fn keep_user(edits: &mut Edits, name: &Username, read: Option<Stored<User>>) {
     match read {
         Some(read) => edits.replace(keys::user(name), read.revision, &read.value),
         None => edits.guard_absent(keys::user(name)),
@@ -277,7 +278,7 @@ pub(super) fn keep_user(edits: &mut Edits, name: &Username, read: Option<Stored<
 }
 
 /// Puts the removal of a key into a batch.
-pub(super) fn remove_key(edits: &mut Edits, key: &SshKey) {
+pub(in crate::service) fn remove_key(edits: &mut Edits, key: &SshKey) {
     edits.delete_present(keys::ssh_key(&key.fingerprint));
     edits.delete_present(keys::ssh_key_id(&key.id));
     edits.delete_present(keys::user_key(&key.owner, &key.id));

@@ -1,9 +1,9 @@
 //! The platform as one actor sees it.
 
-use super::{handle::AppHandle, platform::Platform};
 use crate::{
     error::{Error, Kind, Result},
     model::{Actor, App, AppName, Grant, Role, Username},
+    service::{app::AppHandle, platform::Platform},
     state::{
         keys,
         query::{Answers, One, Query},
@@ -42,7 +42,7 @@ impl Session {
     }
 
     /// Takes an app from the answers to a query.
-    pub(super) fn take_app(
+    pub(in crate::service) fn take_app(
         &self,
         answers: &Answers,
         slots: AccessSlots,
@@ -65,14 +65,14 @@ impl Session {
 
 /// Where an app, and what a user may do with it, are among the answers to a query.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct AccessSlots {
+pub(in crate::service) struct AccessSlots {
     app: One<App>,
     grant: One<Grant>,
 }
 
 impl AccessSlots {
     /// Adds both to a query.
-    pub(super) fn ask(query: &mut Query, user: &Username, app: &AppName) -> Self {
+    pub(in crate::service) fn ask(query: &mut Query, user: &Username, app: &AppName) -> Self {
         Self { app: query.get(keys::app(app)), grant: query.get(keys::user_app(user, app)) }
     }
 }

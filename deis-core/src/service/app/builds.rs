@@ -4,7 +4,6 @@ use uuid::Uuid;
 
 use super::{
     handle::{AppHandle, Change, change},
-    page::{Page, PageQuery},
     releases::Made,
 };
 use crate::{
@@ -12,6 +11,7 @@ use crate::{
     model::{Build, BuildId, BuildSpec, EventKind, Push},
     plan::{constants::MAX_ENV_VARIABLE, formation, release, serving},
     port::{Order, Scan},
+    service::page::{Page, PageQuery},
     state::{
         apps::{AppState, Base, build_by_id, load_base_with},
         keys,
