@@ -12,11 +12,11 @@ use std::{
 pub(crate) struct KeyedLimit<K> {
     per_key: usize,
     total: usize,
-    held: Arc<Mutex<Held<K>>>,
+    held: Arc<Mutex<Amounts<K>>>,
 }
 
 #[derive(Debug)]
-struct Held<K> {
+struct Amounts<K> {
     total: usize,
     by_key: BTreeMap<K, usize>,
 }
@@ -46,7 +46,7 @@ impl<K: Ord + Clone> KeyedLimit<K> {
 
     /// At most `per_key` for each, and `total` for all together.
     pub(crate) fn with_total(per_key: usize, total: usize) -> Self {
-        Self { per_key, total, held: Arc::new(Mutex::new(Held { total: 0, by_key: BTreeMap::new() })) }
+        Self { per_key, total, held: Arc::new(Mutex::new(Amounts { total: 0, by_key: BTreeMap::new() })) }
     }
 
     /// One more for `key`.
@@ -70,7 +70,7 @@ impl<K: Ord + Clone> KeyedLimit<K> {
         self.lock().total
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held<K>> {
+    fn lock(&self) -> MutexGuard<'_, Amounts<K>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -18,10 +18,13 @@ pub mod git;
 mod inherited;
 mod keyed_limit;
 mod metrics;
+mod network;
+mod pending;
 pub mod proxy;
 pub mod push;
 #[allow(clippy::disallowed_methods, reason = "one person watches one thing after the other")]
 mod quickstart;
+mod rate_limit;
 mod serve;
 #[allow(clippy::disallowed_methods, reason = "settings are read before anything else runs")]
 pub mod settings;

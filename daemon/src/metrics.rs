@@ -1,9 +1,14 @@
 //! `/metrics` in the text format of Prometheus, on a listener of its own that only this machine can reach.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use axum::{Router, http::header, response::IntoResponse as _, routing::get};
 use deis_core::{Actor, PageQuery, Platform, Username};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -11,11 +16,17 @@ use prometheus_client::{
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower_service::Service as _;
 
-use crate::proxy::ProxyMetrics;
+use crate::{acceptor::Acceptor, network::network_of, pending::Pending, proxy::ProxyMetrics};
 
 type Labels = Vec<(String, String)>;
 type Number = Gauge<u64, AtomicU64>;
+
+/// Connections at a time. Apps are on this machine too, and could hold any number.
+const MAX_CONNECTIONS: usize = 16;
+/// Time for a connection: one request and its answer.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
 
 /// Serves the metrics until it is told to stop.
 pub(crate) async fn serve(
@@ -32,9 +43,23 @@ pub(crate) async fn serve(
         }
     };
     let router = Router::new().route("/metrics", get(handler));
-    let served = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
-    if let Err(error) = served.await {
-        tracing::error!(%error, "the metrics listener ended");
+    let pending = Pending::new(MAX_CONNECTIONS, MAX_CONNECTIONS);
+    let mut http = http1::Builder::new();
+    http.keep_alive(false);
+    let mut acceptor = Acceptor::new(listener);
+    while let Some((stream, peer)) = acceptor.next(&stop).await {
+        let Ok(ticket) = pending.enter(network_of(peer.ip()), true) else { continue };
+        let router = router.clone();
+        let service = service_fn(move |request| router.clone().call(request));
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(async move {
+            tokio::select! {
+                // An error is the end of the connection, of which the client knows.
+                _ = connection => {}
+                () = ticket.evicted().cancelled() => {}
+                () = tokio::time::sleep(CONNECTION_LIMIT) => {}
+            }
+        });
     }
 }
 

@@ -1,23 +1,27 @@
 //! Registration, log-in, passwords, tokens.
 
+use std::{net::IpAddr, time::Duration};
+
 use axum::{
     extract::State,
     http::{HeaderMap, header::ORIGIN},
 };
-use deis_core::{Kind, NewUser, User, UserId, Username};
+use deis_core::{Kind, NewUser, Secret, User, UserId, Username};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
     ApiState, Registration,
     auth::Caller,
+    client::ClientAddress,
     error::{ApiError, Result},
     page::Paging,
     payload::{Payload, Wrong, at_most},
     respond::{Answer, Empty},
 };
 use crate::{
-    accounts::{Refused, token_hash},
+    accounts::{LoginAttempt, Refused, token_hash},
     dto::{PageDto, UserDto},
 };
 
@@ -30,11 +34,12 @@ const NO_PAGE: ApiError = ApiError::Barred {
 /// Registers a user; the first becomes administrator.
 pub(super) async fn register(
     State(state): State<ApiState>,
+    ClientAddress(client): ClientAddress,
     headers: HeaderMap,
     payload: Payload,
 ) -> Result<Answer<UserDto>> {
     let first = !state.platform.has_users().await?;
-    may_register(&state, &headers, first).await?;
+    let is_open = may_register(&state, &headers, first).await?;
     if first && headers.contains_key(ORIGIN) {
         return Err(NO_PAGE);
     }
@@ -54,6 +59,11 @@ pub(super) async fn register(
     else {
         return Err(wrong.into());
     };
+    if is_open {
+        let taken = state.throttles.registrations.take(&client, Instant::now());
+        taken
+            .map_err(|wait| ApiError::throttled("Too many users were registered from this address", wait))?;
+    }
     let id = UserId(Uuid::new_v4());
     let new = NewUser {
         id,
@@ -61,7 +71,7 @@ pub(super) async fn register(
         email,
         first_name,
         last_name,
-        password_hash: state.passwords.hash(password).await?,
+        password_hash: state.passwords.hash(client, password).await?,
         token_hash: token_hash(&state.secret.token(id, 0)),
         // Two at once, both taken for the first: only one may be.
         only_first: first && state.registration == Registration::AdminOnly,
@@ -86,16 +96,20 @@ fn token_text(refused: Refused) -> &'static str {
     }
 }
 
-async fn may_register(state: &ApiState, headers: &HeaderMap, first: bool) -> Result<()> {
+/// Whether anybody may, and not only whoever is first or an administrator.
+async fn may_register(state: &ApiState, headers: &HeaderMap, first: bool) -> Result<bool> {
     match state.registration {
-        Registration::Enabled => Ok(()),
+        Registration::Enabled => {
+            let caller = Caller::maybe(headers, state).await?;
+            Ok(!first && !caller.is_some_and(|user| user.superuser))
+        }
         Registration::Disabled => Err(ApiError::Barred {
             code: "registration_disabled",
             text: "Registration is disabled on this platform.",
         }),
-        Registration::AdminOnly if first => Ok(()),
+        Registration::AdminOnly if first => Ok(false),
         Registration::AdminOnly => match Caller::maybe(headers, state).await? {
-            Some(user) if user.superuser => Ok(()),
+            Some(user) if user.superuser => Ok(false),
             Some(_) => Err(ApiError::Forbidden),
             None => Err(ApiError::NoCredentials),
         },
@@ -103,21 +117,46 @@ async fn may_register(state: &ApiState, headers: &HeaderMap, first: bool) -> Res
 }
 
 /// The token, the same at each log-in until it is made anew.
-pub(super) async fn login(State(state): State<ApiState>, payload: Payload) -> Result<Answer<Value>> {
+pub(super) async fn login(
+    State(state): State<ApiState>,
+    ClientAddress(client): ClientAddress,
+    payload: Payload,
+) -> Result<Answer<Value>> {
     let mut wrong = Wrong::default();
     let name = wrong.take(payload.required("username"))?;
     let password = wrong.take(payload.password("password"))?;
     let (Some(name), Some(password)) = (name, password) else { return Err(wrong.into()) };
+    // Before anything is looked up: what is refused tells nobody who exists.
+    let attempt = state.throttles.logins.begin(client, &name, Instant::now()).map_err(too_many_attempts)?;
     let user = match Username::new(name) {
         Ok(name) => state.platform.user(&name).await.ok().filter(|u| u.active),
         Err(_) => None,
     };
     let hash = user.as_ref().map(|u| u.password_hash.clone());
-    let right = state.passwords.verify(password, hash).await?;
+    let right = verify(&state, client, password, hash, attempt).await?;
     match user.filter(|_| right) {
         Some(user) => Ok(Answer::ok(json!({"token": state.secret.token(user.id, user.token_counter)}))),
         None => Err(ApiError::field("non_field_errors", "Unable to log in with provided credentials.")),
     }
+}
+
+/// Whether a password is the one of a hash. Only if it was looked at and wrong, the attempt counts.
+async fn verify(
+    state: &ApiState,
+    client: IpAddr,
+    password: String,
+    hash: Option<Secret>,
+    attempt: LoginAttempt<'_>,
+) -> Result<bool> {
+    let right = state.passwords.verify(client, password, hash).await;
+    if !matches!(right, Ok(false)) {
+        attempt.give_back();
+    }
+    Ok(right?)
+}
+
+fn too_many_attempts(wait: Duration) -> ApiError {
+    ApiError::throttled("Too many attempts to log in failed", wait)
 }
 
 /// The caller.
@@ -138,6 +177,7 @@ pub(super) async fn users(
 /// A new password. Administrators need not know the present one.
 pub(super) async fn passwd(
     State(state): State<ApiState>,
+    ClientAddress(client): ClientAddress,
     caller: Caller,
     payload: Payload,
 ) -> Result<Answer<Value>> {
@@ -152,11 +192,14 @@ pub(super) async fn passwd(
             return Err(missing("password"));
         }
         let present = payload.password("password")?;
-        if !state.passwords.verify(present, Some(target.password_hash)).await? {
+        // Whoever has found a token must not find the password by it.
+        let attempt = state.throttles.logins.begin(client, target.name.as_str(), Instant::now());
+        let attempt = attempt.map_err(too_many_attempts)?;
+        if !verify(&state, client, present, Some(target.password_hash), attempt).await? {
             return Err(ApiError::WrongPassword);
         }
     }
-    let hash = state.passwords.hash(fresh).await?;
+    let hash = state.passwords.hash(client, fresh).await?;
     state.platform.set_password(&target.name, hash).await?;
     Ok(Answer::ok(json!({"status": "password set"})))
 }

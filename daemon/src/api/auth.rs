@@ -27,6 +27,7 @@ pub(super) struct App(pub(super) AppHandle);
 pub(super) struct OwnApp(pub(super) AppHandle);
 
 const MISSING: &str = "Authentication credentials were not provided.";
+const SEVERAL: &str = "Invalid token header. Token string should not contain spaces.";
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller
 where
@@ -63,18 +64,19 @@ pub(super) fn session(state: &ApiState, user: &User) -> Session {
 
 /// The token of the `Authorization` header; `None` without one of our scheme.
 fn token_of(headers: &HeaderMap) -> Result<Option<String>> {
-    let Some(text) = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()) else {
-        return Ok(None);
-    };
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(text) = given.next().and_then(|v| v.to_str().ok()) else { return Ok(None) };
+    if given.next().is_some() {
+        // Whoever stands before this server may have looked at the other one.
+        return Err(ApiError::Unauthorized(SEVERAL));
+    }
     let mut words = text.split_whitespace();
     if !words.next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("token")) {
         return Ok(None);
     }
     match (words.next(), words.next()) {
         (None, _) => Err(ApiError::Unauthorized("Invalid token header. No credentials provided.")),
-        (Some(_), Some(_)) => {
-            Err(ApiError::Unauthorized("Invalid token header. Token string should not contain spaces."))
-        }
+        (Some(_), Some(_)) => Err(ApiError::Unauthorized(SEVERAL)),
         (Some(token), None) => Ok(Some(token.to_owned())),
     }
 }

@@ -9,11 +9,11 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 
-use super::error::{ApiError, Result};
-use crate::{
-    keyed_limit::{Exhausted, KeyedLimit, KeyedPermit},
-    proxy::ClientInfo,
+use super::{
+    client::ClientAddress,
+    error::{ApiError, Result},
 };
+use crate::keyed_limit::{Exhausted, KeyedLimit, KeyedPermit};
 
 /// Largest body of an API request, in bytes.
 pub(super) const MAX_BODY: usize = 1 << 20;
@@ -44,9 +44,8 @@ pub(super) struct WholeBody {
 impl BodyBudget {
     /// The budget and the client of a request; a router without a budget has one for each request.
     fn of(extensions: &Extensions) -> KeyedPermit<IpAddr> {
-        let client = extensions.get::<ClientInfo>().map(|client| client.address);
         let budget = extensions.get::<Self>().cloned().unwrap_or_default();
-        budget.0.empty(client.unwrap_or(IpAddr::from([127, 0, 0, 1])))
+        budget.0.empty(ClientAddress::of(extensions).0)
     }
 }
 

@@ -4,7 +4,7 @@
 //! The bodies have the shapes and texts of the original, which differ from failure to failure. What a program can rely on
 //! is the code: a word in the header [`CODE`] of every answer with a status of 400 and above. Codes never change.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     body::Body,
@@ -70,6 +70,13 @@ pub(super) enum ApiError {
     Unprocessable(String),
     /// 429.
     TooMany(String),
+    /// 429 of what has a rate.
+    Throttled {
+        /// What was too much.
+        what: &'static str,
+        /// Seconds until it is possible again.
+        wait: u64,
+    },
     /// 503.
     Unavailable(String),
     /// 500 as plain text, of the log only.
@@ -88,6 +95,11 @@ impl ApiError {
     /// One text for one field.
     pub(super) fn field(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self::Fields([(name.into(), vec![text.into()])].into())
+    }
+
+    /// Something happened too often; it is possible again after `wait`.
+    pub(super) fn throttled(what: &'static str, wait: Duration) -> Self {
+        Self::Throttled { what, wait: u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX) }
     }
 
     /// A rollout that failed, with what happened to the app and what a person can do.
@@ -134,6 +146,7 @@ impl ApiError {
             Self::Unchanged(_) => "unchanged",
             Self::Busy(_) => "busy",
             Self::TooMany(_) => "too_many",
+            Self::Throttled { .. } => "throttled",
             Self::Slow => "request_timeout",
             Self::TooLarge | Self::Oversize(_) => "too_large",
             Self::Full => "disk_full",
@@ -195,6 +208,10 @@ impl ApiError {
             }
             Self::Unprocessable(text) => (StatusCode::UNPROCESSABLE_ENTITY, detail(&text)),
             Self::TooMany(text) => (StatusCode::TOO_MANY_REQUESTS, detail(&text)),
+            Self::Throttled { what, wait } => {
+                let text = format!("{what}; try again in {wait} s.");
+                (StatusCode::TOO_MANY_REQUESTS, detail(&text))
+            }
             Self::Unavailable(text) => (StatusCode::SERVICE_UNAVAILABLE, detail(&text)),
             Self::Logs(_) | Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, detail("Server Error")),
         }
@@ -218,8 +235,12 @@ impl ApiError {
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
             return response;
         }
+        let wait = if let Self::Throttled { wait, .. } = self { Some(HeaderValue::from(wait)) } else { None };
         let (status, body) = self.parts();
         let mut response = super::respond::json(status, &body);
+        if let Some(wait) = wait {
+            response.headers_mut().insert(header::RETRY_AFTER, wait);
+        }
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Token"));
         }
@@ -328,7 +349,7 @@ impl From<Error> for ApiError {
 impl From<PasswordError> for ApiError {
     fn from(error: PasswordError) -> Self {
         match error {
-            PasswordError::Busy => Self::Unavailable(error.to_string()),
+            PasswordError::Busy | PasswordError::BusyAddress => Self::Unavailable(error.to_string()),
             PasswordError::Failed => Self::Internal,
         }
     }

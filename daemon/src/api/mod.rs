@@ -7,6 +7,7 @@ mod auth;
 mod body;
 mod build_runs;
 mod builds;
+mod client;
 mod config;
 mod domains;
 mod error;
@@ -25,6 +26,7 @@ mod releases;
 mod respond;
 mod run;
 mod runs;
+mod throttles;
 mod url;
 
 use std::sync::Arc;
@@ -37,6 +39,7 @@ use deis_build::BuildOutputs;
 use deis_core::Platform;
 
 pub use attach::Attachments;
+pub use throttles::Throttles;
 
 use crate::accounts::{Bootstrap, Passwords, TokenSecret};
 
@@ -85,6 +88,8 @@ pub struct ApiState {
     pub platform: Platform,
     /// Password hashing.
     pub passwords: Passwords,
+    /// How often an address may try to log in, and register users.
+    pub throttles: Throttles,
     /// What tokens are derived from.
     pub secret: Arc<TokenSecret>,
     /// Who may register.

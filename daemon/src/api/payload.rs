@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{
     extract::{FromRequest, Request},
-    http::header,
+    http::{HeaderMap, HeaderName, header},
 };
 use serde_json::{Map, Value, value::RawValue};
 
@@ -27,8 +27,13 @@ impl<S: Send + Sync> FromRequest<S> for Payload {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-        let kind = kind.map(|k| k.split(';').next().unwrap_or(k).trim().to_ascii_lowercase());
+        let kind = only(request.headers(), &header::CONTENT_TYPE)?;
+        let kind = kind.map(|k| k.split(';').next().unwrap_or(&k).trim().to_ascii_lowercase());
+        // A few bytes that are packed could be any number.
+        let coding = only(request.headers(), &header::CONTENT_ENCODING)?;
+        if let Some(coding) = coding.filter(|coding| !coding.eq_ignore_ascii_case("identity")) {
+            return Err(ApiError::MediaType(coding));
+        }
         let (parts, body) = request.into_parts();
         let body = WholeBody::read(body, &parts.extensions).await?;
         if body.bytes.iter().all(u8::is_ascii_whitespace) {
@@ -39,6 +44,15 @@ impl<S: Send + Sync> FromRequest<S> for Payload {
             Some("application/x-www-form-urlencoded") => Self::from_form(&body),
             Some(other) => Err(ApiError::MediaType(other.to_owned())),
         }
+    }
+}
+
+/// The value of a header that says what a body is. Two would say two things.
+fn only(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>> {
+    let mut values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    match (values.next(), values.next()) {
+        (first, None) => Ok(first.map(std::borrow::Cow::into_owned)),
+        (first, Some(second)) => Err(ApiError::MediaType(format!("{}, {second}", first.unwrap_or_default()))),
     }
 }
 
@@ -162,6 +176,8 @@ fn python_type(value: &Value) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn whole(text: &str) -> WholeBody {
@@ -191,6 +207,17 @@ mod tests {
         ] {
             assert!(matches!(checked, Err(ApiError::Fields(f)) if f.values().eq([&[text]])), "{text}");
         }
+    }
+
+    #[test]
+    fn a_body_is_said_to_be_one_thing() {
+        let of = |values: &[&'static str]| {
+            let values = values.iter().map(|v| (header::CONTENT_TYPE, HeaderValue::from_static(v)));
+            only(&values.collect(), &header::CONTENT_TYPE)
+        };
+        assert_eq!(of(&[]).unwrap(), None);
+        assert_eq!(of(&["text/json"]).unwrap().as_deref(), Some("text/json"));
+        assert!(matches!(of(&["a/b", "c/d"]), Err(ApiError::MediaType(both)) if both == "a/b, c/d"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     accounts::{Bootstrap, Passwords, TokenSecret},
-    api::{self, ApiState, Attachments, PlatformInfo, PlatformPorts},
+    api::{self, ApiState, Attachments, PlatformInfo, PlatformPorts, Throttles},
     datadir::DataDir,
     git::{http::GitHttp, ssh::GitSsh},
     metrics,
@@ -74,6 +74,11 @@ impl Daemon {
         let state = ApiState {
             platform: engine.platform.clone(),
             passwords: Passwords::default(),
+            throttles: Throttles::new(
+                settings.account_login_attempts,
+                settings.address_login_attempts,
+                settings.address_registrations,
+            ),
             secret: Arc::new(secret),
             registration: settings.registration,
             bootstrap,
@@ -160,8 +165,10 @@ fn proxy_options(settings: &Settings) -> ProxyOptions {
     let options = ProxyOptions::new(settings.domain.as_str().to_ascii_lowercase());
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let room = files.map_or(u64::MAX, |files| (files.saturating_sub(KEPT_BACK) / 2).max(64));
-    let max_connections = options.max_connections.min(usize::try_from(room).unwrap_or(usize::MAX));
-    ProxyOptions { max_connections, ..options }
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    let max_connections = options.max_connections.min(room);
+    let max_proxy_connections = options.max_proxy_connections.min(room);
+    ProxyOptions { max_connections, max_proxy_connections, ..options }
 }
 
 /// Closes or follows the pushes of a daemon that was killed: now, or where the disk is full as soon as there is room.

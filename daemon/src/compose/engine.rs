@@ -34,7 +34,8 @@ impl Engine {
             .options(
                 PlatformOptions::default()
                     .with_deploy_deadline(settings.deploy_timeout)
-                    .with_reserved_names(settings.reserved.iter().cloned()),
+                    .with_reserved_names(settings.reserved.iter().cloned())
+                    .with_max_user_apps(settings.user_apps),
             )
             .build()
             .map_err(open("the engine"))?;

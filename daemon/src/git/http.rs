@@ -71,13 +71,16 @@ async fn serve(
     request: Request,
 ) -> Answer {
     let (user, app) = authorize(&state, &headers, &repository).await?;
+    let packed = is_packed(&headers).ok_or_else(|| {
+        text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a body is packed with gzip or not at all")
+    })?;
     let conversation = state.pushes.converse(&user.name).map_err(|crowded| {
         let mut refusal = text(StatusCode::TOO_MANY_REQUESTS, &crowded.to_string());
         refusal.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
         refusal
     })?;
     let (output, body) = streamed();
-    let input = read_body(request);
+    let input = read_body(request, packed);
     tokio::spawn(async move {
         let ended = match service {
             Service::ReceivePack => state.pushes.receive(&app, conversation, input, output.clone()).await,
@@ -113,8 +116,9 @@ async fn authorize(
 }
 
 async fn user_of(state: &GitHttp, headers: &HeaderMap) -> Result<Option<User>, deis_core::Error> {
-    let pair = headers
-        .get(header::AUTHORIZATION)
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let only = given.next().filter(|_| given.next().is_none());
+    let pair = only
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
@@ -128,10 +132,19 @@ async fn user_of(state: &GitHttp, headers: &HeaderMap) -> Result<Option<User>, d
 /// How long a client may go on sending what nobody wants any more.
 const REFUSED: Duration = Duration::from_secs(30);
 
+/// Whether a client packed its body with gzip, as git does. `None` for anything else, which would be read as what it is
+/// not.
+fn is_packed(headers: &HeaderMap) -> Option<bool> {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    match (codings.next().map(HeaderValue::as_bytes), codings.next()) {
+        (None | Some(b"identity"), None) => Some(false),
+        (Some(b"gzip" | b"x-gzip"), None) => Some(true),
+        _ => None,
+    }
+}
+
 /// The body of a request, unpacked where the client packed it.
-fn read_body(request: Request) -> GitInput {
-    let packed =
-        request.headers().get(header::CONTENT_ENCODING).is_some_and(|v| v == "gzip" || v == "x-gzip");
+fn read_body(request: Request, packed: bool) -> GitInput {
     let (sender, input) = git_input(packed);
     tokio::spawn(async move {
         let mut chunks = request.into_body().into_data_stream();
@@ -181,4 +194,22 @@ fn text(status: StatusCode, text: &str) -> Response<Body> {
 fn failed(error: &deis_core::Error) -> Response<Body> {
     tracing::error!(error = chain(error), "a git request failed");
     text(StatusCode::SERVICE_UNAVAILABLE, &unavailable(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_packed_in_one_way_or_not_at_all() {
+        let of = |values: &[&'static str]| {
+            let values = values.iter().map(|v| (header::CONTENT_ENCODING, HeaderValue::from_static(v)));
+            is_packed(&values.collect())
+        };
+        assert_eq!((of(&[]), of(&["identity"])), (Some(false), Some(false)));
+        assert_eq!((of(&["gzip"]), of(&["x-gzip"])), (Some(true), Some(true)));
+        for odd in [&["br"][..], &["gzip, gzip"], &["gzip", "gzip"], &["deflate"], &[""]] {
+            assert_eq!(of(odd), None, "{odd:?}");
+        }
+    }
 }

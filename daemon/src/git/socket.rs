@@ -11,18 +11,19 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::OwnedSemaphorePermit,
-    time::Sleep,
 };
 use tokio_util::sync::CancellationToken;
 
-/// A socket that ends itself unless `known` is cancelled within the grace time.
+/// A socket that ends itself unless `known` is cancelled within the grace time, or before it has to make room for another
+/// one.
 ///
 /// Whatever state the protocol is in, it reads or writes; so nobody else has to notice the deadline. The place among
 /// the connections is given back with the socket, and not a moment before.
 pub(super) struct GraceSocket {
     /// `None` once the grace time is over.
     socket: Option<TcpStream>,
-    grace: Option<Pin<Box<Sleep>>>,
+    /// Ready when it is over; `None` for who is known.
+    grace: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     known: CancellationToken,
     _place: OwnedSemaphorePermit,
 }
@@ -32,10 +33,16 @@ impl GraceSocket {
         socket: TcpStream,
         grace: Duration,
         known: CancellationToken,
+        evicted: CancellationToken,
         place: OwnedSemaphorePermit,
     ) -> Self {
-        let grace = Some(Box::pin(tokio::time::sleep(grace)));
-        Self { socket: Some(socket), grace, known, _place: place }
+        let grace = async move {
+            tokio::select! {
+                () = tokio::time::sleep(grace) => {}
+                () = evicted.cancelled() => {}
+            }
+        };
+        Self { socket: Some(socket), grace: Some(Box::pin(grace)), known, _place: place }
     }
 
     /// The socket, as long as the client is known or has time left.
@@ -92,15 +99,24 @@ mod tests {
 
     use super::*;
 
+    /// Both ends of a connection, ours with these tokens.
+    async fn pair(
+        grace: Duration,
+        known: &CancellationToken,
+        evicted: &CancellationToken,
+        places: &Arc<Semaphore>,
+    ) -> (TcpStream, GraceSocket) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let place = Arc::clone(places).try_acquire_owned().unwrap();
+        (client, GraceSocket::new(socket, grace, known.clone(), evicted.clone(), place))
+    }
+
     #[tokio::test]
     async fn the_deadline_drops_the_socket_and_frees_the_place() {
-        let places = Arc::new(Semaphore::new(1));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (socket, _) = listener.accept().await.unwrap();
-        let place = Arc::clone(&places).try_acquire_owned().unwrap();
-        let grace = Duration::from_millis(20);
-        let mut socket = GraceSocket::new(socket, grace, CancellationToken::new(), place);
+        let (places, never) = (Arc::new(Semaphore::new(1)), CancellationToken::new());
+        let (mut client, mut socket) = pair(Duration::from_millis(20), &never, &never, &places).await;
         let error = socket.read_u8().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0, "the client sees the end at once");
@@ -110,16 +126,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_known_has_all_the_time() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (socket, _) = listener.accept().await.unwrap();
-        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let known = CancellationToken::new();
-        let mut socket = GraceSocket::new(socket, Duration::from_millis(20), known.clone(), place);
+    async fn who_must_make_room_is_ended_unless_it_is_known() {
+        let (known, evicted, places) =
+            (CancellationToken::new(), CancellationToken::new(), Arc::new(Semaphore::new(2)));
+        let long = Duration::from_secs(600);
+        let (_client, mut stranger) = pair(long, &CancellationToken::new(), &evicted, &places).await;
+        let (mut client, mut friend) = pair(Duration::from_millis(20), &known, &evicted, &places).await;
         known.cancel();
+        let reading = tokio::spawn(async move { stranger.read_u8().await.unwrap_err().kind() });
+        evicted.cancel();
+        assert_eq!(reading.await.unwrap(), io::ErrorKind::TimedOut);
         tokio::time::sleep(Duration::from_millis(40)).await;
         client.write_all(b"x").await.unwrap();
-        assert_eq!(socket.read_u8().await.unwrap(), b'x');
+        assert_eq!(friend.read_u8().await.unwrap(), b'x');
     }
 }

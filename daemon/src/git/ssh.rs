@@ -1,6 +1,6 @@
 //! Git over SSH: public keys only, two commands only.
 
-use std::{collections::HashMap, io, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, io, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use deis_build::git::{Service, error_packet};
@@ -29,7 +29,9 @@ use super::{
 };
 use crate::{
     acceptor::Acceptor,
-    keyed_limit::{KeyedLimit, KeyedPermit},
+    keyed_limit::{Exhausted, KeyedLimit, KeyedPermit},
+    network::network_of,
+    pending::{Pending, PendingTicket},
     push::{ConversationEnd, Pushes},
     telemetry::chain,
 };
@@ -63,20 +65,21 @@ impl GitSsh {
 
     /// Serves connections until it is told to stop. Pushes that are past their pack go on.
     pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
-        let (strangers, sessions) =
-            (Arc::new(Semaphore::new(MAX_STRANGERS)), Arc::new(Semaphore::new(MAX_SESSIONS)));
+        let sessions = Arc::new(Semaphore::new(MAX_SESSIONS));
+        let strangers = Pending::new(MAX_STRANGERS_OF_ADDRESS, MAX_STRANGERS);
         let mut acceptor = Acceptor::new(listener);
-        while let Some((socket, _)) = acceptor.next(&stop).await {
-            // Whoever comes when all places are taken is turned away at once; those who are in are not affected.
-            let places =
-                (Arc::clone(&strangers).try_acquire_owned(), Arc::clone(&sessions).try_acquire_owned());
-            if let (Ok(stranger), Ok(session)) = places {
-                let own = self.clone();
-                tokio::spawn(async move {
-                    if let Err(error) = own.session(socket, stranger, session).await {
-                        tracing::debug!(error = chain(&error), "an SSH session ended early");
-                    }
-                });
+        while let Some((socket, peer)) = acceptor.next(&stop).await {
+            match admit(&sessions, &strangers, peer.ip()) {
+                Ok((place, stranger)) => {
+                    let own = self.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = own.session(socket, stranger, place).await {
+                            tracing::debug!(error = chain(&error), "an SSH session ended early");
+                        }
+                    });
+                }
+                // A server may say something before its name (RFC 4253, 4.2).
+                Err(text) => drop(socket.try_write(format!("{text}\r\n").as_bytes())),
             }
         }
     }
@@ -85,12 +88,12 @@ impl GitSsh {
     async fn session(
         &self,
         socket: TcpStream,
-        stranger: OwnedSemaphorePermit,
-        session: OwnedSemaphorePermit,
+        stranger: PendingTicket,
+        place: OwnedSemaphorePermit,
     ) -> Result<(), russh::Error> {
         let known = CancellationToken::new();
         let _ = socket.set_nodelay(true);
-        let socket = GraceSocket::new(socket, GRACE, known.clone(), session);
+        let socket = GraceSocket::new(socket, GRACE, known.clone(), stranger.evicted().clone(), place);
         let connection = Connection {
             server: self.clone(),
             user: None,
@@ -104,10 +107,28 @@ impl GitSsh {
     }
 }
 
+/// A place for one more connection. Whoever comes when there is none is turned away at once, so that those who have
+/// logged in are not affected.
+fn admit(
+    sessions: &Arc<Semaphore>,
+    strangers: &Pending,
+    client: IpAddr,
+) -> Result<(OwnedSemaphorePermit, PendingTicket), &'static str> {
+    let place = Arc::clone(sessions).try_acquire_owned();
+    let place = place.map_err(|_| "There are as many connections as there may be.")?;
+    let stranger = strangers.enter(network_of(client), true).map_err(|exhausted| match exhausted {
+        Exhausted::Key => "There are too many connections from this address that have not logged in.",
+        Exhausted::Total => "There are too many connections that have not logged in.",
+    })?;
+    Ok((place, stranger))
+}
+
 /// How long a client may take to log in.
 const GRACE: Duration = Duration::from_secs(10);
 /// Connections that have not logged in.
 const MAX_STRANGERS: usize = 64;
+/// Those of one address.
+const MAX_STRANGERS_OF_ADDRESS: usize = 16;
 /// Connections in all.
 const MAX_SESSIONS: usize = 256;
 /// Connections of one user.
@@ -125,7 +146,7 @@ struct Connection {
     /// Counts for as long as the connection is there.
     seat: Option<KeyedPermit<Username>>,
     /// The place among those who have not logged in.
-    stranger: Option<OwnedSemaphorePermit>,
+    stranger: Option<PendingTicket>,
     /// Cancelled once the client has logged in.
     known: CancellationToken,
     /// Channels that wait for a command.

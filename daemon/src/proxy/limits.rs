@@ -2,17 +2,18 @@
 //! that have not said yet what they want.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::ProxyOptions;
-use crate::keyed_limit::{Exhausted, KeyedLimit, KeyedPermit};
+use crate::{
+    keyed_limit::{Exhausted, KeyedLimit, KeyedPermit},
+    network::network_of,
+    pending::{Pending, PendingTicket},
+};
 
 /// A bound of the proxy that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,19 +30,22 @@ pub enum Bound {
     AddressPlatform,
     /// Connections to the platform's own hosts in all.
     TotalPlatform,
+    /// Connections of trusted proxies in all.
+    TotalProxies,
     /// Requests and upgraded connections in flight to one app.
     AppInFlight,
 }
 
 impl Bound {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AddressPending,
         Self::TotalPending,
         Self::AddressApps,
         Self::TotalApps,
         Self::AddressPlatform,
         Self::TotalPlatform,
+        Self::TotalProxies,
         Self::AppInFlight,
     ];
 
@@ -54,6 +58,7 @@ impl Bound {
             Self::TotalApps => "total_app_connections",
             Self::AddressPlatform => "address_platform_connections",
             Self::TotalPlatform => "total_platform_connections",
+            Self::TotalProxies => "total_proxy_connections",
             Self::AppInFlight => "app_requests_in_flight",
         }
     }
@@ -69,6 +74,7 @@ impl Bound {
                 "There are as many connections to the platform from this address as there may be."
             }
             Self::TotalPlatform => "There are as many connections to the platform as there may be.",
+            Self::TotalProxies => "There are as many connections of trusted proxies as there may be.",
             Self::AppInFlight => "The app has as many requests in flight as it may.",
         }
     }
@@ -86,23 +92,17 @@ pub(super) enum Purpose {
 /// The bounds of one proxy. Clones share them.
 #[derive(Clone)]
 pub(super) struct ConnectionLimits {
-    pending: Arc<Mutex<PendingHeads>>,
+    pending: Pending,
+    proxies: KeyedLimit<IpAddr>,
     apps: KeyedLimit<IpAddr>,
     platform: KeyedLimit<IpAddr>,
 }
 
 impl ConnectionLimits {
     pub(super) fn new(options: &ProxyOptions) -> Self {
-        let pending = PendingHeads {
-            per_address: options.max_address_connections,
-            total: options.max_pending_connections,
-            fair_chance: FAIR_CHANCE,
-            next: 0,
-            waiting: VecDeque::new(),
-            by_address: BTreeMap::new(),
-        };
         Self {
-            pending: Arc::new(Mutex::new(pending)),
+            pending: Pending::new(options.max_address_connections, options.max_pending_connections),
+            proxies: KeyedLimit::with_total(usize::MAX, options.max_proxy_connections),
             apps: KeyedLimit::with_total(options.max_address_connections, options.max_connections),
             platform: KeyedLimit::with_total(
                 options.max_address_platform_connections,
@@ -113,14 +113,25 @@ impl ConnectionLimits {
 
     /// A connection that was accepted, and is for nothing yet.
     ///
+    /// That of a trusted proxy counts among those of all trusted proxies as long as it lives: between two requests it
+    /// counts for no client.
+    ///
     /// # Errors
     /// The bound that is reached.
     pub(super) fn accept(&self, address: IpAddr, is_trusted: bool) -> Result<ConnectionPermit, Bound> {
         let address = network_of(address);
-        let (id, evicted) = self.lock().enter(address, is_trusted)?;
-        let pending = PendingTicket { limits: self.clone(), id };
-        let held = Mutex::new(Held::Pending { _ticket: pending });
-        Ok(ConnectionPermit { limits: self.clone(), address, is_trusted, evicted, held })
+        let proxy = if is_trusted {
+            Some(self.proxies.enter(address).map_err(|_| Bound::TotalProxies)?)
+        } else {
+            None
+        };
+        let ticket = self.pending.enter(address, !is_trusted).map_err(|exhausted| match exhausted {
+            Exhausted::Key => Bound::AddressPending,
+            Exhausted::Total => Bound::TotalPending,
+        })?;
+        let evicted = ticket.evicted().clone();
+        let counted_as = Mutex::new(CountedAs::Pending { _ticket: ticket });
+        Ok(ConnectionPermit { limits: self.clone(), address, proxy, evicted, counted_as })
     }
 
     /// One more of these from this address.
@@ -136,10 +147,6 @@ impl ConnectionLimits {
             }),
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, PendingHeads> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// What a connection is counted as, as long as it lives: first among those that have sent nothing, then by what its
@@ -147,12 +154,13 @@ impl ConnectionLimits {
 pub(super) struct ConnectionPermit {
     limits: ConnectionLimits,
     address: IpAddr,
-    is_trusted: bool,
+    /// Where it is a trusted proxy's.
+    proxy: Option<KeyedPermit<IpAddr>>,
     evicted: CancellationToken,
-    held: Mutex<Held>,
+    counted_as: Mutex<CountedAs>,
 }
 
-enum Held {
+enum CountedAs {
     Pending {
         _ticket: PendingTicket,
     },
@@ -160,8 +168,8 @@ enum Held {
         purpose: Purpose,
         _permit: KeyedPermit<IpAddr>,
     },
-    /// A trusted proxy's connection: each of its requests is counted for the client that it names.
-    Nothing,
+    /// Each of its requests is counted for the client that its proxy names.
+    ByRequest,
 }
 
 impl ConnectionPermit {
@@ -177,15 +185,17 @@ impl ConnectionPermit {
         purpose: Purpose,
         client: IpAddr,
     ) -> Result<Option<KeyedPermit<IpAddr>>, Bound> {
-        if self.is_trusted {
+        if self.proxy.is_some() {
             let permit = self.limits.enter(purpose, network_of(client))?;
-            *self.lock() = Held::Nothing;
+            *self.lock() = CountedAs::ByRequest;
             return Ok(Some(permit));
         }
-        let mut held = self.lock();
-        let is_admitted = matches!(&*held, Held::For { purpose: before, .. } if *before == purpose);
+        let mut counted_as = self.lock();
+        let is_admitted =
+            matches!(&*counted_as, CountedAs::For { purpose: before, .. } if *before == purpose);
         if !is_admitted {
-            *held = Held::For { purpose, _permit: self.limits.enter(purpose, self.address)? };
+            // The new place is taken before the old one is given back: a connection is never counted nowhere.
+            *counted_as = CountedAs::For { purpose, _permit: self.limits.enter(purpose, self.address)? };
         }
         Ok(None)
     }
@@ -195,90 +205,8 @@ impl ConnectionPermit {
         self.evicted.cancelled().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Connections that have not sent the head of a request yet, in the order in which they came.
-///
-/// What such a connection wants is not known, so it counts against nobody's share. That they cannot keep others out, the
-/// oldest one gives way to a new one – but not before it had a fair chance to say what it wants.
-struct PendingHeads {
-    per_address: usize,
-    total: usize,
-    fair_chance: Duration,
-    next: u64,
-    waiting: VecDeque<Waiting>,
-    by_address: BTreeMap<IpAddr, usize>,
-}
-
-struct Waiting {
-    id: u64,
-    address: IpAddr,
-    since: Instant,
-    evict: CancellationToken,
-}
-
-/// Time in which a connection is not made to give way.
-const FAIR_CHANCE: Duration = Duration::from_secs(1);
-
-impl PendingHeads {
-    fn enter(&mut self, address: IpAddr, is_trusted: bool) -> Result<(u64, CancellationToken), Bound> {
-        let own = self.by_address.get(&address).copied().unwrap_or(0);
-        if own >= self.per_address && !is_trusted {
-            self.evict(|waiting| waiting.address == address).ok_or(Bound::AddressPending)?;
-        } else if self.waiting.len() >= self.total {
-            self.evict(|_| true).ok_or(Bound::TotalPending)?;
-        }
-        let (id, evict) = (self.next, CancellationToken::new());
-        self.next += 1;
-        self.waiting.push_back(Waiting { id, address, since: Instant::now(), evict: evict.clone() });
-        *self.by_address.entry(address).or_insert(0) += 1;
-        Ok((id, evict))
-    }
-
-    /// Ends the oldest of these connections; `None` if even that one is too new.
-    fn evict(&mut self, which: impl Fn(&Waiting) -> bool) -> Option<()> {
-        let oldest = self.waiting.iter().find(|waiting| which(waiting))?;
-        if oldest.since.elapsed() < self.fair_chance {
-            return None;
-        }
-        oldest.evict.cancel();
-        let id = oldest.id;
-        self.leave(id);
-        Some(())
-    }
-
-    fn leave(&mut self, id: u64) {
-        let Ok(place) = self.waiting.binary_search_by_key(&id, |waiting| waiting.id) else { return };
-        let Some(gone) = self.waiting.remove(place) else { return };
-        if let Some(own) = self.by_address.get_mut(&gone.address) {
-            *own -= 1;
-            if *own == 0 {
-                self.by_address.remove(&gone.address);
-            }
-        }
-    }
-}
-
-/// A place among those connections.
-struct PendingTicket {
-    limits: ConnectionLimits,
-    id: u64,
-}
-
-impl Drop for PendingTicket {
-    fn drop(&mut self) {
-        self.limits.lock().leave(self.id);
-    }
-}
-
-/// Whom an address is counted as. Of IPv6 everybody has at least 2^64 addresses, which count as one.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
-        v4 @ IpAddr::V4(_) => v4,
+    fn lock(&self) -> MutexGuard<'_, CountedAs> {
+        self.counted_as.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -296,6 +224,7 @@ mod tests {
             max_address_platform_connections: 1,
             max_pending_connections: 3,
             max_connections: 3,
+            max_proxy_connections: 3,
             ..ProxyOptions::new("example.com")
         })
     }
@@ -321,7 +250,7 @@ mod tests {
         let two = address("10.0.0.2");
         limits.accept(two, false).unwrap().admit(Purpose::Apps, two).unwrap();
         drop((second, fourth));
-        assert_eq!((limits.apps.held(), limits.lock().waiting.len()), (0, 0));
+        assert_eq!((limits.apps.held(), limits.pending.len()), (0, 0));
     }
 
     #[tokio::test]
@@ -344,21 +273,26 @@ mod tests {
         let (first, second) = (limits.accept(one, false).unwrap(), limits.accept(one, false).unwrap());
         assert_eq!(limits.accept(one, false).err(), Some(Bound::AddressPending));
         let other = limits.accept(address("10.0.0.2"), false).unwrap();
-        assert_eq!(limits.accept(address("10.0.0.3"), false).err(), Some(Bound::TotalPending));
-        limits.lock().fair_chance = Duration::ZERO;
-        let third = limits.accept(one, false).unwrap();
+        let stranger = limits.accept(address("10.0.0.3"), false).unwrap();
         first.evicted().await;
+        assert_eq!(limits.accept(address("10.0.0.4"), false).err(), Some(Bound::TotalPending));
         assert!(!second.evicted.is_cancelled() && !other.evicted.is_cancelled());
-        limits.accept(address("10.0.0.3"), false).unwrap();
-        second.evicted().await;
-        drop((first, second, third, other));
-        assert!(limits.lock().by_address.is_empty() && limits.lock().waiting.is_empty());
+        drop((first, second, other, stranger));
+        assert_eq!(limits.pending.len(), 0);
     }
 
-    #[test]
-    fn everybody_has_one_address() {
-        assert_eq!(network_of(address("::ffff:10.0.0.1")), address("10.0.0.1"));
-        assert_eq!(network_of(address("2001:db8:1:2:3:4:5:6")), network_of(address("2001:db8:1:2::")));
-        assert_ne!(network_of(address("2001:db8:1:2::")), network_of(address("2001:db8:1:3::")));
+    #[tokio::test]
+    async fn connections_of_trusted_proxies_count_while_nobody_asks_anything() {
+        let (limits, balancer) = (limits(), address("10.0.0.1"));
+        let held: Vec<_> = (0..3).map(|_| limits.accept(balancer, true).unwrap()).collect();
+        for connection in &held {
+            connection.admit(Purpose::Platform, address("192.0.2.1")).unwrap();
+        }
+        assert_eq!((limits.pending.len(), limits.platform.held()), (0, 0));
+        assert_eq!(limits.accept(balancer, true).err(), Some(Bound::TotalProxies));
+        limits.accept(address("10.0.0.2"), false).unwrap();
+        drop(held);
+        limits.accept(balancer, true).unwrap();
+        assert_eq!(limits.proxies.held(), 0);
     }
 }

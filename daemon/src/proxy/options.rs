@@ -45,6 +45,8 @@ pub struct ProxyOptions {
     pub max_connections: usize,
     /// Connections to the platform's own hosts in all.
     pub max_platform_connections: usize,
+    /// Connections of trusted proxies in all, whatever they are used for.
+    pub max_proxy_connections: usize,
     /// Connections in all that have asked for nothing yet.
     pub max_pending_connections: usize,
     /// Requests and upgraded connections in flight to one app.
@@ -76,6 +78,7 @@ impl ProxyOptions {
             max_address_platform_connections: 128,
             max_connections: 16_384,
             max_platform_connections: 1024,
+            max_proxy_connections: 4096,
             max_pending_connections: 4096,
             max_in_flight: 1000,
             stop_limit: Duration::from_secs(10),

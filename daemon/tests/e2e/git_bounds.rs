@@ -11,7 +11,7 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::{
-    test_platform::{STATIC, TestPlatform, Work, until},
+    test_platform::{STATIC, TestPlatform, Work},
     web::ask,
 };
 
@@ -129,16 +129,12 @@ fn a_repository_has_so_many_refs_and_no_more() {
 
 /// Begins a push over HTTP and says no more than `beginning`.
 fn begun(rig: &TestPlatform, app: &str, beginning: &str) -> TcpStream {
-    begun_by(rig, "ann", &rig.token(), app, beginning)
-}
-
-fn begun_by(rig: &TestPlatform, user: &str, token: &str, app: &str, beginning: &str) -> TcpStream {
     let mut socket = TcpStream::connect(("127.0.0.1", rig.http)).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
     let head = format!(
         "POST /{app}.git/git-receive-pack HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\n\
          Content-Type: application/x-git-receive-pack-request\r\nTransfer-Encoding: chunked\r\n\r\n",
-        basic(user, token)
+        basic("ann", &rig.token())
     );
     let chunk = match beginning.len() {
         0 => String::new(),
@@ -176,53 +172,4 @@ fn who_sends_next_to_nothing_is_cut_off() {
         assert!(began.elapsed() > Duration::from_secs(20), "{all}");
     }
     trickle.join().unwrap();
-}
-
-#[test]
-fn idle_pushes_of_one_user_take_no_threads_and_no_time_from_others() {
-    // Their address could not even have so many connections otherwise.
-    let rig = TestPlatform::with(&["--address-platform-connections", "900"]);
-    let work = rig.app("quick", STATIC);
-    let bob = bobs_token(&rig);
-    let token = format!("token {bob}");
-    let headers = [("Authorization", token.as_str()), ("Content-Type", "application/json")];
-    let made = ask(rig.http, "POST", "/v2/apps/", &headers, Some(r#"{"id":"idle"}"#));
-    assert_eq!(made.status, 201, "{made:?}");
-    let before = rig.threads();
-    let mut idle: Vec<TcpStream> = (0..720).map(|_| begun_by(&rig, "bob", &bob, "idle", "00")).collect();
-    let mut statuses: Vec<String> = idle.iter_mut().map(status).collect();
-    statuses.sort();
-    assert_eq!(statuses.iter().filter(|status| *status == "HTTP/1.1 200").count(), 16, "{statuses:?}");
-    assert_eq!(statuses.iter().filter(|status| *status == "HTTP/1.1 429").count(), 704, "{statuses:?}");
-    assert!(rig.threads() < before + 48, "{} threads, {before} before", rig.threads());
-    // Somebody else notices nothing.
-    let said = work.git(&["push", "deis", "main"]);
-    assert!(said.contains("Done, quick:v2 deployed"), "{said}");
-    rig.deis(&["config:set", "A=1", "-a", "quick"]);
-    assert!(rig.threads() < before + 48, "{} threads, {before} before", rig.threads());
-    // The user's places come back with the connections, and the threads with them.
-    drop(idle);
-    until("the places are free", || {
-        status(&mut begun_by(&rig, "bob", &bob, "idle", "0000")) == "HTTP/1.1 200"
-    });
-    until("the threads have gone", || rig.threads() < before + 16);
-}
-
-/// The first words of an answer.
-fn status(socket: &mut TcpStream) -> String {
-    let mut status = [0; 12];
-    socket.read_exact(&mut status).unwrap();
-    String::from_utf8_lossy(&status).into_owned()
-}
-
-/// The token of another user, who is made.
-fn bobs_token(rig: &TestPlatform) -> String {
-    let login = r#"{"username":"bob","password":"secret"}"#;
-    let token = format!("token {}", rig.token());
-    let headers = [("Authorization", token.as_str()), ("Content-Type", "application/json")];
-    let made = ask(rig.http, "POST", "/v2/auth/register/", &headers, Some(login));
-    assert_eq!(made.status, 201, "{made:?}");
-    let answer = ask(rig.http, "POST", "/v2/auth/login/", &headers[1..], Some(login));
-    let answer: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
-    answer["token"].as_str().unwrap().to_owned()
 }

@@ -176,12 +176,6 @@ impl TestPlatform {
         (answer.status, answer.body)
     }
 
-    /// How many threads the daemon has.
-    pub(crate) fn threads(&self) -> usize {
-        // The shell that started it is the daemon by now.
-        fs::read_dir(format!("/proc/{}/task", self.daemon.id())).unwrap().count()
-    }
-
     /// The pids of all apps' processes, as their supervisors recorded them.
     pub(crate) fn pids(&self) -> Vec<u64> {
         let mut pids = Vec::new();
@@ -347,7 +341,11 @@ fn start(folder: &Path, http: u16, ssh: u16, settings: &[String]) -> Child {
         .arg("--data")
         .arg(folder.join("data"))
         .args(["--http-listen", &format!("127.0.0.1:{http}"), "--ssh-listen", &format!("127.0.0.1:{ssh}")])
-        .args(["--metrics-listen", "off"])
+        .args(if settings.iter().any(|s| s == "--metrics-listen") {
+            &[][..]
+        } else {
+            &["--metrics-listen", "off"]
+        })
         .args(settings)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

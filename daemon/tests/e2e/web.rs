@@ -47,7 +47,8 @@ fn exchange(port: u16, request: &[u8]) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-fn parse(bytes: &[u8]) -> Option<Answer> {
+/// An answer as it came; `None` where it broke off.
+pub(crate) fn parse(bytes: &[u8]) -> Option<Answer> {
     let end = bytes.windows(4).position(|w| w == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
     let status = head.split(' ').nth(1)?.parse().ok()?;

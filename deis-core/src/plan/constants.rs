@@ -87,6 +87,8 @@ pub const MAX_TUNABLE: u32 = 86_400;
 pub const MIN_MEMORY_LIMIT: u64 = 4 << 20;
 /// Most bytes of the names that a release's summary lists for each kind of change.
 pub const MAX_SUMMARY_NAMES: usize = 2000;
+/// Most apps of a user who is no administrator, unless the options say otherwise.
+pub const MAX_USER_APPS: usize = 1_000;
 /// Most domains of an app.
 pub const MAX_DOMAINS: usize = 500;
 /// Most SSH keys of a user.

@@ -118,6 +118,12 @@ fn builder(
     options.buildpacks.clone_from(&settings.buildpacks);
     options.schemes.clone_from(&settings.schemes);
     options.limit = settings.build_limit;
+    options.max_build_bytes = settings.build.disk;
+    options.max_build_entries = settings.build.entries;
+    options.max_output_bytes = settings.build.output;
+    options.max_app_bytes = settings.build.app;
+    options.max_slug_bytes = settings.build.slug;
+    options.max_cache_bytes = settings.build.cache;
     options.env = build_env(settings, data);
     Pipeline::new(options, Arc::clone(runner), artifacts)
 }

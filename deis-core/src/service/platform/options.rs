@@ -20,6 +20,8 @@ pub struct PlatformOptions {
     pub run_limit: Duration,
     /// App names that are refused.
     pub reserved_names: BTreeSet<String>,
+    /// Apps that a user may have who is no administrator.
+    pub max_user_apps: usize,
     /// How often every app is looked at although nothing hinted at it.
     pub tick: Duration,
 }
@@ -31,6 +33,7 @@ impl Default for PlatformOptions {
             release_command_limit: constants::RELEASE_COMMAND_LIMIT,
             run_limit: Duration::from_secs(20 * 60),
             reserved_names: RESERVED_NAMES.map(str::to_owned).into(),
+            max_user_apps: constants::MAX_USER_APPS,
             tick: Duration::from_secs(10),
         }
     }
@@ -48,6 +51,12 @@ impl PlatformOptions {
     #[must_use]
     pub fn with_reserved_names(mut self, names: impl IntoIterator<Item = String>) -> Self {
         self.reserved_names = names.into_iter().collect();
+        self
+    }
+    /// Changes how many apps a user may have who is no administrator.
+    #[must_use]
+    pub fn with_max_user_apps(mut self, count: usize) -> Self {
+        self.max_user_apps = count;
         self
     }
 }

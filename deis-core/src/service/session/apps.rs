@@ -73,7 +73,15 @@ impl Session {
         let mut query = Query::new();
         let taken = query.get::<Domain>(keys::domain(&domain));
         let user = query.get::<User>(keys::user(&owner));
+        let own = (!self.actor.is_superuser()).then(|| query.count(keys::user_apps(&owner)));
         let answers = query.read(self.platform.store()).await?;
+        let most = self.platform.0.options.max_user_apps;
+        // The batch replaces the owner's record, so of two at once one counts anew.
+        if own.is_some_and(|own| answers.number(own) >= most) {
+            let reason =
+                format!("you have {most} apps already, as many as a user may have; destroy one first");
+            return Err(Error::invalid("id", reason));
+        }
         let config = Config {
             id: ConfigId(Uuid::new_v4()),
             owner: owner.clone(),
