@@ -72,10 +72,14 @@ impl<S: AsyncRead + AsyncWrite> AsyncRead for ClientStream<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
+        // Bytes that are there win over a deadline that has passed meanwhile: the time in which nobody polled is ours,
+        // not the client's.
         if let Poll::Ready(read) = self.stream.as_mut().poll_read(cx, buf) {
             self.state.received(&buf.filled()[before..]);
             return Poll::Ready(read);
         }
+        // The deadline is asked for at each wait, because it changes with the phase: a head has to come soon, the next
+        // request may take its time, and while an answer is on its way only the body's own limit counts.
         let Some(deadline) = self.state.deadline(cx.waker()) else { return Poll::Pending };
         if self.limit.deadline() != deadline {
             self.limit.as_mut().reset(deadline);
@@ -97,6 +101,8 @@ impl<S: AsyncRead + AsyncWrite> AsyncWrite for ClientStream<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if matches!(self.closing, Closing::Open) {
             let ended = ready!(self.stream.as_mut().poll_shutdown(cx));
+            // Our side ends first, so that the client sees the end of the answer at once. Reading on is for the
+            // kernel's sake, and needed only if the client may still be sending.
             if ended.is_err() || !self.state.has_unread() {
                 self.closing = Closing::Closed;
                 return Poll::Ready(ended);
@@ -106,6 +112,7 @@ impl<S: AsyncRead + AsyncWrite> AsyncWrite for ClientStream<S> {
             self.limit.as_mut().reset(silence.min(until));
             self.closing = Closing::Lingering(until);
         }
+        // This is reached on every later poll: lingering goes on where it was.
         if let Closing::Lingering(until) = self.closing {
             ready!(self.poll_linger(cx, until));
             self.closing = Closing::Closed;

@@ -15,11 +15,11 @@ use super::ProxyOptions;
 pub(super) struct ConnectionState(Arc<Shared>);
 
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<ConnectionInner>,
     unread: UnreadBody,
 }
 
-struct State {
+struct ConnectionInner {
     options: Arc<ProxyOptions>,
     phase: Phase,
     /// Raw bytes of the head that is being read.
@@ -56,13 +56,15 @@ impl UnreadBody {
 impl ConnectionState {
     pub(super) fn new(options: &Arc<ProxyOptions>) -> Self {
         let phase = Phase::Head(Instant::now() + options.head_timeout);
-        let state = State { options: Arc::clone(options), phase, head: Vec::new(), reader: None };
+        let state = ConnectionInner { options: Arc::clone(options), phase, head: Vec::new(), reader: None };
         Self(Arc::new(Shared { state: Mutex::new(state), unread: UnreadBody::default() }))
     }
 
     /// Begins the answer to a request whose head was parsed. `has_body`: whether bytes of it follow the head.
     pub(super) fn begin(&self, has_body: bool) -> RequestGuard {
         self.0.unread.set(has_body);
+        // Set before the answer begins: if the handler answers without reading, the connection must linger, and by then
+        // nobody else knows that bytes follow.
         let mut state = self.lock();
         state.phase = Phase::Busy;
         let has_length = names_a_length(&std::mem::take(&mut state.head));
@@ -75,6 +77,7 @@ impl ConnectionState {
         let mut state = self.lock();
         match state.phase {
             Phase::Idle(at) | Phase::Head(at) => Some(at),
+            // No timer runs, so somebody has to wake this reader once a limit holds again: when the answer has ended.
             Phase::Busy | Phase::Upgraded => {
                 state.reader = Some(reader.clone());
                 None
@@ -85,10 +88,14 @@ impl ConnectionState {
     /// Notes bytes that the client sent.
     pub(super) fn received(&self, bytes: &[u8]) {
         let mut state = self.lock();
+        // The first byte starts the clock of the head. Each further byte does not: or else a byte now and then would
+        // hold the connection for ever.
         if matches!(state.phase, Phase::Idle(_)) && !bytes.is_empty() {
             state.phase = Phase::Head(Instant::now() + state.options.head_timeout);
         }
         if matches!(state.phase, Phase::Head(_)) {
+            // The parser forgets a length that it drops in favour of a coding, and two parsers in a row may choose
+            // differently. So the head is kept as it came, up to its bound, to look for one.
             let room = state.options.max_head.saturating_sub(state.head.len());
             state.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
@@ -99,13 +106,14 @@ impl ConnectionState {
     pub(super) fn has_unread(&self) -> bool {
         let state = self.lock();
         match state.phase {
+            // A head that is too large or none was refused in the middle: the rest of it may be on its way.
             Phase::Head(_) => !state.head.is_empty(),
             Phase::Upgraded => false,
             Phase::Idle(_) | Phase::Busy => self.0.unread.get(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ConnectionInner> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

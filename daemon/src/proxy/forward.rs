@@ -26,7 +26,7 @@ use super::{
     body::{AnswerGuard, Fault, GuardedBody, StallTimeoutBody, Upload, UploadBody},
     framing::is_plain_answer,
     headers::{strip_hop_by_hop, tell_client},
-    pages::Page,
+    pages::ErrorPage,
     tunnel::tunnel,
     upgrade::{self, Upgrade},
     upstream_stream::ConnectionTrace,
@@ -58,8 +58,8 @@ pub(super) async fn to_app(
 ) -> Response<Body> {
     let page = match route.mode {
         RouteMode::Serve => None,
-        RouteMode::Maintenance => Some(Page::Maintenance),
-        _ => Some(Page::UnknownHost),
+        RouteMode::Maintenance => Some(ErrorPage::Maintenance),
+        _ => Some(ErrorPage::UnknownHost),
     };
     if let Some(page) = page {
         return page.response(request.headers());
@@ -78,35 +78,47 @@ async fn send(
     route: &Route,
     asking: &Asking<'_>,
     mut request: Request<Incoming>,
-) -> Result<Response<Body>, Page> {
+) -> Result<Response<Body>, ErrorPage> {
+    // The right to take over the client's connection is taken out before the request is taken apart: only a request
+    // that is answered with 101 uses it, and it must not live on in a request that is sent again.
     let upgrade = match upgrade::asked(&request) {
         Upgrade::None => None,
         Upgrade::To(protocols) => {
             request.extensions_mut().remove::<OnUpgrade>().map(|side| (side, protocols))
         }
-        Upgrade::Bad => return Err(Page::BadUpgrade),
+        Upgrade::Bad => return Err(ErrorPage::BadUpgrade),
     };
-    let Some(process) = &route.process else { return Err(Page::NoInstance) };
+    let Some(process) = &route.process else { return Err(ErrorPage::NoInstance) };
+    // Counted before an instance is chosen, so that an app whose instances are slow cannot pile up requests that wait
+    // for a lease.
     let in_flight = shared.in_flight.enter(route.app.uid).map_err(|_| {
         shared.metrics.refused(Bound::AppInFlight);
-        Page::Full(Bound::AppInFlight)
+        ErrorPage::Full(Bound::AppInFlight)
     })?;
     let (mut parts, body) = request.into_parts();
     prepare(&mut parts, &body, upgrade.as_ref().map(|(_, protocols)| protocols));
     tell_client(&mut parts.headers, &asking.client);
+    // A body can be sent once only, and an upgrade changes the connection: neither is ever sent again after bytes of it
+    // may have arrived. What remains is a safe request without a body, whose second arrival changes nothing.
     let may_be_repeated = is_safe(&parts.method) && body.is_end_stream() && upgrade.is_none();
     let upload =
         Upload::new(StallTimeoutBody::new(body, shared.options.stall_timeout, asking.unread.clone()));
     let mut failed = Vec::new();
     loop {
+        // The lease is taken before anything is sent. The scheduler stops an instance only once it has no lease, so
+        // from here on the instance lives until the answer has ended, also when a rollout takes it out of the table
+        // now.
         let Some(lease) = shared.endpoints.lease(route.app.uid, process, &failed) else {
-            return Err(if failed.is_empty() { Page::NoInstance } else { Page::BadGateway });
+            return Err(if failed.is_empty() { ErrorPage::NoInstance } else { ErrorPage::BadGateway });
         };
         let flooded = Arc::new(Notify::new());
         let attempt = || attempt(&parts, &lease, &upload, &flooded);
         let answer = async {
             let clients = shared.upstream.clients(&lease);
             if may_be_repeated {
+                // The one error after which the same instance is asked again: the app closed a kept connection at the
+                // moment at which it was used, before a byte of an answer. On a connection of its own that cannot
+                // happen again.
                 match clients.kept.request(attempt()).await {
                     Err(error) if ConnectionTrace::is_silent_end_of_kept(&error) => shared.metrics.retried(),
                     other => return other,
@@ -114,10 +126,12 @@ async fn send(
             }
             clients.fresh.request(attempt()).await
         };
+        // The time for an answer runs from the client's last byte, not from the first: an upload of an hour is no slow
+        // app.
         let answer = tokio::select! {
             answer = answer => answer,
-            () = upload.idle_for(shared.options.answer_timeout) => return Err(Page::Timeout),
-            () = flooded.notified() => return Err(Page::BadGateway),
+            () = upload.idle_for(shared.options.answer_timeout) => return Err(ErrorPage::Timeout),
+            () = flooded.notified() => return Err(ErrorPage::BadGateway),
         };
         let error = match answer {
             Ok(response) => {
@@ -127,9 +141,11 @@ async fn send(
             Err(error) => error,
         };
         tracing::debug!(app = %route.app.name, instance = %lease.instance(), %error, "an instance gave no answer");
+        // The client's own fault is looked at first. An instance that saw a request break off is not to blame, and
+        // another one would see the same.
         match upload.fault() {
-            Some(Fault::Stalled) => return Err(Page::Stalled),
-            Some(Fault::Broken) => return Err(Page::BadBody),
+            Some(Fault::Stalled) => return Err(ErrorPage::Stalled),
+            Some(Fault::Broken) => return Err(ErrorPage::BadBody),
             None => {}
         }
         failed.push(lease.instance().clone());
@@ -140,7 +156,7 @@ async fn send(
         // The lease lives on to here: while an instance is tried, it is not stopped.
         drop(lease);
         if !is_unsent(&error, &upload) || failed.len() >= TRIES {
-            return Err(Page::BadGateway);
+            return Err(ErrorPage::BadGateway);
         }
         shared.metrics.retried();
     }
@@ -214,11 +230,12 @@ fn answered(
     hold: Hold,
     upgrade: Option<(OnUpgrade, HeaderValue)>,
     asking: &Asking<'_>,
-) -> Result<Response<Body>, Page> {
+) -> Result<Response<Body>, ErrorPage> {
     ConnectionTrace::answered(response.extensions());
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let (client, asked) = upgrade.ok_or(Page::BadGateway)?;
-        let protocol = upgrade::agreed(response.headers(), &asked).ok_or(Page::BadGateway)?;
+        // An app that switches unasked would own a connection whose client goes on speaking HTTP.
+        let (client, asked) = upgrade.ok_or(ErrorPage::BadGateway)?;
+        let protocol = upgrade::agreed(response.headers(), &asked).ok_or(ErrorPage::BadGateway)?;
         let app = hyper::upgrade::on(&mut response);
         strip_hop_by_hop(response.headers_mut());
         upgrade::keep(response.headers_mut(), protocol);
@@ -228,10 +245,12 @@ fn answered(
         shared.tunnels.spawn(tunnel(client, app, shared.options.idle_tunnel, stop, until_end));
         return Ok(response.map(|_| Body::empty()));
     }
+    // An answer with two ends could carry a second one, for whoever asks next on the client's side.
     if !is_plain_answer(response.headers()) {
-        return Err(Page::BadGateway);
+        return Err(ErrorPage::BadGateway);
     }
     strip_hop_by_hop(response.headers_mut());
+    // The framing is made anew by the client's connection, which may speak another version than the app's.
     let (mut parts, body) = response.into_parts();
     parts.version = Version::HTTP_11;
     if !upload.is_ended() {

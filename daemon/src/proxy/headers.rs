@@ -19,6 +19,10 @@ const HOP_BY_HOP: [HeaderName; 10] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
+/// Headers that say where a message ends, whose it is, and who asks.
+const MESSAGE: [HeaderName; 4] =
+    [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::HOST, header::AUTHORIZATION];
+
 /// Claims of a client that only a proxy may make, beside everything that begins with `x-forwarded`. `proxy` is what
 /// CGI turns into the `HTTP_PROXY` of the app's own requests.
 const CLAIMS: [&str; 6] =
@@ -44,6 +48,7 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Says who asks. What the request itself claims of that is replaced by what is known.
 pub(super) fn tell_client(headers: &mut HeaderMap, client: &ClientInfo) {
+    // All claims go before the known values come, so that a claim under another spelling cannot stand beside them.
     let claimed: Vec<HeaderName> = headers.keys().filter(|name| is_claim(headers, name)).cloned().collect();
     for name in claimed {
         headers.remove(name);
@@ -57,11 +62,16 @@ pub(super) fn tell_client(headers: &mut HeaderMap, client: &ClientInfo) {
 
 /// Whether a header says what a client cannot know. The underscore forms mean the same to many apps.
 fn is_claim(headers: &HeaderMap, name: &HeaderName) -> bool {
+    // CGI and WSGI turn both into the same variable, and the client's would win or lose by chance.
     let plain = name.as_str().replace('_', "-");
     if IDENTIFIERS.contains(&plain.as_str()) {
         return plain != name.as_str() || !is_identifier(headers, name);
     }
-    plain.starts_with("x-forwarded") || CLAIMS.contains(&plain.as_str())
+    // What says where a message ends, or whose it is, must not be said once more in other letters.
+    let is_double = plain != name.as_str()
+        && (HOP_BY_HOP.iter().any(|own| own == plain.as_str())
+            || MESSAGE.iter().any(|own| own == plain.as_str()));
+    is_double || plain.starts_with("x-forwarded") || CLAIMS.contains(&plain.as_str())
 }
 
 fn is_identifier(headers: &HeaderMap, name: &HeaderName) -> bool {

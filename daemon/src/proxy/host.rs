@@ -19,6 +19,7 @@ pub(super) fn host_of<B>(request: &Request<B>) -> Option<String> {
 /// Whether the platform itself is meant: a bare address, its domain, or `deis` (and the original's `deis-builder`)
 /// below that.
 pub(super) fn is_platform(host: &str, domain: &str) -> bool {
+    // An address is nobody's app: whoever has no name for this server means the server itself.
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     if bare.parse::<IpAddr>().is_ok() || host == "localhost" || host == domain {
         return true;
@@ -31,6 +32,7 @@ pub(super) fn is_platform(host: &str, domain: &str) -> bool {
 pub(super) fn parse(text: &str) -> Option<String> {
     let split = if text.starts_with('[') { text.find(']').map(|end| end + 1) } else { text.find(':') };
     let (name, port) = text.split_at(split.unwrap_or(text.len()));
+    // The port is checked and then forgotten: routes go by name only, but what is no port could be another name.
     let digits = if port.is_empty() { port } else { port.strip_prefix(':')? };
     if !digits.bytes().all(|b| b.is_ascii_digit()) || !(digits.is_empty() || digits.parse::<u16>().is_ok()) {
         return None;

@@ -60,7 +60,7 @@ use client_stream::ClientStream;
 use connection::{RequestGuard, UnreadBody};
 use host::{host_of, is_platform};
 use limits::{ConnectionLimits, ConnectionPermit, Purpose};
-use pages::Page;
+use pages::ErrorPage;
 use upstream::Upstream;
 
 /// The proxy. Clones share one.
@@ -143,6 +143,8 @@ impl Proxy {
                 }
             }
         }
+        // The listener goes before the connections are waited for: a client that comes now is refused by the kernel,
+        // and tries the next daemon, and is not accepted by one that ends.
         drop(acceptor);
         connections.close();
         self.0.tunnels.close();
@@ -186,11 +188,13 @@ impl Proxy {
             tokio::pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
+                // Dropped at once, without a word: nothing was asked, so there is nothing to answer.
                 () = permit.evicted() => {
                     metrics.refused(Bound::AddressPending);
                     return;
                 }
                 () = stop.cancelled() => {
+                    // Requests in flight are finished; the connection takes none after them.
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -214,6 +218,7 @@ fn hold_guard(response: Response<Body>, guard: RequestGuard) -> Response<Body> {
 /// Says no, if that can be said without waiting for a client that has too many connections already.
 fn turn_away(stream: &TcpStream, bound: Bound) {
     let text = bound.text();
+    // A short text fits into the buffer of a new socket. If it does not, the client has not read before, either.
     let _ = stream.try_write(
         format!(
             "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\
@@ -230,15 +235,18 @@ async fn answer(
     mut asking: Asking<'_>,
     request: Request<Incoming>,
 ) -> Response<Body> {
+    // The order of these checks is the order of trust: where a message ends comes before whose it is, and nothing is
+    // looked up for a request that could be two.
     if !framing::is_plain_request(request.headers(), guard.has_length) {
-        return Page::Ambiguous.response(request.headers());
+        return ErrorPage::Ambiguous.response(request.headers());
     }
-    let Some(host) = host_of(&request) else { return Page::BadHost.response(request.headers()) };
+    let Some(host) = host_of(&request) else { return ErrorPage::BadHost.response(request.headers()) };
     if headers::size(&request) > shared.options.max_head {
-        return Page::LargeHead.response(request.headers());
+        return ErrorPage::LargeHead.response(request.headers());
     }
+    // Only after the host: a client that asks for a tunnel without one is told of the host.
     if request.method() == Method::CONNECT {
-        return Page::NoTunnel.response(request.headers());
+        return ErrorPage::NoTunnel.response(request.headers());
     }
     let is_platform = is_platform(&host, &shared.options.domain);
     let purpose = if is_platform { Purpose::Platform } else { Purpose::Apps };
@@ -248,10 +256,11 @@ async fn answer(
             shared.metrics.refused(bound);
             return match purpose {
                 Purpose::Platform => platform::refuse(bound),
-                Purpose::Apps => Page::Full(bound).response(request.headers()),
+                Purpose::Apps => ErrorPage::Full(bound).response(request.headers()),
             };
         }
     }
+    // The connection is counted by now, so whatever this request costs has an owner.
     let response = match purpose {
         Purpose::Platform => platform::answer(shared, &asking, request).await,
         Purpose::Apps => to_app(shared, &host, &asking, request).await,
@@ -268,9 +277,11 @@ async fn to_app(
     asking: &Asking<'_>,
     request: Request<Incoming>,
 ) -> Response<Body> {
+    // After a start the routes come in one by one. Until all are there, an unknown host may be an app that is not known
+    // yet: its request waits, and is not told that there is none.
     shared.complete.cancelled().await;
     let Some(route) = shared.routes.lookup(host) else {
-        return Page::UnknownHost.response(request.headers());
+        return ErrorPage::UnknownHost.response(request.headers());
     };
     let in_flight = shared.metrics.begin();
     let response = forward::to_app(shared, &route, asking, request).await;

@@ -7,7 +7,7 @@ use super::{Bound, body::full};
 
 /// Why there is no answer of an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Page {
+pub(super) enum ErrorPage {
     /// The request has no host, or two.
     BadHost,
     /// The request could end at several places.
@@ -36,7 +36,7 @@ pub(super) enum Page {
     Timeout,
 }
 
-impl Page {
+impl ErrorPage {
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::BadHost => {
@@ -117,7 +117,7 @@ impl Page {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         // What follows on the connection may be the rest of this request.
-        let ends = [Self::Stalled, Self::Ambiguous, Self::BadBody, Self::BadUpgrade];
+        let ends = [Self::Stalled, Self::Ambiguous, Self::BadBody, Self::BadUpgrade, Self::NoTunnel];
         if ends.contains(&self) || matches!(self, Self::Full(_)) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

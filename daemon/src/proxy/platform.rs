@@ -20,6 +20,7 @@ pub(super) async fn answer(
     asking: &Asking<'_>,
     request: Request<Incoming>,
 ) -> Response<Body> {
+    // Known before the request is given away; a followed log is the only answer without an end.
     let is_get = request.method() == Method::GET;
     let stall = shared.options.stall_timeout;
     let mut request =

@@ -23,12 +23,15 @@ pub(super) async fn tunnel<T: Send>(
     held: T,
 ) {
     let carried = async {
+        // Both sides are waited for before a byte passes: neither side hears of what the other one said to HTTP.
         let (Ok(client), Ok(app)) = tokio::join!(client, app) else { return };
         let activity = LastActivity::new();
         let mut client = Watched { stream: TokioIo::new(client), activity: activity.clone() };
         let mut app = TokioIo::new(app);
         tokio::select! {
-            // An error is the end of the connection, of which both sides know.
+            // One side's end is passed on, and the other may go on: half-closed streams are part of other protocols.
+            // What then never comes to its end, the limit on silence ends. An error is the end, of which both sides
+            // know.
             _ = tokio::io::copy_bidirectional(&mut client, &mut app) => {}
             () = activity.idle_for(idle) => {}
         }
@@ -37,6 +40,7 @@ pub(super) async fn tunnel<T: Send>(
         () = carried => {}
         () = stop.cancelled() => {}
     }
+    // Lease, share of the address and place in the app's count go together, after the last byte.
     drop(held);
 }
 

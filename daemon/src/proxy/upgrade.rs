@@ -25,6 +25,7 @@ pub(super) fn asked(request: &Request<impl hyper::body::Body>) -> Upgrade {
     if protocols.is_empty() {
         return Upgrade::None;
     }
+    // Bytes of a body and bytes of the new protocol could not be told apart by whoever reads the connection next.
     let is_plain = request.method() == http::Method::GET
         && request.version() == Version::HTTP_11
         && request.body().is_end_stream();
@@ -34,6 +35,7 @@ pub(super) fn asked(request: &Request<impl hyper::body::Body>) -> Upgrade {
 /// The protocol that an answer switches to, if it is one of those that were asked for.
 pub(super) fn agreed(answer: &HeaderMap, asked: &HeaderValue) -> Option<HeaderValue> {
     let mut chosen = answer.get_all(header::UPGRADE).iter();
+    // An app that chooses two protocols, or one that nobody offered, would be understood differently on both sides.
     let (Some(protocol), None) = (chosen.next(), chosen.next()) else { return None };
     let offered = asked.to_str().ok()?;
     let is_offered = |name: &str| offered.split(", ").any(|o| o.eq_ignore_ascii_case(name));

@@ -30,9 +30,13 @@ impl Upstream {
     pub(super) fn new(options: &ProxyOptions) -> Self {
         let clients = |connect_timeout: Duration| {
             let connector = Connector::new(connect_timeout, options.answer_timeout);
+            // On its own the library repeats a request only if nothing of it was written, because the kept connection
+            // had been closed. What may be repeated beyond that is decided in `forward`.
             let mut builder = Client::builder(TokioExecutor::new());
             builder
                 .pool_timer(TokioTimer::new())
+                // Shorter than the time after which common servers close an idle connection, so that it is mostly this
+                // side that ends.
                 .pool_idle_timeout(options.idle_upstream)
                 .set_host(false)
                 .http1_max_buf_size(options.max_head)

@@ -153,6 +153,8 @@ impl AsyncRead for UpstreamStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // A reset after the answer's bytes is the app's way to say that it read no further; before them it is a
+        // failure.
         let before = buf.filled().len();
         match ready!(self.stream.as_mut().poll_read(cx, buf)) {
             // The end of an answer that ends with its connection. One that says its length is known to be cut off.

@@ -48,6 +48,8 @@ impl StallTimeoutBody {
     }
 
     fn arrived(&mut self, bytes: usize) {
+        // Only waiting counts, and a body that is not polled is not waited for: an app that reads slowly is no fault of
+        // the client's.
         if let Some((since, _)) = self.pause.take() {
             self.waited += since.elapsed();
         }
@@ -85,6 +87,7 @@ impl Body for StallTimeoutBody {
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
         }
+        // What was waited for before counts, too, until enough has come: many short pauses are a long one.
         let left = self.limit.saturating_sub(self.waited);
         let (_, pause) =
             self.pause.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(left))));

@@ -30,16 +30,16 @@ pub(in crate::proxy) enum Fault {
 pub(in crate::proxy) struct Upload(Arc<Shared>);
 
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<UploadState>,
     /// When the client last sent something.
     activity: LastActivity,
     /// Wakes whoever waits for the last attempt to let go of the body.
     released: Notify,
 }
 
-struct State {
+struct UploadState {
     body: StallTimeoutBody,
-    answer: Answer,
+    answer: AnswerPhase,
     is_touched: bool,
     is_ended: bool,
     fault: Option<Fault>,
@@ -50,7 +50,7 @@ struct State {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Answer {
+enum AnswerPhase {
     Awaited,
     Begun,
     Over,
@@ -59,9 +59,9 @@ enum Answer {
 impl Upload {
     pub(in crate::proxy) fn new(body: StallTimeoutBody) -> Self {
         let is_ended = body.is_end_stream();
-        let state = State {
+        let state = UploadState {
             body,
-            answer: Answer::Awaited,
+            answer: AnswerPhase::Awaited,
             is_touched: false,
             is_ended,
             fault: None,
@@ -100,7 +100,7 @@ impl Upload {
 
     /// Notes that an answer has begun; it is over when the guard is dropped.
     pub(in crate::proxy) fn answered(&self) -> AnswerGuard {
-        self.state().answer = Answer::Begun;
+        self.state().answer = AnswerPhase::Begun;
         AnswerGuard(self.clone())
     }
 
@@ -115,6 +115,7 @@ impl Upload {
             }
             released.await;
         }
+        // Nobody else reads the body from here on, so the attempts' rule – one at a time – still holds.
         let mut rest = self.attempt();
         let drained = async {
             while let Some(Ok(_)) = std::future::poll_fn(|cx| Pin::new(&mut rest).poll_frame(cx)).await {}
@@ -122,7 +123,7 @@ impl Upload {
         let _ = tokio::time::timeout(limit, drained).await;
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, UploadState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -133,7 +134,7 @@ pub(in crate::proxy) struct AnswerGuard(Upload);
 impl Drop for AnswerGuard {
     fn drop(&mut self) {
         let mut state = self.0.state();
-        state.answer = Answer::Over;
+        state.answer = AnswerPhase::Over;
         if let Some(parked) = state.parked.take() {
             parked.wake();
         }
@@ -150,7 +151,7 @@ impl Drop for UploadBody {
     }
 }
 
-impl State {
+impl UploadState {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if self.fault.is_none() {
             let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
@@ -163,11 +164,13 @@ impl State {
                 }
             };
             self.fault = Some(fault);
-            if self.answer != Answer::Begun {
+            if self.answer != AnswerPhase::Begun {
                 return Poll::Ready(Some(Err(error)));
             }
         }
-        if self.answer == Answer::Begun {
+        // Neither an end nor an error: an end would complete a request that is not complete, and an error would take
+        // the answer away. So this attempt waits until the answer is over.
+        if self.answer == AnswerPhase::Begun {
             self.parked = Some(cx.waker().clone());
             return Poll::Pending;
         }
