@@ -177,8 +177,11 @@ mod tests {
         let other = enter("10.0.0.2").unwrap();
         let stranger = enter("10.0.0.3").unwrap();
         assert!(flood[0].evicted().is_cancelled() && !flood[1].evicted().is_cancelled());
-        // Nobody has much more than this newcomer would have.
-        assert_eq!(enter("10.0.0.4").unwrap_err(), Exhausted::Total);
+        let fourth = enter("10.0.0.4").unwrap();
+        assert!(flood[1].evicted().is_cancelled() && !flood[2].evicted().is_cancelled());
+        // Nobody has more than this newcomer would have.
+        assert_eq!(enter("10.0.0.5").unwrap_err(), Exhausted::Total);
+        drop(fourth);
         assert!(!other.evicted().is_cancelled() && !stranger.evicted().is_cancelled());
     }
 }

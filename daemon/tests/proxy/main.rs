@@ -7,6 +7,7 @@ mod early_answers;
 mod forwarded;
 mod framing;
 mod limits;
+mod odd_requests;
 mod retries;
 mod streams;
 mod test_proxy;
