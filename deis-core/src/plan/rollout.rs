@@ -247,6 +247,10 @@ fn release_command(inputs: &RolloutInputs<'_>, task: &TaskObservation, by: uuid:
             failed(Some(Exit::TimedOut), last_lines.clone())
         }
         TaskState::Ended { exit: Exit::Lost, last_lines } => failed(None, last_lines.clone()),
+        // Another process stopped it because the runner did not know it yet: it was interrupted.
+        TaskState::Ended { exit: Exit::Signal(_), last_lines } if given_up => {
+            failed(None, last_lines.clone())
+        }
         TaskState::Ended { exit, last_lines } => failed(Some(*exit), last_lines.clone()),
         TaskState::Unknown if given_up && overdue => failed(Some(Exit::TimedOut), Vec::new()),
         // Stopped before it was started: it will never run.
