@@ -55,7 +55,7 @@ pub enum Error {
         name: String,
     },
     /// A CPU limit cannot be read.
-    #[error("a CPU limit is <limit> or <request>/<limit>, such as 500m, 1 or 0.5/2")]
+    #[error("cpu: a limit is <limit> or <request>/<limit>, such as 500m, 1 or 0.5/2")]
     InvalidCpu,
     /// Something is to be unset that is not set.
     #[error("{key} is not set in {member}")]

@@ -32,7 +32,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// A CPU limit cannot be read.
-    #[error("a CPU limit is <limit> or <request>/<limit>, such as 500m, 1 or 0.5/2")]
+    #[error("cpu: a limit is <limit> or <request>/<limit>, such as 500m, 1 or 0.5/2")]
     Cpu,
     /// A private registry says nothing of the port that its images listen on.
     #[error("PORT must be among the values where there is a private registry")]

@@ -32,7 +32,8 @@ impl AppHandle {
     /// The app with what is wanted of it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if the app is gone, [`Error::Unavailable`] if the store cannot be reached.
+    /// [`NotFound`](crate::Error::NotFound) if the app is gone, [`Unavailable`](crate::Error::Unavailable) if the store
+    /// cannot be reached.
     pub async fn info(&self) -> Result<AppInfo> {
         let state = self.state().await?;
         let summary = &state.app.value.summary;
@@ -49,7 +50,8 @@ impl AppHandle {
     /// Begins to destroy the app. Its name is taken until [`AppHandle::destroyed`] returns.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for whoever is neither owner nor administrator, [`Error::NotFound`] if the app is gone.
+    /// [`Forbidden`](crate::Error::Forbidden) for whoever is neither owner nor administrator,
+    /// [`NotFound`](crate::Error::NotFound) if the app is gone.
     pub async fn destroy(&self) -> Result<()> {
         self.must_own("destroy this app")?;
         change!(self, |state, edits| {
@@ -75,7 +77,8 @@ impl AppHandle {
     /// Waits until nothing of this life of the app is left.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the store cannot be reached: whether anything is left is unknown then.
+    /// [`Unavailable`](crate::Error::Unavailable) if the store cannot be reached: whether anything is left is unknown
+    /// then.
     pub async fn destroyed(&self) -> Result<()> {
         let mut changed = self.platform.0.changed.subscribe();
         loop {

@@ -83,7 +83,7 @@ fn process_types_are_checked_wherever_one_is_named() {
     for (_, patch) in with("worker") {
         taken(&patch);
     }
-    refused(&ConfigPatch { cpu: one("web", "much"), ..ConfigPatch::default() }, "cpu", "CPU limit format");
+    refused(&ConfigPatch { cpu: one("web", "much"), ..ConfigPatch::default() }, "cpu", "such as 500m");
     refused(&ConfigPatch { memory: one("web", "much"), ..ConfigPatch::default() }, "memory", "such as 512M");
     taken(&readiness("web/cmd", r#"{"tcpSocket":{"port":80}}"#));
 }
