@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use deis_core::{
-    AppRef, Artifact, Digest, InstanceName, Observation, Workload,
+    Digest,
     conformance::scheduler::{self as suite, SchedulerSubject},
     local::{LocalOptions, LocalScheduler, shim, unpacked_at},
+    model::{AppRef, Artifact, InstanceName, Observation, Workload},
     port::{Scheduler, SchedulerError},
 };
 use deis_examples::Result;

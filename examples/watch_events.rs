@@ -1,6 +1,6 @@
 //! Everything that happens is an event, in commit order, from any point on: for audits, hooks and user interfaces.
 
-use deis_core::{EventKind, ReleaseVersion, local::shim};
+use deis_core::{ReleaseVersion, local::shim, model::EventKind};
 use deis_examples::{Result, create_app, platform, worker};
 use futures_util::StreamExt as _;
 

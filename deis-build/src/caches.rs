@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use deis_core::AppUid;
+use deis_core::model::AppUid;
 use uuid::Uuid;
 
 use crate::folders::{remove_tree, usage};

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use deis_core::{AppUid, Attempt};
+use deis_core::model::{AppUid, Attempt};
 
 use crate::folders::remove_tree;
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::UNIX_EPOCH};
 
-use deis_core::{Digest, Projection};
+use deis_core::{Digest, model::Projection};
 
 use crate::{buildpack::embedded, git::Oid};
 

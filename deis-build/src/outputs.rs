@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use deis_core::{AppUid, Attempt};
+use deis_core::model::{AppUid, Attempt};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path as ObjectPath};
 use tokio::sync::watch;

@@ -11,7 +11,11 @@ use std::{
     sync::Arc,
 };
 
-use deis_core::{AppRef, AppUid, Attempt, BuildSource, BuildSpec, Digest, GitSource, port::TaskRunner};
+use deis_core::{
+    BuildSpec, Digest,
+    model::{AppRef, AppUid, Attempt, BuildSource, GitSource},
+    port::TaskRunner,
+};
 use tokio::sync::mpsc;
 
 use crate::{

@@ -8,8 +8,9 @@ use std::{
 };
 
 use deis_core::{
-    Artifact, Digest,
+    Digest,
     local::{ArtifactFolder, Unpacker, preparer},
+    model::Artifact,
     port::{ArtifactError, Preparer},
 };
 use futures_util::FutureExt as _;
@@ -172,9 +173,9 @@ mod tests {
         assert_eq!(folders.prune(&[]).await.unwrap(), 0);
         drop(lease);
         // What is prepared stays as long as its lease.
-        let app = deis_core::AppRef {
+        let app = deis_core::model::AppRef {
             name: deis_core::AppName::new("blog").unwrap(),
-            uid: deis_core::AppUid(uuid::Uuid::nil()),
+            uid: deis_core::model::AppUid(uuid::Uuid::nil()),
         };
         let prepared = folders.preparer()(app, artifact.clone()).await.unwrap();
         assert_eq!(folders.prune(&[]).await.unwrap(), 0);

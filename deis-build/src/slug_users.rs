@@ -5,7 +5,7 @@
 //! restored backup. Slugs and their users are changed one at a time in a process, and one process has the store.
 
 use bytes::Bytes;
-use deis_core::{AppUid, Digest};
+use deis_core::{Digest, model::AppUid};
 use futures_util::TryStreamExt as _;
 use object_store::{Error, ObjectStoreExt as _, path::Path as ObjectPath};
 

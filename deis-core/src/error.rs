@@ -3,7 +3,7 @@
 use crate::port::{BoxError, LogError, RouterError, SchedulerError, StoreError, TaskError};
 use crate::{
     model::{Cause, Username},
-    plan::release::RollbackError,
+    plan::RollbackError,
 };
 
 /// Failure of a platform call. Nothing was changed, except where [`Error::Unavailable`] says otherwise.

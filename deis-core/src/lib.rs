@@ -57,14 +57,17 @@
 //! | Module | What is in it |
 //! | --- | --- |
 //! | [`model`] | Names and records: plain data, validated |
-//! | [`plan`] | Decisions as pure functions: what a release is, what a rollout does next, what a change would do |
+//! | [`plan`] | Decisions as pure functions: what a release is, what a rollout does next, what a change would do. Only the numbers that they go by are public, to name and compare with, and [`plan::RollbackError`], which an [`Error`] holds |
 //! | [`port`] | The traits of back ends |
-//! | [`state`] | Records over a store: keys, the ledger, events |
-//! | [`service`] | What callers ask for, and the reconciler that brings it about; re-exported here |
+//! | `state` | Records over a store: keys, the ledger, events. Public only with the feature `conformance`, to tests that judge what is stored: how records look is the engine's own |
+//! | [`service`] | What callers ask for, and the reconciler that brings it about |
 //! | [`os`] | `/proc`, and files that are replaced whole |
 //! | [`routing`] | The tables that schedulers and the engine write and a proxy reads |
 //! | [`store`], [`logs`], [`local`] | Back ends: memory and SQLite, logs, this machine |
 //! | `conformance` | What proves a back end right, yours too |
+//!
+//! The root names what most programs begin with: the [`Platform`] and its handles, [`Error`], and the names and values that
+//! go into a call. What comes out of one is in [`model`] and [`service`].
 //!
 //! # Features
 //!
@@ -72,7 +75,7 @@
 //! | --- | --- | --- |
 //! | `local` | yes | [`local`]: apps as processes of this machine |
 //! | `sqlite` | yes | [`store::SqliteStore`]: all state in one file |
-//! | `conformance` | no | `conformance`: suites and a simulated world; changes in any version |
+//! | `conformance` | no | `conformance`: suites and a simulated world; and `state`. Both change in any version |
 //!
 //! # Promises
 //!
@@ -105,11 +108,22 @@ pub mod plan;
 pub mod port;
 pub mod routing;
 pub mod service;
+#[cfg(feature = "conformance")]
 pub mod state;
+#[cfg(not(feature = "conformance"))]
+#[expect(unreachable_pub, reason = "it is public where tests look at what is stored")]
+mod state;
 #[allow(clippy::disallowed_methods, reason = "an embedded database is opened before anything else runs")]
 pub mod store;
 
+// What a program that embeds the engine needs first. All else is in its module; a test counts these.
 pub use error::{Error, Kind, Result};
-pub use model::*;
-pub use routing::{EndpointInfo, Endpoints, Lease};
-pub use service::*;
+pub use model::{
+    Actor, AppName, BuildSpec, ConfigPatch, Digest, DomainName, EnvKey, ProcessType, ReleaseVersion,
+    Timestamp, Username,
+};
+pub use routing::Endpoints;
+pub use service::{
+    AppHandle, Change, Intent, PageQuery, Platform, PlatformBuilder, PlatformOptions, RestartScope, Session,
+    Settled, Workers,
+};

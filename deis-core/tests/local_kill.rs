@@ -20,9 +20,11 @@ use std::{
 };
 
 use deis_core::{
-    AppRef, AppUid, Attempt, Exit, Generation, Instance, InstanceState, Program, Task, TaskKind, TaskLife,
-    TaskName, TaskState, TemplateId,
     local::{LocalOptions, LocalRunner, LocalScheduler, ShimProgram, shim},
+    model::{
+        AppRef, AppUid, Attempt, Exit, Generation, Instance, InstanceState, Program, Task, TaskKind,
+        TaskLife, TaskName, TaskState, Template, TemplateId,
+    },
     port::{Cursor, Scheduler as _, TaskRunner as _, TaskRunnerExt as _},
 };
 use futures_util::FutureExt as _;
@@ -211,7 +213,7 @@ async fn instances_live_on_and_keep_serving() {
 }
 
 /// Waits until two instances of this template are ready and nothing else is there.
-async fn settled(machine: &Machine, scheduler: &LocalScheduler, template: &deis_core::Template) {
+async fn settled(machine: &Machine, scheduler: &LocalScheduler, template: &Template) {
     let id: TemplateId =
         workload(&machine.app, 1, 2, template.clone()).groups.into_values().next().unwrap().id;
     eventually("two ready instances and no others", || async {

@@ -6,7 +6,7 @@ use argon2::{
     Argon2,
     password_hash::{PasswordHasher as _, PasswordVerifier as _},
 };
-use deis_core::Secret;
+use deis_core::model::Secret;
 use tokio::sync::Semaphore;
 
 use crate::keyed_limit::{Exhausted, KeyedLimit};

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use deis_core::{Digest, UserId};
+use deis_core::{Digest, model::UserId};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 

@@ -6,7 +6,11 @@ use axum::{
     extract::State,
     http::{HeaderMap, header::ORIGIN},
 };
-use deis_core::{Kind, NewUser, Secret, User, UserId, Username};
+use deis_core::{
+    Kind, Username,
+    model::{Secret, User, UserId},
+    service::NewUser,
+};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;

@@ -1,6 +1,6 @@
 //! Apps.
 
-use deis_core::{AppName, AppStatus, Kind, Session};
+use deis_core::{AppName, Kind, Session, model::AppStatus};
 
 use super::{
     auth::{App, Caller, OwnApp},
@@ -33,7 +33,7 @@ pub(super) async fn create(caller: Caller, payload: Payload) -> Result<Answer<Ap
     Ok(Answer::created(app.into()))
 }
 
-async fn create_somehow(session: &Session) -> Result<deis_core::App> {
+async fn create_somehow(session: &Session) -> Result<deis_core::model::App> {
     for _ in 0..20 {
         match session.create_app(names::generate()).await {
             Err(deis_core::Error::AlreadyExists { .. }) => {}

@@ -20,8 +20,10 @@ use axum::{
 use bytes::{BufMut as _, Bytes, BytesMut};
 use deis_client::attach::{ClientMessage, DaemonMessage, INPUT_WINDOW, MAX_MESSAGE, STDERR, STDOUT};
 use deis_core::{
-    AppHandle, AppName, Kind, RunOptions, TaskInput, Username,
+    AppHandle, AppName, Kind, Username,
+    model::TaskInput,
     port::{Attached, Cursor, MAX_CHUNK, OutputItem, OutputItems, OutputStream, TaskWriter},
+    service::RunOptions,
 };
 use futures_util::{
     SinkExt as _, StreamExt as _,

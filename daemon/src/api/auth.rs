@@ -4,7 +4,7 @@ use axum::{
     extract::{FromRef, FromRequestParts},
     http::{HeaderMap, header, request::Parts},
 };
-use deis_core::{Actor, AppHandle, AppName, Digest, Kind, Session, User};
+use deis_core::{Actor, AppHandle, AppName, Digest, Kind, Session, model::User};
 
 use super::{
     ApiState,

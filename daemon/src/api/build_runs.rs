@@ -6,7 +6,7 @@ use axum::{
     extract::State,
     http::{HeaderValue, Response, header},
 };
-use deis_core::{Attempt, Kind};
+use deis_core::{Kind, model::Attempt};
 use futures_util::TryStreamExt as _;
 
 use super::{

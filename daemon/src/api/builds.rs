@@ -1,6 +1,6 @@
 //! Builds.
 
-use deis_core::{BuildId, Kind};
+use deis_core::{Kind, model::BuildId};
 use uuid::Uuid;
 
 use super::{

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use deis_core::{ConfigPatch, EnvKey, HealthCheckPatch, MapPatch, Probe, Secret};
+use deis_core::{
+    ConfigPatch, EnvKey,
+    model::{HealthCheckPatch, MapPatch, Probe, Secret},
+};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{

@@ -11,7 +11,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Response, StatusCode, header},
     response::IntoResponse,
 };
-use deis_core::{Cause, Error, Kind, ReleaseVersion, plan::release::RollbackError};
+use deis_core::{Error, Kind, ReleaseVersion, model::Cause, plan::RollbackError};
 use serde_json::{Value, json};
 
 use crate::accounts::PasswordError;

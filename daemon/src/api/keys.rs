@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use deis_core::{Digest, Error, Kind, SshKey};
+use deis_core::{Digest, Error, Kind, model::SshKey};
 use md5::Digest as _;
 use uuid::Uuid;
 

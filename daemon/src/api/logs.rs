@@ -6,7 +6,10 @@ use axum::{
     http::{HeaderValue, Response, StatusCode, header},
 };
 use bytes::Bytes;
-use deis_core::{AppName, LogLevel, LogLine, LogQuery, LogSource, ProcessType};
+use deis_core::{
+    AppName, ProcessType,
+    model::{LogLevel, LogLine, LogQuery, LogSource},
+};
 use futures_util::TryStreamExt as _;
 
 use super::{

@@ -1,7 +1,7 @@
 //! Lists in pages: `limit`, `offset`, and links to the pages beside this one.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use deis_core::PageQuery;
+use deis_core::{PageQuery, service::Page};
 
 use super::url::Query;
 use crate::{dto::PageDto, proxy::ClientInfo};
@@ -42,7 +42,7 @@ impl Paging {
     }
 
     /// A page that the engine has cut already.
-    pub(super) fn page<T, U>(&self, page: deis_core::Page<T>, dto: impl FnMut(T) -> U) -> PageDto<U> {
+    pub(super) fn page<T, U>(&self, page: Page<T>, dto: impl FnMut(T) -> U) -> PageDto<U> {
         let PageQuery { offset, limit } = self.query;
         let link = |offset: usize| match offset {
             0 => format!("{}?limit={limit}", self.url),
@@ -60,6 +60,6 @@ impl Paging {
     pub(super) fn cut<T, U>(&self, all: Vec<T>, dto: impl FnMut(T) -> U) -> PageDto<U> {
         let total = all.len();
         let items = all.into_iter().skip(self.query.offset).take(self.query.limit).collect();
-        self.page(deis_core::Page { items, total }, dto)
+        self.page(Page { items, total }, dto)
     }
 }

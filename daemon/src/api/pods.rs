@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use deis_core::{AppHandle, Instance, InstanceName, ProcessType, RestartScope, Settled};
+use deis_core::{
+    AppHandle, ProcessType, RestartScope, Settled,
+    model::{Instance, InstanceName},
+};
 use serde_json::{Map, Value, json};
 
 use super::{

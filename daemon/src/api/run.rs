@@ -1,6 +1,6 @@
 //! One-off commands, as the original's client runs them: one request, one answer with everything.
 
-use deis_core::{Exit, port::OutputItem};
+use deis_core::{model::Exit, port::OutputItem};
 use serde_json::{Value, json};
 
 use super::{

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use deis_client::attach::StartRun;
-use deis_core::{EnvKey, Kind, RunOptions, TaskInfo, TaskLife, TaskName, TaskState};
+use deis_core::{
+    EnvKey, Kind,
+    model::{TaskInfo, TaskLife, TaskName, TaskState},
+    service::RunOptions,
+};
 use serde_json::{Value, json};
 
 use super::{

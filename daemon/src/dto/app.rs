@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use deis_core::{App, Command, Domain, Instance, InstanceState, ProcessType};
+use deis_core::{
+    ProcessType,
+    model::{App, Command, Domain, Instance, InstanceState},
+};
 use serde::Serialize;
 
 /// An app.

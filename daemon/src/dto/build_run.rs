@@ -1,6 +1,6 @@
 //! Build runs.
 
-use deis_core::{AppName, BuildRun, Timestamp};
+use deis_core::{AppName, Timestamp, model::BuildRun};
 use serde::Serialize;
 
 /// A build run.

@@ -1,7 +1,7 @@
 //! What a client and the daemon say to each other of a command, in the engine's words.
 
 use deis_client::attach;
-use deis_core::{Exit, TaskSignal, TerminalSize};
+use deis_core::model::{Exit, TaskSignal, TerminalSize};
 
 /// How a command ended, for a client.
 pub(crate) fn exit(exit: Exit) -> attach::Exit {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deis_core::{AppName, Config, EnvKey};
+use deis_core::{AppName, EnvKey, model::Config};
 use serde::Serialize;
 
 use super::HealthChecksDto;

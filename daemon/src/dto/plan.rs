@@ -1,6 +1,6 @@
 //! The answer of a dry run.
 
-use deis_core::{Difference, Plan, PlanStep};
+use deis_core::model::{Difference, Plan, PlanStep};
 use serde::Serialize;
 
 /// What a change would do.

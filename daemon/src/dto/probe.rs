@@ -1,6 +1,6 @@
 //! Health checks, in the shape and with the defaults of Kubernetes.
 
-use deis_core::{ExecCheck, HealthChecks, HttpCheck, HttpHeader, Probe, TcpCheck};
+use deis_core::model::{ExecCheck, HealthChecks, HttpCheck, HttpHeader, Probe, TcpCheck};
 use serde::{Deserialize, Serialize};
 
 /// The probes of a process type.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use deis_core::{
-    AppName, Artifact, Build, BuildSource, BuildSpec, GitSource, Outcome, ProcessType, ReleaseInfo,
+    AppName, BuildSpec, ProcessType,
+    model::{Artifact, Build, BuildSource, GitSource, Outcome},
+    service::ReleaseInfo,
 };
 use serde::Serialize;
 

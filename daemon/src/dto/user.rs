@@ -1,6 +1,6 @@
 //! Users and keys.
 
-use deis_core::{SshKey, User};
+use deis_core::model::{SshKey, User};
 use serde::Serialize;
 
 /// A user.

@@ -12,7 +12,7 @@ use axum::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use deis_build::git::{Service, error_packet};
-use deis_core::{AppHandle, Platform, User};
+use deis_core::{AppHandle, Platform, model::User};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use tokio::sync::mpsc;

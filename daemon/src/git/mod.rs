@@ -9,7 +9,7 @@ mod input;
 mod socket;
 pub mod ssh;
 
-use deis_core::{Actor, AppHandle, AppName, Platform, User};
+use deis_core::{Actor, AppHandle, AppName, Platform, model::User};
 
 pub use input::GitInput;
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, io, net::IpAddr, path::Path, sync::Arc, time::Du
 
 use bytes::Bytes;
 use deis_build::git::{Service, error_packet};
-use deis_core::{Digest, Platform, User, Username};
+use deis_core::{Digest, Platform, Username, model::User};
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet,
     server::{

@@ -7,7 +7,7 @@ use std::sync::{
 
 use axum::body::Body;
 use deis_core::{
-    AppUid, RouteMode,
+    model::{AppUid, RouteMode},
     routing::{Lease, Route},
 };
 use http::{

@@ -30,7 +30,7 @@ use std::{
 
 use axum::{Router, body::Body};
 use deis_core::{
-    AppUid,
+    model::AppUid,
     routing::{Endpoints, RouteTable},
 };
 use http::{Method, Request, Response, StatusCode};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use deis_build::{BuildError, BuildRequest, OutputRecorder, git::Oid};
 use deis_core::{
-    Attempt, BuildRunState, BuildSource, BuildSpec, Change, Error, GitSource, PushOutcome, RefUpdate,
-    ReleaseVersion, Settled,
+    BuildSpec, Change, Error, ReleaseVersion, Settled,
+    model::{Attempt, BuildRunState, BuildSource, GitSource, PushOutcome, RefUpdate},
 };
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;

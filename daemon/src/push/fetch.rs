@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use bytes::Bytes;
 use deis_build::git::{GitError, Service, error_packet};
-use deis_core::{AppHandle, Error, Push};
+use deis_core::{AppHandle, Error, model::Push};
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{Conversation, ConversationEnd, ONGOING, Output, Pushes, blocking, on_thread};

@@ -18,7 +18,11 @@ use deis_build::{
     BuildOutputs, OutputRecorder, Pipeline,
     git::{GitError, Limits, Repository},
 };
-use deis_core::{AppHandle, AppUid, Attempt, BUILD_RUNS_KEPT, Error, Platform, Username};
+use deis_core::{
+    AppHandle, Error, Platform, Username,
+    model::{AppUid, Attempt},
+    service::BUILD_RUNS_KEPT,
+};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use deis_core::{Actor, AppHandle, Change, Error, Push, PushOutcome, ReleaseVersion, Settled};
+use deis_core::{
+    Actor, AppHandle, Change, Error, ReleaseVersion, Settled,
+    model::{Push, PushOutcome},
+};
 use tokio::sync::mpsc;
 
 use super::{

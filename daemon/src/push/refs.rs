@@ -1,7 +1,10 @@
 //! The end of a push: which refs move, and which must stay.
 
 use deis_build::git::{RefRefused, Repository};
-use deis_core::{BuildSpec, Error, PushOutcome, RefUpdate};
+use deis_core::{
+    BuildSpec, Error,
+    model::{PushOutcome, RefUpdate},
+};
 
 use super::{blocking, session::PushSession};
 use crate::telemetry::chain;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use deis_build::git::{GitError, Repository};
-use deis_core::{AppRef, AppUid};
+use deis_core::model::{AppRef, AppUid};
 use uuid::Uuid;
 
 /// The folder of the repositories.

@@ -3,7 +3,10 @@
 use std::{sync::atomic::AtomicBool, time::Duration};
 
 use deis_build::git::{PendingPack, Received, Repository};
-use deis_core::{AppHandle, Attempt, Error, Push, PushOutcome};
+use deis_core::{
+    AppHandle, Error,
+    model::{Attempt, Push, PushOutcome},
+};
 use tokio::{runtime::Handle, task::AbortHandle};
 use uuid::Uuid;
 

@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn the_names_that_the_engine_reserves_are_the_default() {
         let values = collect(&BTreeMap::new(), |_| None, None).unwrap();
-        assert_eq!(Settings::new(&values).unwrap().reserved, deis_core::RESERVED_NAMES);
+        assert_eq!(Settings::new(&values).unwrap().reserved, deis_core::service::RESERVED_NAMES);
     }
 
     #[test]

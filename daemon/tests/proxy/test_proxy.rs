@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use deis_core::{
-    AppName, AppRef, AppRoutes, AppUid, DomainName, Generation, InstanceName, ProcessType, RouteFence,
-    RouteMode, TemplateId,
+    AppName, DomainName, ProcessType,
+    model::{AppRef, AppRoutes, AppUid, Generation, InstanceName, RouteFence, RouteMode, TemplateId},
     port::Router as _,
     routing::{EndpointInfo, Endpoints, Lease, RouteTable},
 };

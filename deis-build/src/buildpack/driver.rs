@@ -13,7 +13,7 @@ use std::{
     process::ExitCode,
 };
 
-use deis_core::{ProcessType, parse_procfile};
+use deis_core::{ProcessType, model::parse_procfile};
 
 use super::{
     control_files, export,

@@ -1,6 +1,6 @@
 //! Which changes of refs are allowed, against what is there now.
 
-use deis_core::RefUpdate;
+use deis_core::model::RefUpdate;
 use gix::{bstr::ByteSlice as _, refs::FullName};
 
 use super::{

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use deis_core::RefUpdate;
+use deis_core::model::RefUpdate;
 
 use super::{kept_pack::KeptPack, oid::Oid};
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use deis_core::{
-    RefUpdate,
+    model::RefUpdate,
     os::{Durability, replace_file},
 };
 use gix::{

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead as _, BufReader, Read};
 
-use deis_core::RefUpdate;
+use deis_core::model::RefUpdate;
 use gix::{bstr::ByteSlice as _, hash::ObjectId};
 use gix_packetline::{PacketLineRef, blocking_io::StreamingPeekableIter};
 

@@ -37,7 +37,7 @@ pub struct PipelineOptions {
 
 impl PipelineOptions {
     /// Builds below `folder`, with https buildpacks only, for 15 minutes at most. The runner must have
-    /// [`Tool::Builder`](deis_core::Tool::Builder): this very executable called by
+    /// [`Tool::Builder`](deis_core::model::Tool::Builder): this very executable called by
     /// [`driver::NAME`](crate::driver::NAME), or another one that calls
     /// [`driver::run_if_asked`](crate::driver::run_if_asked). It must tell that program where its depot is, in the
     /// variable [`DEPOT`](crate::DEPOT), below [`PipelineOptions::depots_of`].

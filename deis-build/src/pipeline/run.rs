@@ -12,7 +12,7 @@ use std::{
 };
 
 use deis_core::{
-    AppRef, Attempt, Exit, Program, Task, TaskKind, TaskName, TaskRef, Tool,
+    model::{AppRef, Attempt, Exit, Program, Task, TaskKind, TaskName, TaskRef, Tool},
     port::{Cursor, StopScope, TaskError, TaskRunnerExt as _},
 };
 

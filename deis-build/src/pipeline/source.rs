@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deis_core::parse_procfile;
+use deis_core::model::parse_procfile;
 
 use super::BuildRequest;
 use crate::{error::BuildError, git::without_password};

@@ -16,8 +16,9 @@ use deis_build::{
     Artifacts, BuildError, BuildRequest, Pipeline, PipelineOptions, SlugFolders, git::Repository,
 };
 use deis_core::{
-    AppName, AppRef, AppUid, Attempt, BuildSpec, ProcessType, Tool,
+    AppName, BuildSpec, ProcessType,
     local::{LocalOptions, LocalRunner, LocalTool, ShimProgram},
+    model::{AppRef, AppUid, Attempt, Tool},
 };
 use object_store::local::LocalFileSystem;
 
@@ -181,7 +182,10 @@ impl Built {
     }
 
     pub(crate) fn command(&self, process: &str) -> Option<&str> {
-        self.spec.processes.get(&ProcessType::new(process).unwrap()).and_then(deis_core::Command::as_shell)
+        self.spec
+            .processes
+            .get(&ProcessType::new(process).unwrap())
+            .and_then(deis_core::model::Command::as_shell)
     }
 }
 

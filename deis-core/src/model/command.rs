@@ -20,7 +20,7 @@ impl Command {
     /// Whether there is nothing to start in it.
     ///
     /// ```
-    /// use deis_core::Command;
+    /// use deis_core::model::Command;
     /// assert!(Command::Shell("  ".to_owned()).is_empty());
     /// assert!(!Command::ImageDefault.is_empty());
     /// ```

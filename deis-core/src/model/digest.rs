@@ -50,7 +50,7 @@ impl Digest {
 /// for. Here a new field counts only for whoever has it: absent and empty values are not written.
 ///
 /// ```
-/// use deis_core::Projection;
+/// use deis_core::model::Projection;
 /// let id = |port: Option<&str>| {
 ///     let mut fields = Projection::new("example", 1);
 ///     fields.text("name", "blog");

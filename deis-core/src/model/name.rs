@@ -236,7 +236,7 @@ impl AppName {
     /// use deis_core::AppName;
     /// assert!(AppName::new("kube-system")?.is_taken_elsewhere());
     /// assert!(!AppName::new("kubernetes-docs")?.is_taken_elsewhere());
-    /// # Ok::<(), deis_core::InvalidName>(())
+    /// # Ok::<(), deis_core::model::InvalidName>(())
     /// ```
     pub fn is_taken_elsewhere(&self) -> bool {
         self.0 == "default" || self.0.starts_with("kube-") || self.0.starts_with("xn--")

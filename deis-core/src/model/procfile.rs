@@ -30,7 +30,9 @@ const MAX_TYPES: usize = 100;
 /// [`ProcfileError`] with the line that is wrong.
 ///
 /// ```
-/// let processes = deis_core::parse_procfile("web: python server.py\n# comment\nworker: \"work 'it'\"\n").unwrap();
+/// use deis_core::model::parse_procfile;
+///
+/// let processes = parse_procfile("web: python server.py\n# comment\nworker: \"work 'it'\"\n").unwrap();
 /// assert_eq!(processes["worker"], "work 'it'");
 /// ```
 pub fn parse_procfile(text: &str) -> Result<BTreeMap<ProcessType, String>, ProcfileError> {

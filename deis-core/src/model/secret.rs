@@ -10,7 +10,7 @@ const HIDDEN: &str = "***";
 /// A text that prints as `***`. It is stored and sent as the text that it is, and read with [`Secret::expose`].
 ///
 /// ```
-/// let secret = deis_core::Secret::new("tr0ub4dor");
+/// let secret = deis_core::model::Secret::new("tr0ub4dor");
 /// assert_eq!(format!("{secret} {secret:?}"), "*** ***");
 /// assert_eq!(secret.expose(), "tr0ub4dor");
 /// ```
@@ -62,7 +62,7 @@ impl From<&str> for Secret {
 /// The environment of a process, by name. It is a map of texts; only printing it shows the names alone.
 ///
 /// ```
-/// let env = deis_core::Environment::from([("TOKEN".to_owned(), "tr0ub4dor".to_owned())]);
+/// let env = deis_core::model::Environment::from([("TOKEN".to_owned(), "tr0ub4dor".to_owned())]);
 /// assert_eq!(format!("{env:?}"), r#"{"TOKEN": ***}"#);
 /// assert_eq!(env["TOKEN"], "tr0ub4dor");
 /// ```

@@ -41,13 +41,16 @@ impl Task {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use deis_core::{AppName, AppRef, AppUid, Program, Task, TaskKind, TaskName, Tool};
+    /// use deis_core::{
+    ///     AppName,
+    ///     model::{AppRef, AppUid, Program, Task, TaskKind, TaskName, Tool},
+    /// };
     ///
     /// let app = AppRef { name: AppName::new("blog")?, uid: AppUid(uuid::Uuid::new_v4()) };
     /// let program = Program::Tool { tool: Tool::Builder, input: Vec::new() };
     /// let task = Task::new(app, TaskKind::Build, TaskName::new("build-7")?, program, Duration::from_secs(900));
     /// assert_eq!(task.reference().kind, TaskKind::Build);
-    /// # Ok::<(), deis_core::InvalidName>(())
+    /// # Ok::<(), deis_core::model::InvalidName>(())
     /// ```
     pub fn new(app: AppRef, kind: TaskKind, name: TaskName, program: Program, limit: Duration) -> Self {
         Self {

@@ -10,7 +10,7 @@ use crate::model::{ConfigData, Difference, PlanStep, ProcessGroup, ProcessType};
 /// Steps and differences between what is held and what a change would make of it.
 ///
 /// Takes the very groups that the change itself would lower, so that the answer cannot differ from the deed.
-pub fn describe(
+pub(crate) fn describe(
     release: Option<(String, String)>,
     before: &BTreeMap<ProcessType, ProcessGroup>,
     after: &BTreeMap<ProcessType, ProcessGroup>,
@@ -63,7 +63,7 @@ pub fn describe(
 
 /// What differs between two configs. Values of variables and of a registry are secrets and are not repeated, and
 /// hooks and health checks are too long to be.
-pub fn config_difference(old: &ConfigData, new: &ConfigData) -> Vec<Difference> {
+pub(crate) fn config_difference(old: &ConfigData, new: &ConfigData) -> Vec<Difference> {
     let mut found = hidden("config", &old.values, &new.values);
     for (member, old, new) in [
         ("memory", &old.memory, &new.memory),
@@ -111,7 +111,7 @@ fn differences<K: Ord + Display, V: PartialEq>(
 }
 
 /// What differs between two structures.
-pub fn scale_difference(
+pub(crate) fn scale_difference(
     old: &BTreeMap<ProcessType, u32>,
     new: &BTreeMap<ProcessType, u32>,
 ) -> Vec<Difference> {

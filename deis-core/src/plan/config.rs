@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 mod check;
 mod probe;
 
-pub use check::is_platform_tag;
+pub(crate) use check::is_platform_tag;
 
 use super::constants::{MAX_CONFIG, MAX_CONFIG_ENTRIES, MAX_ENV, MAX_ENV_ENTRIES};
 use crate::model::{
@@ -14,7 +14,7 @@ use crate::model::{
 
 /// A patch that cannot be applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
+pub(crate) enum ConfigError {
     /// Something is to be unset that is not set.
     #[error("{key} is not set in {member}")]
     NotSet {
@@ -46,7 +46,7 @@ pub enum ConfigError {
 ///
 /// # Errors
 /// [`ConfigError`] with the first member that is wrong, or that nothing would change.
-pub fn merge(base: &ConfigData, patch: &ConfigPatch) -> Result<ConfigData, ConfigError> {
+pub(crate) fn merge(base: &ConfigData, patch: &ConfigPatch) -> Result<ConfigData, ConfigError> {
     check::patch(patch)?;
     let mut data = base.clone();
     merge_map(&mut data.values, &patch.values, "values")?;

@@ -8,13 +8,13 @@ use crate::model::{Cause, Instance, InstanceState, Observation, ProcessGroup, Pr
 /// all of them available, and no other template of its types is in rotation.
 ///
 /// Only the groups of `target` are judged. Draining instances do not count, so an open websocket never delays a push.
-pub fn is_settled_on_target(target: &Workload, seen: &Observation) -> bool {
+pub(crate) fn is_settled_on_target(target: &Workload, seen: &Observation) -> bool {
     let proven = |i: &Instance| !i.is_ready() || i.available || group_of(target, i).is_none();
     is_settled_on_fallback(target, seen) && seen.instances.iter().all(proven)
 }
 
 /// The same for the workload of a version that was live before: it has proved itself, so ready is enough.
-pub fn is_settled_on_fallback(fallback: &Workload, seen: &Observation) -> bool {
+pub(crate) fn is_settled_on_fallback(fallback: &Workload, seen: &Observation) -> bool {
     fallback.groups.iter().all(|(process, group)| {
         let ready = |own: bool| {
             let mut all = seen.instances.iter().filter(|i| i.process == *process && i.is_ready());
@@ -25,7 +25,7 @@ pub fn is_settled_on_fallback(fallback: &Workload, seen: &Observation) -> bool {
 }
 
 /// Evidence from the target's own templates that waiting does not help.
-pub fn broken(target: &Workload, seen: &Observation) -> Option<Cause> {
+pub(crate) fn broken(target: &Workload, seen: &Observation) -> Option<Cause> {
     let failing = target.groups.iter().find_map(|(process, group)| {
         lacking(process, group, seen).find_map(|instance| match &instance.state {
             InstanceState::Failing { cause } if counts(cause, target, seen) => Some(cause.clone()),
@@ -43,7 +43,7 @@ pub fn broken(target: &Workload, seen: &Observation) -> Option<Cause> {
 
 /// What a time-out is blamed on: the last trouble of an instance that is still missing, else what blocks its type, else
 /// what is missing.
-pub fn overdue(target: &Workload, seen: &Observation, step: &str, seconds: u64) -> Cause {
+pub(crate) fn overdue(target: &Workload, seen: &Observation, step: &str, seconds: u64) -> Cause {
     let trouble = target.groups.iter().find_map(|(process, group)| {
         lacking(process, group, seen).find_map(|i| match &i.state {
             InstanceState::Failing { cause } => Some(cause.clone()),
@@ -64,7 +64,7 @@ pub fn overdue(target: &Workload, seen: &Observation, step: &str, seconds: u64) 
 }
 
 /// What is still missing, for people: `web 1 of 3 ready`, or `web 3 of 3 ready, 1 available`.
-pub fn missing(target: &Workload, seen: &Observation) -> String {
+pub(crate) fn missing(target: &Workload, seen: &Observation) -> String {
     let parts: Vec<String> = target
         .groups
         .iter()
@@ -84,13 +84,13 @@ pub fn missing(target: &Workload, seen: &Observation) -> String {
 }
 
 /// How many instances of a group are replaced at a time: a quarter, rounded up. So many more than wanted may run.
-pub const fn surge(scale: u32) -> u32 {
+pub(crate) const fn surge(scale: u32) -> u32 {
     scale.div_ceil(4)
 }
 
 /// Time that the minimum ready times of a workload take when all of its instances are replaced: the longest of any
 /// group, for each batch that it is replaced in. It comes on top of every deadline.
-pub fn min_ready_time(workload: &Workload) -> Duration {
+pub(crate) fn min_ready_time(workload: &Workload) -> Duration {
     let of = |group: &ProcessGroup| {
         let batches = group.scale.div_ceil(surge(group.scale).max(1));
         u64::from(group.min_ready) * u64::from(batches)

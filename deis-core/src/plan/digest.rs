@@ -12,7 +12,7 @@ const ID_LENGTH: usize = 16;
 ///
 /// Scale, generation and the minimum time of being ready stand in the group and are not in it, so that none of them
 /// restarts anything. Neither are tags, registry and hooks: they come with a release, and its version is in it.
-pub fn template(template: &Template) -> TemplateId {
+pub(crate) fn template(template: &Template) -> TemplateId {
     let mut fields = Projection::new("template", 1);
     fields.text("release", &template.release.0.to_string());
     fields.text("process", template.process.as_str());
@@ -30,7 +30,7 @@ pub fn template(template: &Template) -> TemplateId {
 }
 
 /// Digest of a release: artifact, process types and config, and nothing that changes by itself.
-pub fn release(build: Option<&BuildSpec>, config: &ConfigData) -> Digest {
+pub(crate) fn release(build: Option<&BuildSpec>, config: &ConfigData) -> Digest {
     let mut fields = Projection::new("release", 1);
     if let Some(build) = build {
         fields.text("artifact", build.artifact.digest().hex());

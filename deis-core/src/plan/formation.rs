@@ -7,7 +7,7 @@ use crate::model::{BuildKind, BuildSpec, Command, Formation, ProcessType};
 
 /// A scale that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ScaleError {
+pub(crate) enum ScaleError {
     /// The build has no such process type.
     #[error("the build has no process type {0}")]
     UnknownType(ProcessType),
@@ -25,13 +25,13 @@ pub enum ScaleError {
 }
 
 /// The release phase: declared like a process type, run between staging and rolling, never scaled.
-pub fn is_release_phase(process: &ProcessType) -> bool {
+pub(crate) fn is_release_phase(process: &ProcessType) -> bool {
     process.as_str() == "release"
 }
 
 /// The process types of a build that can run, with their commands. An image always has the type `cmd`: by default
 /// what it runs by itself.
-pub fn runnable(build: &BuildSpec) -> BTreeMap<ProcessType, Command> {
+pub(crate) fn runnable(build: &BuildSpec) -> BTreeMap<ProcessType, Command> {
     let declared = build.processes.iter().filter(|(process, _)| !is_release_phase(process));
     let mut types: BTreeMap<_, _> = declared.map(|(p, command)| (p.clone(), command.clone())).collect();
     if build.kind() != BuildKind::Buildpack {
@@ -41,12 +41,15 @@ pub fn runnable(build: &BuildSpec) -> BTreeMap<ProcessType, Command> {
 }
 
 /// How many processes of each type an app shall have: 0 of those that its build lacks, whatever is wanted of them.
-pub fn structure(formation: &Formation, build: Option<&BuildSpec>) -> BTreeMap<ProcessType, u32> {
+pub(crate) fn structure(formation: &Formation, build: Option<&BuildSpec>) -> BTreeMap<ProcessType, u32> {
     structure_of(formation, &build.map(runnable).unwrap_or_default().into_keys().collect())
 }
 
 /// The same for a build that can run these types.
-pub fn structure_of(formation: &Formation, types: &BTreeSet<ProcessType>) -> BTreeMap<ProcessType, u32> {
+pub(crate) fn structure_of(
+    formation: &Formation,
+    types: &BTreeSet<ProcessType>,
+) -> BTreeMap<ProcessType, u32> {
     let shown = |(process, scale): (&ProcessType, &u32)| {
         (process.clone(), if types.contains(process) { *scale } else { 0 })
     };
@@ -59,7 +62,7 @@ pub fn structure_of(formation: &Formation, types: &BTreeSet<ProcessType>) -> BTr
 /// What is wanted of a type that the build lacks stays: the next build that has the type starts so many. A mistyped
 /// Procfile costs no setting, and the corrected one brings everything back. For the same reason `web` is started by
 /// the first build that has it, if until then neither `web` nor `cmd` was ever asked for.
-pub fn for_build(before: &Formation, build: &BuildSpec) -> Formation {
+pub(crate) fn for_build(before: &Formation, build: &BuildSpec) -> Formation {
     let mut next = before.clone();
     if before.kind != Some(build.kind()) {
         for process in [ProcessType::web(), ProcessType::cmd()] {
@@ -93,7 +96,7 @@ fn default_type(build: &BuildSpec) -> Option<ProcessType> {
 ///
 /// # Errors
 /// [`ScaleError`] for the first type that cannot have this scale.
-pub fn scaled(
+pub(crate) fn scaled(
     before: &Formation,
     build: &BuildSpec,
     wanted: &BTreeMap<ProcessType, u32>,

@@ -16,37 +16,37 @@ use crate::model::{
 
 /// Everything that decides how a release runs.
 #[derive(Clone, Copy, Debug)]
-pub struct Source<'a> {
+pub(crate) struct Source<'a> {
     /// The app.
-    pub app: &'a AppRef,
+    pub(crate) app: &'a AppRef,
     /// The release.
-    pub release: &'a Release,
+    pub(crate) release: &'a Release,
     /// Its build.
-    pub build: &'a Build,
+    pub(crate) build: &'a Build,
     /// Its config.
-    pub config: &'a Config,
+    pub(crate) config: &'a Config,
 }
 
 /// The three workloads of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Workloads {
+pub(crate) struct Workloads {
     /// `g`: the target, with the retiring groups held beside it.
-    pub target: Workload,
+    pub(crate) target: Workload,
     /// `g + 1`: the target alone.
-    pub target_only: Workload,
+    pub(crate) target_only: Workload,
     /// `g + 2`: what live was.
-    pub fallback: Workload,
+    pub(crate) fallback: Workload,
 }
 
 impl Workloads {
     /// Whether live has running types that the target lacks.
-    pub fn retires(&self) -> bool {
+    pub(crate) fn retires(&self) -> bool {
         self.target.groups.len() > self.target_only.groups.len()
     }
 }
 
 /// The groups of a release: every process type that its build can run, at the formation's scale.
-pub fn groups(source: Source<'_>, formation: &Formation) -> BTreeMap<ProcessType, ProcessGroup> {
+pub(crate) fn groups(source: Source<'_>, formation: &Formation) -> BTreeMap<ProcessType, ProcessGroup> {
     let types = runnable(&source.build.spec);
     let group = |(process, command): (ProcessType, Command)| {
         let template = template(source, formation, &process, command);
@@ -58,7 +58,7 @@ pub fn groups(source: Source<'_>, formation: &Formation) -> BTreeMap<ProcessType
 }
 
 /// The workloads of a rollout at `g` from the target's groups and what is held of live.
-pub fn workloads(
+pub(crate) fn workloads(
     app: &AppRef,
     g: Generation,
     target: BTreeMap<ProcessType, ProcessGroup>,
@@ -120,7 +120,7 @@ fn registry(config: &BTreeMap<String, Secret>) -> Option<RegistryAuth> {
 
 /// What an environment is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// An instance of a process type. Its scheduler gives it the `PORT` that it listens on.
     Instance,
     /// The release command.
@@ -136,7 +136,7 @@ pub enum Purpose {
 /// * Config values win over the platform's, except `HOME`, which is the folder that a process runs in; only somebody who
 ///   runs a one-off command may want another.
 /// * `PORT` is there for all: programs read it while they load, also where nobody will ask them (consoles, migrations).
-pub fn environment(source: Source<'_>, purpose: Purpose) -> Environment {
+pub(crate) fn environment(source: Source<'_>, purpose: Purpose) -> Environment {
     let release = source.release;
     let spec = &source.build.spec;
     let mut env: Environment = [

@@ -5,7 +5,7 @@ use crate::model::{Observation, Phase, Rollout, Workload};
 
 /// A line for people who wait, from nothing but the record and what the scheduler sees, so that any process can say
 /// it. `target` is the target alone. `None` where there is nothing to say, or it cannot be seen.
-pub fn progress(rollout: &Rollout, target: &Workload, seen: Option<&Observation>) -> Option<String> {
+pub(crate) fn progress(rollout: &Rollout, target: &Workload, seen: Option<&Observation>) -> Option<String> {
     match &rollout.phase {
         Phase::Staging => Some("preparing".to_owned()),
         Phase::Rolling => {

@@ -8,21 +8,21 @@ use crate::model::{BuildId, BuildSource, BuildSpec, ConfigData, Outcome, Release
 
 /// Summaries of a release: as made, and once it failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// What changed.
-    pub text: String,
+    pub(crate) text: String,
     /// What it is called after a failure.
-    pub failed: String,
+    pub(crate) failed: String,
 }
 
 /// Summary of an app's first release.
-pub fn initial(owner: &Username) -> Summary {
+pub(crate) fn initial(owner: &Username) -> Summary {
     let text = format!("{owner} created initial release");
     Summary { failed: text.clone(), text }
 }
 
 /// Summary of a deployed build.
-pub fn deployed(owner: &Username, build: BuildId, spec: &BuildSpec) -> Summary {
+pub(crate) fn deployed(owner: &Username, build: BuildId, spec: &BuildSpec) -> Summary {
     let what = match (&spec.source, spec.commit()) {
         (BuildSource::Image { reference }, _) => reference.clone(),
         (_, Some(commit)) => commit.chars().take(7).collect(),
@@ -36,7 +36,7 @@ pub fn deployed(owner: &Username, build: BuildId, spec: &BuildSpec) -> Summary {
 }
 
 /// Summary of a rollback.
-pub fn rolled_back(user: &Username, to: ReleaseVersion, owner_before: &Username) -> Summary {
+pub(crate) fn rolled_back(user: &Username, to: ReleaseVersion, owner_before: &Username) -> Summary {
     Summary {
         text: format!("{user} rolled back to {to}"),
         failed: format!("{owner_before} performed roll back to a release that failed"),
@@ -44,7 +44,7 @@ pub fn rolled_back(user: &Username, to: ReleaseVersion, owner_before: &Username)
 }
 
 /// Summary of a changed config.
-pub fn configured(user: &Username, old: &ConfigData, new: &ConfigData) -> Summary {
+pub(crate) fn configured(user: &Username, old: &ConfigData, new: &ConfigData) -> Summary {
     let mut parts = Vec::new();
     let env = difference(&old.values, &new.values);
     let words = [("added", &env.added), ("changed", &env.changed), ("deleted", &env.deleted)];
@@ -147,7 +147,7 @@ pub enum RollbackError {
 ///
 /// # Errors
 /// [`RollbackError`] if there is no release to go back to.
-pub fn rollback_target(
+pub(crate) fn rollback_target(
     wanted: Option<ReleaseVersion>,
     current: ReleaseVersion,
 ) -> Result<ReleaseVersion, RollbackError> {
@@ -163,7 +163,7 @@ pub fn rollback_target(
 ///
 /// # Errors
 /// [`RollbackError`] says why this release cannot be gone back to.
-pub fn check_rollback(target: &Release, outcome: Option<&Outcome>) -> Result<(), RollbackError> {
+pub(crate) fn check_rollback(target: &Release, outcome: Option<&Outcome>) -> Result<(), RollbackError> {
     if outcome.is_some_and(Outcome::is_failed) {
         return Err(RollbackError::Failed);
     }

@@ -15,38 +15,39 @@ use crate::model::{
 
 /// What a pass has loaded and seen of one app.
 #[derive(Clone, Copy, Debug)]
-pub struct RolloutInputs<'a> {
+pub(crate) struct RolloutInputs<'a> {
     /// The newest rollout.
-    pub rollout: &'a Rollout,
+    pub(crate) rollout: &'a Rollout,
     /// Its workloads.
-    pub workloads: &'a Workloads,
+    pub(crate) workloads: &'a Workloads,
     /// The workload held when the first of the unfinished rollouts began; `None` if nothing was live.
-    pub live: Option<&'a Workload>,
+    pub(crate) live: Option<&'a Workload>,
     /// `head.routes`.
-    pub routes: u64,
+    pub(crate) routes: u64,
     /// What the scheduler sees; `None` if it is not available.
-    pub scheduler: Option<&'a Observation>,
+    pub(crate) scheduler: Option<&'a Observation>,
     /// What the router has; `None` if it is not available.
-    pub router: Option<Option<RouteFence>>,
+    #[expect(clippy::option_option, reason = "no answer is not the answer that there is nothing")]
+    pub(crate) router: Option<Option<RouteFence>>,
     /// What the runner knows of the release command; `None` if it is not available, or need not be asked.
-    pub task: Option<&'a TaskObservation>,
+    pub(crate) task: Option<&'a TaskObservation>,
     /// Whether the artifact is where the scheduler gets it from.
-    pub artifact: ArtifactState<'a>,
+    pub(crate) artifact: ArtifactState<'a>,
     /// Which platform process asks.
-    pub process: uuid::Uuid,
+    pub(crate) process: uuid::Uuid,
     /// Active time spent of the present [`Budget`].
-    pub spent: Duration,
+    pub(crate) spent: Duration,
     /// Time for which the clock of this rollout has stood still because of a [`Stall`].
-    pub stalled: Duration,
+    pub(crate) stalled: Duration,
     /// Longest run of a release command.
-    pub command_limit: Duration,
+    pub(crate) command_limit: Duration,
     /// Generation that the scheduler has just refused for good: asking again at once is no use.
-    pub refused: Option<Generation>,
+    pub(crate) refused: Option<Generation>,
 }
 
 /// What the clock of a rollout counts for: it starts at 0 with each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Budget {
+pub(crate) enum Budget {
     /// Making the artifact ready.
     #[default]
     Preparing,
@@ -62,7 +63,7 @@ pub enum Budget {
 
 impl Budget {
     /// Whose turn it is.
-    pub fn of(rollout: &Rollout) -> Self {
+    pub(crate) fn of(rollout: &Rollout) -> Self {
         match (&rollout.phase, rollout.command) {
             (Phase::Staging, ReleaseCommand::Started { .. }) => Self::Command,
             (Phase::Staging, _) => Self::Preparing,
@@ -75,7 +76,7 @@ impl Budget {
 
 /// Whether an artifact is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ArtifactState<'a> {
+pub(crate) enum ArtifactState<'a> {
     /// Not that this process knew.
     Unknown,
     /// It is.
@@ -86,7 +87,7 @@ pub enum ArtifactState<'a> {
 
 /// The one thing to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Nothing now; time is spent.
     Wait,
     /// Nothing now, and the clock stands still: a back end is away.
@@ -113,7 +114,7 @@ pub enum Step {
 
 /// One of the workloads that a rollout knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkloadRole {
+pub(crate) enum WorkloadRole {
     /// The one held before.
     Live,
     /// `g`.
@@ -126,7 +127,7 @@ pub enum WorkloadRole {
 
 impl WorkloadRole {
     /// The workload held once the rollout ended.
-    pub fn held(rollout: &Rollout) -> Self {
+    pub(crate) fn held(rollout: &Rollout) -> Self {
         match rollout.phase {
             Phase::Succeeded if rollout.retires => Self::TargetOnly,
             Phase::Failed { .. } => Self::Fallback,
@@ -135,7 +136,7 @@ impl WorkloadRole {
     }
 
     /// Its generation.
-    pub fn generation(self, rollout: &Rollout) -> Generation {
+    pub(crate) fn generation(self, rollout: &Rollout) -> Generation {
         match self {
             Self::Live => rollout.live_generation,
             Self::Target => rollout.generation,
@@ -147,7 +148,7 @@ impl WorkloadRole {
 
 /// Why the clock of a rollout stands still, if it does. While it does, deadlines are not reached; every other row of the
 /// table goes on. A stall that has lasted too long in one rollout is no excuse any more.
-pub fn stall_of(rollout: &Rollout, seen: &Observation, stalled: Duration) -> Option<Stall> {
+pub(crate) fn stall_of(rollout: &Rollout, seen: &Observation, stalled: Duration) -> Option<Stall> {
     let has_deadline = matches!(Budget::of(rollout), Budget::Rolling | Budget::Reverting);
     seen.stalled.filter(|stall| has_deadline && stalled < stall_limit(*stall))
 }
@@ -161,7 +162,7 @@ fn stall_limit(stall: Stall) -> Duration {
 }
 
 /// Decides the next step. Pure and total.
-pub fn next_step(inputs: &RolloutInputs<'_>) -> Step {
+pub(crate) fn next_step(inputs: &RolloutInputs<'_>) -> Step {
     let (Some(seen), Some(published)) = (inputs.scheduler, inputs.router) else {
         return Step::BackendUnavailable;
     };

@@ -3,7 +3,7 @@
 use crate::model::{AppRoutes, DomainName, ProcessType, RouteFence, RouteMode, Workload};
 
 /// Routes of an app to the types of `workload`.
-pub fn routes(workload: &Workload, fence: RouteFence, mut domains: Vec<DomainName>) -> AppRoutes {
+pub(crate) fn routes(workload: &Workload, fence: RouteFence, mut domains: Vec<DomainName>) -> AppRoutes {
     domains.sort();
     AppRoutes {
         app: workload.app.clone(),

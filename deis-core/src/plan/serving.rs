@@ -10,11 +10,11 @@ const MAX_DISTANCE: usize = 2;
 
 /// A pushed build that has nothing to serve requests, while the live one serves them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct NothingServes {
+pub(crate) struct NothingServes {
     /// How many `web` processes serve now.
-    pub scale: u32,
+    pub(crate) scale: u32,
     /// The process type of the build that was probably meant to be `web`.
-    pub meant: Option<ProcessType>,
+    pub(crate) meant: Option<ProcessType>,
 }
 
 impl fmt::Display for NothingServes {
@@ -34,7 +34,7 @@ impl fmt::Display for NothingServes {
 /// # Errors
 ///
 /// [`NothingServes`], with the word that was probably meant.
-pub fn check_push(
+pub(crate) fn check_push(
     live: Option<&BuildSpec>,
     formation: &Formation,
     pushed: &BuildSpec,

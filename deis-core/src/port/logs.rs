@@ -25,7 +25,10 @@ pub const IDS_KEPT: usize = 1000;
 ///
 /// ```
 /// use std::{collections::BTreeMap, sync::{Arc, Mutex, MutexGuard, PoisonError}};
-/// use deis_core::{AppRef, AppUid, LogLine, LogQuery, LogSource, port::{IDS_KEPT, LogError, LogStore, LogStream}};
+/// use deis_core::{
+///     model::{AppRef, AppUid, LogLine, LogQuery, LogSource},
+///     port::{IDS_KEPT, LogError, LogStore, LogStream},
+/// };
 /// use futures_util::{StreamExt as _, stream};
 /// use tokio::sync::watch;
 ///

@@ -28,7 +28,7 @@ impl Cursor {
 /// Most output of a task that is kept, in bytes.
 pub const MAX_TASK_OUTPUT: u64 = 8 << 20;
 
-/// A task whose output is [held](crate::WhenFull::Hold) and full is stopped when nobody has read it for so long.
+/// A task whose output is [held](crate::model::WhenFull::Hold) and full is stopped when nobody has read it for so long.
 pub const HOLD_LIMIT: Duration = Duration::from_secs(30);
 
 /// Largest chunk of output or input that is handed on at once, in bytes.

@@ -16,7 +16,8 @@ use crate::model::{AppRef, AppRoutes, DomainName, RouteFence};
 /// ```
 /// use std::{collections::BTreeMap, sync::{Mutex, MutexGuard, PoisonError}};
 /// use deis_core::{
-///     AppRef, AppRoutes, AppUid, DomainName, Generation, RouteFence,
+///     DomainName,
+///     model::{AppRef, AppRoutes, AppUid, Generation, RouteFence},
 ///     port::{Router, RouterError},
 /// };
 ///

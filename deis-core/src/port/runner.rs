@@ -15,7 +15,7 @@ use crate::model::{
 ///
 /// # Contract
 /// A task ends with everything that it started, at the latest after its limit, which counts from the moment that it
-/// runs. A [bound](crate::TaskLife::Bound) task does not outlive the platform process that started it where the
+/// runs. A [bound](crate::model::TaskLife::Bound) task does not outlive the platform process that started it where the
 /// runner is local; a remote runner finds it again by its name. What it printed and how it ended stays known for a
 /// while: of each app and kind at least the newest 32 ended tasks for a day, up to 64 MiB of output an app.
 ///
@@ -28,9 +28,14 @@ use crate::model::{
 /// ```
 /// use std::{collections::BTreeMap, sync::{Mutex, MutexGuard, PoisonError}};
 /// use deis_core::{
-///     AppRef, AppUid, Attempt, Exit, Program, Task, TaskInfo, TaskKind, TaskObservation, TaskRef, TaskState, Timestamp,
+///     Timestamp,
+///     model::{
+///         AppRef, AppUid, Attempt, Exit, Program, Task, TaskInfo, TaskKind, TaskObservation, TaskRef,
+///         TaskState,
+///     },
 ///     port::{
-///         Attached, Cursor, OutputChunk, OutputItem, OutputStream, Positioned, StopScope, TaskError, TaskRunner,
+///         Attached, Cursor, OutputChunk, OutputItem, OutputStream, Positioned, StopScope, TaskError,
+///         TaskRunner,
 ///     },
 /// };
 /// use futures_util::{StreamExt as _, stream};
@@ -149,7 +154,7 @@ pub trait TaskRunner: fmt::Debug + Send + Sync + 'static {
     /// What it knows of this task, and the fence of the kind.
     ///
     /// # Errors
-    /// Only [`TaskError::Unavailable`]: an unknown task is [`TaskState::Unknown`](crate::TaskState::Unknown).
+    /// Only [`TaskError::Unavailable`]: an unknown task is [`TaskState::Unknown`](crate::model::TaskState::Unknown).
     async fn observe(&self, task: &TaskRef) -> Result<TaskObservation, TaskError>;
 
     /// Ends the app's tasks in `scope` and makes later starts of such stale; returns once accepted. Unknown app: `Ok`.
@@ -179,7 +184,7 @@ pub enum StopScope {
 }
 
 /// A task's output as a stream. Asking for an item acknowledges all items before it: where output is
-/// [held](crate::WhenFull::Hold), that makes room. An error, or an end without
+/// [held](crate::model::WhenFull::Hold), that makes room. An error, or an end without
 /// [`OutputItem::Ended`](super::OutputItem::Ended), is a broken connection to the runner: attach again from the last
 /// cursor.
 pub type OutputItems = BoxStream<'static, Result<Positioned, TaskError>>;
@@ -207,7 +212,10 @@ impl fmt::Debug for Attached {
 ///
 /// ```
 /// use bytes::Bytes;
-/// use deis_core::{TaskSignal, TerminalSize, port::{TaskError, TaskWriter}};
+/// use deis_core::{
+///     model::{TaskSignal, TerminalSize},
+///     port::{TaskError, TaskWriter},
+/// };
 ///
 /// struct Nowhere;
 ///

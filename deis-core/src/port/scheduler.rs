@@ -24,7 +24,8 @@ use crate::model::{AppRef, Cause, Generation, InstanceName, Observation, Workloa
 /// ```
 /// use std::{collections::BTreeMap, sync::{Mutex, MutexGuard, PoisonError}};
 /// use deis_core::{
-///     AppRef, AppUid, Generation, Instance, InstanceName, InstanceState, Observation, Timestamp, Workload,
+///     Timestamp,
+///     model::{AppRef, AppUid, Generation, Instance, InstanceName, InstanceState, Observation, Workload},
 ///     port::{Scheduler, SchedulerError},
 /// };
 ///

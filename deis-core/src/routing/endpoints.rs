@@ -21,7 +21,11 @@ use crate::model::{AppUid, InstanceName, ProcessType, TemplateId};
 /// because addresses are used again and a request must never reach another app.
 ///
 /// ```
-/// use deis_core::{AppUid, InstanceName, ProcessType, TemplateId, routing::Endpoints};
+/// use deis_core::{
+///     ProcessType,
+///     model::{AppUid, InstanceName, TemplateId},
+///     routing::Endpoints,
+/// };
 /// let endpoints = Endpoints::default();
 /// let (app, web) = (AppUid(uuid::Uuid::new_v4()), ProcessType::web());
 /// let name = InstanceName::new("blog-web-1-aaaaa").unwrap();
@@ -150,7 +154,10 @@ impl Endpoints {
     /// reason to call this.
     ///
     /// ```
-    /// # use deis_core::{AppUid, InstanceName, ProcessType, TemplateId};
+    /// # use deis_core::{
+    /// #     ProcessType,
+    /// #     model::{AppUid, InstanceName, TemplateId},
+    /// # };
     /// use deis_core::routing::{EndpointClass, EndpointInfo, Endpoints};
     /// # let (app, web) = (AppUid(uuid::Uuid::new_v4()), ProcessType::web());
     /// # let name = InstanceName::new("blog-web-1-aaaaa").unwrap();

@@ -33,8 +33,10 @@ pub struct Route {
 ///
 /// ```
 /// use deis_core::{
-///     AppName, AppRef, AppRoutes, AppUid, DomainName, ProcessType, RouteFence, RouteMode,
-///     port::Router as _, routing::RouteTable,
+///     AppName, DomainName, ProcessType,
+///     model::{AppRef, AppRoutes, AppUid, RouteFence, RouteMode},
+///     port::Router as _,
+///     routing::RouteTable,
 /// };
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

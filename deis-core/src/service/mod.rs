@@ -19,3 +19,5 @@ pub use platform::{
 };
 pub use reconcile::{Orphans, Progress, Workers};
 pub use session::Session;
+
+pub use crate::state::events::EventCursor;

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     events, keys,
     query::{Answers, Keys, Many, One, Query},
-    record::{Edits, Stored, get, scan},
+    record::{Edits, Stored, get},
 };
 use crate::{
     model::{
-        App, AppName, AppRef, Attempt, Build, BuildId, Config, Domain, DomainName, Event, EventKind,
-        Formation, Generation, Head, Outcome, Phase, Push, Release, ReleaseRef, ReleaseVersion, Rollout,
-        Timestamp, Username, Workload,
+        App, AppName, AppRef, Attempt, Build, BuildId, Config, DomainName, Event, EventKind, Formation,
+        Generation, Head, Outcome, Phase, Push, Release, ReleaseRef, ReleaseVersion, Rollout, Timestamp,
+        Username, Workload,
     },
     plan::{formation::structure_of, lower::Workloads},
     port::{Key, Order, Revision, Scan, Store, StoreError},
@@ -221,7 +221,7 @@ impl HeldWorkloads {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] if one is missing.
-    pub fn of_rollout(&self, app: &AppName, g: Generation) -> Result<Workloads, StoreError> {
+    pub(crate) fn of_rollout(&self, app: &AppName, g: Generation) -> Result<Workloads, StoreError> {
         let read = |n| must(self.workload(g.plus(n)).cloned(), "workload", app);
         Ok(Workloads { target: read(0)?, target_only: read(1)?, fallback: read(2)? })
     }
@@ -365,20 +365,8 @@ pub async fn outcome(
     Ok(get::<Outcome>(store, &keys::outcome(app, version)).await?.map(|s| s.value))
 }
 
-/// Reads a workload.
-///
-/// # Errors
-/// Those of [`Store::read`].
-pub async fn workload(
-    store: &dyn Store,
-    app: &AppName,
-    g: Generation,
-) -> Result<Option<Workload>, StoreError> {
-    Ok(get::<Workload>(store, &keys::workload(app, g)).await?.map(|s| s.value))
-}
-
 /// Writes the three workloads of a rollout and removes all that neither it nor live names.
-pub fn replace_workloads(
+pub(crate) fn replace_workloads(
     edits: &mut Edits,
     app: &AppName,
     known: &[(Key, Stored<Workload>)],
@@ -397,15 +385,6 @@ pub fn replace_workloads(
         let read = known.iter().find(|(k, _)| *k == key).map(|(_, s)| s.revision);
         edits.upsert(key, read, workload);
     }
-}
-
-/// The domains of an app, by name.
-///
-/// # Errors
-/// [`StoreError`], if the store cannot be reached or a record cannot be read.
-pub async fn domains(store: &dyn Store, app: &AppName) -> Result<Vec<Stored<Domain>>, StoreError> {
-    let found = scan::<Domain>(store, &Scan::prefix(keys::below("app-domain", app))).await?;
-    Ok(found.into_iter().map(|(_, stored)| stored).collect())
 }
 
 /// Fence of the release commands of a release that is made in the batch of generation `g`.

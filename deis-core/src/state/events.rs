@@ -14,14 +14,14 @@ use crate::{
 
 /// Where a reader of events is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Cursor {
+pub struct EventCursor {
     /// Revision of the last event seen.
     pub revision: u64,
     /// Its key, since one batch can hold several, in the order of their keys.
     pub key: String,
 }
 
-impl Cursor {
+impl EventCursor {
     /// Identity of the event that it stands at; `None` where no event was read yet.
     pub fn event(&self) -> Option<Uuid> {
         let (_, id) = self.key.rsplit('/').next()?.split_once('-')?;
@@ -39,9 +39,9 @@ pub fn append(edits: &mut Edits, event: &Event) {
 #[derive(Debug, Default)]
 pub struct Part {
     /// The events, each with its place.
-    pub events: Vec<(Cursor, Event)>,
+    pub events: Vec<(EventCursor, Event)>,
     /// The last place that was looked at, also if what is there is another app's; `None` if there was nothing new.
-    pub seen: Option<Cursor>,
+    pub seen: Option<EventCursor>,
 }
 
 /// Looks at up to `limit` events after `cursor`, oldest first, and returns those of one app, or with `None` all.
@@ -54,14 +54,15 @@ pub struct Part {
 pub async fn read(
     store: &dyn Store,
     app: Option<&AppName>,
-    cursor: Option<&Cursor>,
+    cursor: Option<&EventCursor>,
     limit: usize,
 ) -> Result<Part, StoreError> {
     let wanted = app.map_or_else(|| keys::EVENTS.to_owned(), |app| keys::events(Some(app)));
     let after = cursor.map(|c| (Revision(c.revision), Key::new(c.key.clone())));
     let records =
         store.scan(&Scan::prefix(keys::EVENTS).order(Order::Revision { after }).limit(limit)).await?;
-    let place = |record: &Record| Cursor { revision: record.revision.0, key: record.key.as_str().to_owned() };
+    let place =
+        |record: &Record| EventCursor { revision: record.revision.0, key: record.key.as_str().to_owned() };
     let own = records.iter().filter(|record| record.key.as_str().starts_with(&wanted));
     let events = own.map(|record| Ok((place(record), decode::<Event>(record)?.value)));
     Ok(Part { events: events.collect::<Result<_, StoreError>>()?, seen: records.last().map(place) })
@@ -76,9 +77,9 @@ mod tests {
         let id = Uuid::new_v4();
         let app = AppName::new("my-blog").unwrap();
         for app in [Some(&app), None] {
-            let cursor = Cursor { revision: 1, key: keys::event(app, 3, id).as_str().to_owned() };
+            let cursor = EventCursor { revision: 1, key: keys::event(app, 3, id).as_str().to_owned() };
             assert_eq!(cursor.event(), Some(id));
         }
-        assert_eq!(Cursor::default().event(), None);
+        assert_eq!(EventCursor::default().event(), None);
     }
 }

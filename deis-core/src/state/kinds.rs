@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{envelope::StoredKind, events::Cursor};
+use super::{envelope::StoredKind, events::EventCursor};
 use crate::model::{
     App, Build, BuildRun, Config, Digest, Domain, Event, Formation, Gone, Grant, Head, Outcome,
     PlatformRecord, Push, Release, Rollout, RolloutEnd, SshKey, User, Username, Workload, Zone,
@@ -50,7 +50,7 @@ kinds! {
     "build_run" => BuildRun;
     "push" => Push;
     "event" => Event;
-    "event_cursor" => Cursor;
+    "event_cursor" => EventCursor;
     "domain" => Domain;
     "zone" => Zone;
     "user" => User;

@@ -101,7 +101,7 @@ impl Query {
         if reading.found.len() != self.reads.len() || !self.reads.iter().zip(&reading.found).all(fits) {
             return Err(StoreError::Unavailable("the store left a read unanswered".into()));
         }
-        Ok(Answers { at: reading.at, found: reading.found })
+        Ok(Answers { found: reading.found })
     }
 
     fn push(&mut self, read: Read) -> usize {
@@ -113,16 +113,10 @@ impl Query {
 /// The answers to a [`Query`], all from one moment.
 #[derive(Debug)]
 pub struct Answers {
-    at: Revision,
     found: Vec<Found>,
 }
 
 impl Answers {
-    /// The newest batch that they include.
-    pub fn at(&self) -> Revision {
-        self.at
-    }
-
     /// A record, if it is there.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! Accounts over a store that the test can write to: what no call of the platform brings about yet.
 
 use deis_core::{
-    Error, User,
+    Error,
+    model::User,
     state::{
         keys,
         record::{Edits, get},

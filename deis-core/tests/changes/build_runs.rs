@@ -1,6 +1,10 @@
 //! Build runs: one for each push that builds, however it ends.
 
-use deis_core::{Attempt, BUILD_RUNS_KEPT, BuildRunState, Error, PageQuery, Push, PushOutcome, Timestamp};
+use deis_core::{
+    Error, PageQuery, Timestamp,
+    model::{Attempt, BuildRunState, Push, PushOutcome},
+    service::BUILD_RUNS_KEPT,
+};
 use uuid::Uuid;
 
 use super::fixture::{Fixture, WEB, ann, build};

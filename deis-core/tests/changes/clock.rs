@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use deis_core::{Phase, Progress};
+use deis_core::{model::Phase, service::Progress};
 
 use super::fixture::{Fixture, WEB, build, name, seconds};
 

@@ -7,8 +7,10 @@ use std::sync::{
 
 use async_trait::async_trait;
 use deis_core::{
-    AppName, AppRef, DomainName, Error, LogLine, LogQuery, Progress,
+    AppName, DomainName, Error,
+    model::{AppRef, LogLine, LogQuery, Push, PushOutcome},
     port::{LogError, LogStore, LogStream, Scan, Scheduler, StoreExt as _},
+    service::Progress,
     state::keys,
 };
 
@@ -22,7 +24,7 @@ async fn an_app_with_many_domains_goes_in_small_batches_and_leaves_nothing() {
     for n in 0..450 {
         blog.domain_add(DomainName::new(format!("n{n}.example.com")).unwrap()).await.unwrap();
     }
-    let push = deis_core::Push {
+    let push = Push {
         id: uuid::Uuid::new_v4(),
         updates: Vec::new(),
         sha: String::new(),
@@ -34,7 +36,7 @@ async fn an_app_with_many_domains_goes_in_small_batches_and_leaves_nothing() {
         release: None,
     };
     let push = blog.push_begin(push, true).await.unwrap();
-    blog.push_close(push.id, &deis_core::PushOutcome::Overtaken).await.unwrap();
+    blog.push_close(push.id, &PushOutcome::Overtaken).await.unwrap();
     fixture.store.largest.store(0, SeqCst);
     blog.destroy().await.unwrap();
     fixture.drive(&platform).await;

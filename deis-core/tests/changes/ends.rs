@@ -1,6 +1,6 @@
 //! Who waits for a change learns what became of that change.
 
-use deis_core::{Cause, ReleaseVersion, Settled};
+use deis_core::{ReleaseVersion, Settled, model::Cause};
 
 use super::fixture::{Fixture, WEB, build, config, web};
 

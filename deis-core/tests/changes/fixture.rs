@@ -10,15 +10,18 @@ use std::{
 
 use async_trait::async_trait;
 use deis_core::{
-    Actor, AppHandle, AppName, AppRef, Attempt, BuildSpec, Cause, Change, ConfigPatch, Digest, EnvKey,
-    Generation, InstanceName, NewUser, Observation, Phase, Platform, PlatformBuilder, ProcessType, Program,
-    Progress, ReleaseVersion, Secret, Task, TaskInfo, TaskObservation, TaskRef, Timestamp, UserId, Username,
-    Workload,
+    Actor, AppHandle, AppName, BuildSpec, Change, ConfigPatch, Digest, EnvKey, Platform, PlatformBuilder,
+    ProcessType, ReleaseVersion, Timestamp, Username,
     conformance::sim::{NoLogs, World},
+    model::{
+        AppRef, Attempt, Cause, Generation, InstanceName, Observation, Phase, Program, Secret, Task,
+        TaskInfo, TaskObservation, TaskRef, UserId, Workload,
+    },
     port::{
         Attached, Batch, Cursor, Found, Read, Reading, Revision, Scheduler, SchedulerError, StopScope, Store,
         StoreError, TaskError, TaskRunner, always_prepared,
     },
+    service::{NewUser, Progress},
     state::apps::AppState,
     store::MemoryStore,
 };

@@ -11,10 +11,11 @@ use std::{
 
 use async_trait::async_trait;
 use deis_core::{
-    AppHandle, AppName, AppRef, AppUid, LogLine, LogQuery,
+    AppHandle, AppName,
     logs::RingLogs,
+    model::{AppRef, AppUid, LogLine, LogQuery},
     port::{LogError, LogStore, LogStream},
-    state::{events::Cursor, keys, record::get},
+    state::{events::EventCursor, keys, record::get},
 };
 use futures_util::StreamExt as _;
 
@@ -121,7 +122,7 @@ async fn how_far_the_lines_are_is_recorded_now_and_then() {
     let platform = fixture.builder().build().unwrap();
     let workers = platform.start();
     pause(1).await;
-    let recorded = async || get::<Cursor>(&*fixture.store, &keys::announced()).await.unwrap().unwrap();
+    let recorded = async || get::<EventCursor>(&*fixture.store, &keys::announced()).await.unwrap().unwrap();
     let name = AppName::new("other").unwrap();
     session(&platform).create_app(name.clone()).await.unwrap();
     let other = session(&platform).app(&name).await.unwrap();

@@ -10,8 +10,11 @@ use std::{
 
 use async_trait::async_trait;
 use deis_core::{
-    AppName, AppRef, AppRoutes, AppUid, DomainName, Generation, Platform, Program, RouteFence, RouteMode,
-    Task, TaskKind, TaskLife, TaskName, Timestamp, Workload,
+    AppName, DomainName, Platform, Timestamp,
+    model::{
+        AppRef, AppRoutes, AppUid, Generation, Program, RouteFence, RouteMode, Task, TaskKind, TaskLife,
+        TaskName, Workload,
+    },
     port::{Router, RouterError, Scan, Scheduler, Store, StoreExt as _, TaskRunner as _, TaskRunnerExt as _},
     store::MemoryStore,
 };

@@ -10,9 +10,11 @@ use std::{
 
 use async_trait::async_trait;
 use deis_core::{
-    AppRef, AppRoutes, Cause, DomainName, EventKind, Outcome, Phase, Progress, ReleaseVersion, RouteFence,
+    DomainName, ReleaseVersion,
     conformance::sim::World,
+    model::{AppRef, AppRoutes, Cause, EventKind, Outcome, Phase, RouteFence},
     port::{ArtifactError, Prepared, Preparer, Router, RouterError},
+    service::Progress,
     state::events,
 };
 

@@ -3,8 +3,9 @@
 use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use deis_core::{
-    AppName, Digest, DomainName, Error, Kind, PageQuery, SshKey, Timestamp,
+    AppName, Digest, DomainName, Error, Kind, PageQuery, Timestamp,
     conformance::faults::{Fault, Faulty, Fuse},
+    model::SshKey,
     port::Store,
 };
 use uuid::Uuid;

@@ -4,8 +4,8 @@
 use std::{fmt::Write as _, sync::atomic::Ordering::SeqCst};
 
 use deis_core::{
-    Actor, AppHandle, AppName, Digest, DomainName, PageQuery, Platform, Progress, ReleaseVersion,
-    RestartScope, Session, Username,
+    Actor, AppHandle, AppName, Digest, DomainName, PageQuery, Platform, ReleaseVersion, RestartScope,
+    Session, Username, service::Progress,
 };
 
 use super::fixture::{Fixture, RELEASE, app, build, config, name, newcomer, web};

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use deis_core::{
-    Cause, EventKind, Generation, Outcome, Phase, Progress, ReleaseVersion, RolloutEnd,
+    ReleaseVersion,
+    model::{Attempt, Cause, EventKind, Generation, Outcome, Phase, RolloutEnd},
+    service::Progress,
     state::{apps::AppState, events, keys, ledger::end_of, record::get},
 };
 
@@ -98,7 +100,7 @@ async fn a_scale_of_what_is_live_decides_no_release() {
     assert_eq!(fixture.world.release_runs().len(), 1, "the command of what is live has run");
     let state = fixture.state().await;
     assert_eq!(state.rollout.unwrap().value.attempt.0, rollout.attempt.0);
-    assert!(rollout.attempt < deis_core::Attempt(rollout.generation.0), "the release's own");
+    assert!(rollout.attempt < Attempt(rollout.generation.0), "the release's own");
 }
 
 #[tokio::test]

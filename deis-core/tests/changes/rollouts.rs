@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use deis_core::{
-    Cause, ConfigPatch, DomainName, EnvKey, EventKind, Generation, Outcome, ProcessType, Progress,
-    ReleaseVersion,
+    ConfigPatch, DomainName, EnvKey, ProcessType, ReleaseVersion,
+    model::{Cause, EventKind, Generation, Outcome},
     port::Scheduler,
+    service::Progress,
     state::{events, keys::ended},
 };
 

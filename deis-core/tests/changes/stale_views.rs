@@ -13,9 +13,11 @@ use std::{
 
 use async_trait::async_trait;
 use deis_core::{
-    AppRef, AppRoutes, DomainName, Generation, InstanceName, Observation, Progress, RouteFence, Workload,
+    DomainName,
     conformance::sim::World,
+    model::{AppRef, AppRoutes, Generation, InstanceName, Observation, RouteFence, Workload},
     port::{Router, RouterError, Scheduler, SchedulerError},
+    service::Progress,
 };
 
 use super::fixture::{Fixture, WEB, build, name};

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use deis_core::Progress;
+use deis_core::service::Progress;
 use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::fixture::{Fixture, WEB, build, name, seconds, web};

@@ -10,8 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use deis_core::{
-    AppName, AppRef, LogLine, LogQuery, Settled,
+    AppName, Settled,
     logs::RingLogs,
+    model::{AppRef, LogLine, LogQuery},
     port::{LogError, LogStore, LogStream},
 };
 use futures_util::StreamExt as _;

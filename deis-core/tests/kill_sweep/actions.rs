@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use deis_core::{
-    AppHandle, BuildSpec, Change, ConfigPatch, Digest, DomainName, EnvKey, Error, Instance, InstanceName,
-    ProcessType, ReleaseVersion, RestartScope,
+    AppHandle, BuildSpec, Change, ConfigPatch, Digest, DomainName, EnvKey, Error, ProcessType,
+    ReleaseVersion, RestartScope,
+    model::{Instance, InstanceName},
 };
 
 /// A build: its processes do what their commands say.

@@ -1,9 +1,11 @@
 //! Two platform processes at once, without any lease: who loses a race reads again.
 
 use deis_core::{
-    Generation, ProcessType, Progress, Workload,
+    ProcessType,
     conformance::faults::Fuse,
+    model::{Generation, Workload},
     port::{Scheduler, SchedulerError},
+    service::Progress,
 };
 
 use super::{

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use deis_core::{
-    Actor, AppName, Change, Error, Instance, Platform, Progress, Settled, Timestamp, Username,
+    Actor, AppName, Change, Error, Platform, Settled, Timestamp, Username,
     conformance::{
         faults::{Faulty, Fuse},
         sim::{NoLogs, World},
     },
+    model::Instance,
     port::{LogStore, Router, Scheduler, Store, TaskRunner, always_prepared},
+    service::Progress,
     state::apps::AppState,
     store::MemoryStore,
 };

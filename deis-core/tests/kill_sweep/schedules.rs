@@ -2,8 +2,9 @@
 //! forgetful back ends at random places. Each can be repeated by its seed.
 
 use deis_core::{
-    Platform, Progress,
+    Platform,
     conformance::faults::{Fault, Fuse},
+    service::Progress,
 };
 
 use super::{

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use deis_core::{
-    TemplateId,
     conformance::faults::{Fault, Fuse, Harm},
+    model::TemplateId,
     state::apps::AppState,
     store::MemoryStore,
 };

@@ -6,13 +6,11 @@ use std::{
 };
 
 use deis_core::{
-    AppStatus, AppUid, Generation, Phase, ProcessType, Rollout, Workload,
+    ProcessType,
     conformance::sim::World,
+    model::{AppStatus, AppUid, Generation, Phase, Rollout, Workload},
     port::{Revision, StoreExt as _},
-    state::{
-        apps::{AppState, workload},
-        keys,
-    },
+    state::{apps::AppState, keys, record::get},
     store::MemoryStore,
 };
 use futures_util::FutureExt as _;
@@ -188,8 +186,9 @@ impl Watch {
     }
 
     fn workload(&self, generation: Generation) -> Result<Option<Workload>, String> {
-        let read = workload(&*self.store, &app(), generation).now_or_never().expect("memory answers at once");
-        read.map_err(|e| e.to_string())
+        let key = keys::workload(&app(), generation);
+        let read = get::<Workload>(&*self.store, &key).now_or_never().expect("memory answers at once");
+        read.map(|found| found.map(|stored| stored.value)).map_err(|e| e.to_string())
     }
 
     fn nothing_remains(&self) -> Result<(), String> {

@@ -9,6 +9,7 @@ mod crates;
 mod imports;
 mod names;
 mod rooms;
+mod root;
 mod suites;
 
 use std::{fs, path::Path};

@@ -2,7 +2,12 @@
 
 use std::fs;
 
-use deis_core::{Generation, Instance, InstanceName, ProcessType, local::LocalProcess, port::Scheduler};
+use deis_core::{
+    ProcessType,
+    local::LocalProcess,
+    model::{Generation, Instance, InstanceName},
+    port::Scheduler,
+};
 
 use crate::support::{Machine, eventually, kill, processes_of, serve, shim_of, tree, web, workload};
 

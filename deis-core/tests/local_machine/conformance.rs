@@ -50,9 +50,9 @@ mod runner {
     use std::{sync::Arc, time::Duration};
 
     use deis_core::{
-        Program,
         conformance::runner::{COUNTED, RunnerSubject},
         local::LocalRunner,
+        model::Program,
         port::TaskRunner,
     };
 
@@ -94,11 +94,11 @@ mod simulated_runner {
     use std::{sync::Arc, time::Duration};
 
     use deis_core::{
-        Program,
         conformance::{
             runner::{COUNTED, RunnerSubject},
             sim::World,
         },
+        model::Program,
         port::TaskRunner,
     };
 

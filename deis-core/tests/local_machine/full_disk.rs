@@ -5,8 +5,8 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use deis_core::{
-    Attempt, Exit, Program, Task, TaskKind, TaskName, TaskOutput, TaskStreams, WhenFull,
     local::{LocalRunner, ShimProgram},
+    model::{Attempt, Exit, Program, Task, TaskKind, TaskName, TaskOutput, TaskStreams, WhenFull},
     port::{Cursor, OutputItem, TaskRunner, TaskRunnerExt as _},
 };
 use futures_util::StreamExt as _;

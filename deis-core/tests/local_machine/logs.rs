@@ -3,8 +3,9 @@
 use std::{fs, time::Duration};
 
 use deis_core::{
-    Instance, LogLevel, LogLine, LogQuery, LogSource, ProcessType, Timestamp,
+    ProcessType, Timestamp,
     logs::FileLogs,
+    model::{Instance, LogLevel, LogLine, LogQuery, LogSource},
     port::{LogStore, LogStream},
 };
 use futures_util::StreamExt as _;

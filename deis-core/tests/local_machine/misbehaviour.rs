@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, fs, io::Write as _, time::Duration};
 
 use deis_core::{
-    Cause, ExecCheck, Exit, Instance, InstanceState, Probe, ProcessType,
+    ProcessType,
+    model::{Cause, ExecCheck, Exit, Instance, InstanceState, Probe},
     port::{Scheduler, SchedulerError},
 };
 

@@ -2,7 +2,10 @@
 
 use std::{fs, net::TcpListener};
 
-use deis_core::{Cause, Instance, InstanceState, ProcessType};
+use deis_core::{
+    ProcessType,
+    model::{Cause, Instance, InstanceState},
+};
 
 use crate::support::{Machine, eventually, kill, processes_of, serve, shim_of, web};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deis_core::{Instance, Lease, ProcessType, local::LocalScheduler};
+use deis_core::{ProcessType, local::LocalScheduler, model::Instance, routing::Lease};
 
 use crate::support::{Machine, eventually, serve, timing, web};
 

@@ -4,9 +4,11 @@ use std::{fs, path::Path};
 
 use bytes::Bytes;
 use deis_core::{
-    Attempt, Exit, Instance, Program, Task, TaskInput, TaskKind, TaskLife, TaskName, TaskRef,
     local::{LocalRunner, recorded_processes},
     logs::FileLogs,
+    model::{
+        Attempt, Exit, Instance, LogQuery, Program, Task, TaskInput, TaskKind, TaskLife, TaskName, TaskRef,
+    },
     port::{Cursor, LogStore as _, Scheduler as _, StopScope, TaskRunner as _, TaskRunnerExt as _},
 };
 use futures_util::StreamExt as _;
@@ -27,7 +29,7 @@ time.sleep(600)
 "#;
 
 async fn lines(machine: &Machine) -> Vec<String> {
-    let query = deis_core::LogQuery { lines: 100, ..Default::default() };
+    let query = LogQuery { lines: 100, ..Default::default() };
     let lines = FileLogs::new(machine.run_dir()).tail(&machine.app, &query).await.unwrap();
     lines.map(|line| line.unwrap().text).collect().await
 }

@@ -11,10 +11,13 @@ use std::{
 };
 
 use deis_core::{
-    AppName, AppRef, AppUid, Artifact, Digest, Endpoints, Environment, Generation, HttpCheck, Instance,
-    InstanceName, Launch, Probe, ProcessGroup, ProcessType, ReleaseVersion, Template, TemplateId, Workload,
+    AppName, Digest, Endpoints, ProcessType, ReleaseVersion,
     local::{ArtifactFolder, LocalOptions, LocalScheduler, ShimProgram, Timing, Unpacker},
     logs::FileLogs,
+    model::{
+        AppRef, AppUid, Artifact, Environment, Generation, HttpCheck, Instance, InstanceName, Launch, Probe,
+        ProcessGroup, Template, TemplateId, Workload,
+    },
     port::{ArtifactError, LogStore as _, Scheduler, Wake},
 };
 
@@ -249,7 +252,7 @@ pub(crate) fn flap() -> String {
 
 /// A web process with this command; equal commands make equal templates.
 pub(crate) fn web(command: impl Into<String>) -> Template {
-    let launch = Launch { artifact: artifact(), command: deis_core::Command::Shell(command.into()) };
+    let launch = Launch { artifact: artifact(), command: deis_core::model::Command::Shell(command.into()) };
     Template {
         env: Environment::from([("GREETING".to_owned(), "hello $HOME 'world'".to_owned())]),
         grace_seconds: 1,

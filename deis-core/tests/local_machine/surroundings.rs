@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use deis_core::{
-    Cause, Instance, InstanceState,
     local::{ArtifactFolder, LocalScheduler, Unpacker},
+    model::{Artifact, Cause, Instance, InstanceState},
     port::{ArtifactError, Scheduler},
 };
 
@@ -18,7 +18,7 @@ async fn an_artifact_that_is_not_there_is_told() {
     let mut machine = Machine::new();
     let scheduler = machine.open().await;
     let mut template = web(serve());
-    template.launch.artifact = deis_core::Artifact::Slug { digest: deis_core::Digest::of(b"another") };
+    template.launch.artifact = Artifact::Slug { digest: deis_core::Digest::of(b"another") };
     machine.apply(&scheduler, 1, template).await;
     let cause = Cause::Artifact { reason: "there is no such slug".to_owned() };
     machine

@@ -3,9 +3,11 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use deis_core::{
-    Attempt, Environment, Exit, Program, Task, TaskInput, TaskKind, TaskLife, TaskName, TaskOutput, TaskRef,
-    TaskStreams, TerminalSize, Tool, WhenFull,
     local::{LocalOptions, LocalRunner, LocalTool},
+    model::{
+        Artifact, Attempt, Environment, Exit, Program, Task, TaskInput, TaskKind, TaskLife, TaskName,
+        TaskOutput, TaskRef, TaskStreams, TerminalSize, Tool, WhenFull,
+    },
     port::{Cursor, OutputItem, StopScope, TaskError, TaskRunner, TaskRunnerExt as _},
 };
 use futures_util::StreamExt as _;
@@ -195,7 +197,7 @@ async fn a_program_that_does_not_exist_is_told() {
     let mut absent = task(&machine, launch("true"));
     absent.attempt = Attempt(2);
     absent.program = Program::Launch {
-        artifact: deis_core::Artifact::Slug { digest: deis_core::Digest::of(b"?") },
+        artifact: Artifact::Slug { digest: deis_core::Digest::of(b"?") },
         command: "true".into(),
     };
     let (lines, exit) = run_task(&runner, &absent).await;

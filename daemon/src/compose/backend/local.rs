@@ -9,9 +9,9 @@ use std::{
 
 use deis_build::{Artifacts, BuildOutputs, Pipeline, PipelineOptions, SlugFolders};
 use deis_core::{
-    AppRef, Tool,
     local::{self, LocalOptions, LocalRunner, LocalScheduler, LocalTool},
     logs::FileLogs,
+    model::{AppRef, Tool},
     port::{LogStore, Scheduler as _, TaskRunner, Wake},
     routing::{Endpoints, RouteTable},
     store::SqliteStore,

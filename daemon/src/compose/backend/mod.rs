@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, fmt, path::Path, sync::Arc};
 
 use deis_build::{BuildOutputs, Pipeline};
 use deis_core::{
-    AppRef,
+    model::AppRef,
     port::{LogStore, Preparer, Router, Scheduler, Store, TaskRunner, Wake},
     routing::{Endpoints, RouteTable},
 };

@@ -149,7 +149,7 @@ fn process_type(member: &'static str, process: &str) -> Result<(), ConfigError> 
 
 /// Whether a tag is one that the cluster itself gives its machines: by such a one an app could ask for a machine that is
 /// not meant for apps.
-pub fn is_platform_tag(key: &str) -> bool {
+pub(crate) fn is_platform_tag(key: &str) -> bool {
     let Some((prefix, _)) = key.split_once('/') else { return false };
     ["kubernetes.io", "k8s.io"]
         .iter()

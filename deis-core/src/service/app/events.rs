@@ -3,7 +3,7 @@
 use super::handle::AppHandle;
 use crate::{
     service::platform::events::{EventStream, follow},
-    state::events::Cursor,
+    state::events::EventCursor,
 };
 
 impl AppHandle {
@@ -21,13 +21,13 @@ impl AppHandle {
     ///
     /// let mut events = app.events(None);
     /// let (cursor, first) = events.next().await.ok_or("there is one")??;
-    /// assert_eq!(first.kind, deis_core::EventKind::AppCreated);
+    /// assert_eq!(first.kind, deis_core::model::EventKind::AppCreated);
     /// // Whoever keeps the cursor goes on from there, in another process too.
     /// assert!(app.events(Some(cursor)).next().await.is_some());
     /// # Ok(())
     /// # }
     /// ```
-    pub fn events(&self, cursor: Option<Cursor>) -> EventStream {
+    pub fn events(&self, cursor: Option<EventCursor>) -> EventStream {
         follow(self.platform.clone(), Some(self.name().clone()), cursor)
     }
 }

@@ -7,8 +7,8 @@ use crate::{
     error::{Error, Kind, Result},
     model::{Build, Config, EventKind, Formation, Outcome, Phase, Release, ReleaseRef, ReleaseVersion},
     plan::{
-        digest, formation,
-        release::{RollbackError, Summary, check_rollback, rollback_target, rolled_back},
+        RollbackError, digest, formation,
+        release::{Summary, check_rollback, rollback_target, rolled_back},
     },
     port::{Key, Order, Scan},
     service::{

@@ -8,17 +8,17 @@ use super::Platform;
 use crate::{
     error::Result,
     model::{AppName, Event},
-    state::events::{Cursor, read},
+    state::events::{EventCursor, read},
 };
 
 /// Events with the place to go on from.
-pub type EventStream = BoxStream<'static, Result<(Cursor, Event)>>;
+pub type EventStream = BoxStream<'static, Result<(EventCursor, Event)>>;
 
 const CHUNK: usize = 200;
 
 impl Platform {
     /// The events of all apps and of the platform itself after `cursor`, and all later ones as they happen.
-    pub fn events(&self, cursor: Option<Cursor>) -> EventStream {
+    pub fn events(&self, cursor: Option<EventCursor>) -> EventStream {
         follow(self.clone(), None, cursor)
     }
 }
@@ -26,7 +26,7 @@ impl Platform {
 pub(in crate::service) fn follow(
     platform: Platform,
     app: Option<AppName>,
-    cursor: Option<Cursor>,
+    cursor: Option<EventCursor>,
 ) -> EventStream {
     let changed = platform.0.changed.subscribe();
     let state = (platform, app, cursor, changed, VecDeque::new());

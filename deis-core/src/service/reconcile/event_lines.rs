@@ -14,7 +14,7 @@ use crate::{
     model::{App, Event, EventKind, LineId, LogLevel, LogLine, LogSource},
     port::{Batch, LogError, Revision, StoreError},
     state::{
-        events::Cursor,
+        events::EventCursor,
         keys,
         record::{Edits, get},
     },
@@ -30,13 +30,13 @@ const RETRY_LIMIT: Duration = Duration::from_secs(60);
 /// How far the events were written.
 struct EventPosition {
     /// The last event of which all lines are in its app's log, as of all before it.
-    written: Cursor,
+    written: EventCursor,
     /// Revision of the record of it.
     recorded: Revision,
     /// Since when the record is behind.
     behind: Option<Instant>,
     /// The event after it, if that one could not be written, and since when.
-    failing: Option<(Cursor, Instant)>,
+    failing: Option<(EventCursor, Instant)>,
 }
 
 impl Reconciler {
@@ -105,12 +105,12 @@ async fn follow(reconciler: &Reconciler, position: &mut Option<EventPosition>) -
 
 impl EventPosition {
     async fn load(reconciler: &Reconciler) -> Result<Self> {
-        if let Some(read) = get::<Cursor>(reconciler.store(), &keys::announced()).await? {
+        if let Some(read) = get::<EventCursor>(reconciler.store(), &keys::announced()).await? {
             return Ok(Self { written: read.value, recorded: read.revision, behind: None, failing: None });
         }
         // The first process of all: an empty batch tells where the events end.
         let now = reconciler.store().commit(Batch::default()).await?;
-        let written = Cursor { revision: now.0, key: String::new() };
+        let written = EventCursor { revision: now.0, key: String::new() };
         let mut edits = Edits::new();
         edits.create(keys::announced(), &written);
         let recorded = edits.commit(reconciler.store()).await?;
@@ -118,7 +118,7 @@ impl EventPosition {
     }
 
     /// Whether the lines of an event, which could not be written, may still come right.
-    fn is_worth_another_try(&mut self, event: &Cursor, error: &LogError) -> bool {
+    fn is_worth_another_try(&mut self, event: &EventCursor, error: &LogError) -> bool {
         let now = Instant::now();
         let since = match &self.failing {
             Some((known, since)) if known == event => *since,
@@ -143,7 +143,7 @@ impl EventPosition {
         match edits.commit(reconciler.store()).await {
             Ok(revision) => self.recorded = revision,
             Err(StoreError::Conflict { .. }) => {
-                let read = get::<Cursor>(reconciler.store(), &keys::announced()).await?;
+                let read = get::<EventCursor>(reconciler.store(), &keys::announced()).await?;
                 self.recorded = read.map_or(self.recorded, |read| read.revision);
             }
             Err(error) => return Err(error.into()),
@@ -156,7 +156,7 @@ impl EventPosition {
 /// The outer error is the store's, the inner one the log's.
 async fn write(
     reconciler: &Reconciler,
-    cursor: &Cursor,
+    cursor: &EventCursor,
     event: &Event,
 ) -> Result<std::result::Result<(), LogError>> {
     let Some(name) = &event.app else { return Ok(Ok(())) };

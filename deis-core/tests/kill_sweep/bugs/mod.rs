@@ -11,8 +11,8 @@ mod store;
 use std::sync::Arc;
 
 use deis_core::{
-    AppRef, Rollout,
     conformance::sim::World,
+    model::{AppRef, Rollout},
     state::{keys, record::get},
     store::MemoryStore,
 };

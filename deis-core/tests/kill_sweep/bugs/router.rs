@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use deis_core::{
-    AppRef, AppRoutes, DomainName, Phase, RouteFence,
+    DomainName,
     conformance::sim::World,
+    model::{AppRef, AppRoutes, Phase, RouteFence},
     port::{Router, RouterError, Scheduler},
     store::MemoryStore,
 };

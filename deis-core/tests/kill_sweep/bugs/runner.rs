@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use deis_core::{
-    AppRef, Attempt, Task, TaskInfo, TaskObservation, TaskRef,
+    model::{AppRef, Attempt, Task, TaskInfo, TaskObservation, TaskRef},
     port::{Attached, Cursor, StopScope, TaskError, TaskRunner},
 };
 

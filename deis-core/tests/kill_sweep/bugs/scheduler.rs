@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use deis_core::{
-    AppRef, InstanceName, Observation, Phase, Stall, Workload,
     conformance::sim::World,
+    model::{AppRef, InstanceName, Observation, Phase, Stall, Workload},
     port::{Scheduler, SchedulerError},
     store::MemoryStore,
 };

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deis_core::{DomainName, Instance, Template};
+use deis_core::{
+    DomainName,
+    model::{Instance, Template},
+};
 
 use super::{
     records::{Content, Known, Records},

@@ -9,9 +9,10 @@ mod records;
 mod shape;
 
 use deis_core::{
-    Progress, Settled,
+    Settled,
     conformance::faults::Fuse,
     port::{Batch, Store as _},
+    service::Progress,
 };
 
 use self::{records::Records, shape::Fate};

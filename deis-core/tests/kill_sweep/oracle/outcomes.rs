@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use deis_core::{Cause, Exit, Outcome, Settled};
+use deis_core::{
+    Settled,
+    model::{Cause, Exit, Outcome},
+};
 
 use super::{
     records::{Known, Records},

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use deis_core::{
-    Digest, DomainName, Event, EventKind, Formation, Outcome, Release, ReleaseVersion, RouteFence,
+    Digest, DomainName, ReleaseVersion,
+    model::{Domain, Event, EventKind, Formation, Outcome, Release, RouteFence},
     port::Scan,
     state::{
-        apps::{AppState, LoadedRelease, domains, load_release, outcome},
+        apps::{AppState, LoadedRelease, load_release, outcome},
         record::scan,
     },
 };
@@ -71,10 +72,11 @@ impl Records {
             EventKind::RolloutPhase { version, phase } if phase == "rolling" => Some(*version),
             _ => None,
         };
+        let domains = scan::<Domain>(store, &Scan::prefix("app-domain/blog/")).await.map_err(text)?;
         Ok(Some(Self {
             releases,
             live: state.head.value.live,
-            domains: domains(store, &app()).await.map_err(text)?.into_iter().map(|d| d.value.name).collect(),
+            domains: domains.into_iter().map(|(_, stored)| stored.value.name).collect(),
             rolled: events.iter().filter_map(|(_, event)| rolling(&event.value)).collect(),
             fence: RouteFence {
                 routes: state.head.value.routes,
