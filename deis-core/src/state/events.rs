@@ -32,7 +32,7 @@ impl EventCursor {
 /// Adds an event to a batch, after those that are in it.
 pub fn append(edits: &mut Edits, event: &Event) {
     let place = edits.len();
-    edits.create_unique(keys::event(event.app.as_ref(), place, Uuid::new_v4()), event);
+    edits.create_unique(keys::event(event.app.as_ref(), event.at, place, Uuid::new_v4()), event);
 }
 
 /// Events that were read, and how far.
@@ -71,13 +71,17 @@ pub async fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Timestamp;
 
     #[test]
     fn a_cursor_knows_its_event() {
         let id = Uuid::new_v4();
         let app = AppName::new("my-blog").unwrap();
         for app in [Some(&app), None] {
-            let cursor = EventCursor { revision: 1, key: keys::event(app, 3, id).as_str().to_owned() };
+            let cursor = EventCursor {
+                revision: 1,
+                key: keys::event(app, Timestamp(1_700_000_000_000), 3, id).as_str().to_owned(),
+            };
             assert_eq!(cursor.event(), Some(id));
         }
         assert_eq!(EventCursor::default().event(), None);

@@ -2,7 +2,8 @@
 
 use crate::{
     model::{
-        AppName, AppUid, Attempt, BuildId, ConfigId, Digest, DomainName, Generation, ReleaseVersion, Username,
+        AppName, AppUid, Attempt, BuildId, ConfigId, Digest, DomainName, Generation, ReleaseVersion,
+        Timestamp, Username,
     },
     port::Key,
 };
@@ -100,9 +101,10 @@ pub fn push(app: &AppName) -> Key {
     Key::new(format!("{PUSHES}{app}"))
 }
 
-/// `event/<app>/<place>-<id>`, or `event/-/…` for the platform. `place` orders the events of one batch.
-pub fn event(app: Option<&AppName>, place: usize, id: uuid::Uuid) -> Key {
-    Key::new(format!("{}{place:06x}-{id}", events(app)))
+/// `event/<app>/<time><place>-<id>`, or `event/-/…` for the platform. `place` orders the events of one batch; with the
+/// time in front, new events of an app stand beside each other.
+pub fn event(app: Option<&AppName>, at: Timestamp, place: usize, id: uuid::Uuid) -> Key {
+    Key::new(format!("{}{:012x}{place:06x}-{id}", events(app), at.0.max(0)))
 }
 
 /// Below it: the events of an app, or of the platform itself.

@@ -6,6 +6,7 @@
 mod cache;
 mod reader;
 mod schema;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -24,7 +25,8 @@ pub use schema::OpenError;
 use self::{
     cache::RecordCache,
     reader::{ReadJob, Readers, newest, read_loop},
-    writer::{WriteJob, write_loop},
+    tally::Tally,
+    writer::{Job, WriteJob, write_loop},
 };
 use crate::port::{Batch, BoxError, Read, Reading, Revision, Store, StoreError};
 
@@ -34,7 +36,7 @@ use crate::port::{Batch, BoxError, Read, Reading, Revision, Store, StoreError};
 /// needs no room on the disk and no system call for a lock.
 pub struct SqliteStore {
     path: PathBuf,
-    writer: mpsc::Sender<WriteJob>,
+    writer: mpsc::Sender<Job>,
     readers: Readers,
     cache: Arc<RecordCache>,
 }
@@ -49,9 +51,10 @@ impl SqliteStore {
         let path = path.as_ref().to_path_buf();
         let failed = |source: BoxError| OpenError::Open { path: path.clone(), source };
         schema::touch(&path)?;
-        let writer = schema::connect(&path)?;
+        let writer = schema::connect_writer(&path)?;
         schema::prepare(&writer, &path)?;
         let cache = Arc::new(RecordCache::new(newest(&writer).map_err(|e| failed(Box::new(e)))?));
+        let tally = Tally::load(&writer).map_err(|e| failed(Box::new(e)))?;
         let (write_sender, write_receiver) = mpsc::channel();
         let (readers, read_receivers) = Readers::new();
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
@@ -59,11 +62,12 @@ impl SqliteStore {
             thread.map(drop).map_err(|e| failed(Box::new(e)))
         };
         let written = Arc::clone(&cache);
-        spawn("deis-store-write", Box::new(move || write_loop(writer, &write_receiver, &written)))?;
+        spawn("deis-store-write", Box::new(move || write_loop(writer, tally, &write_receiver, &written)))?;
         for jobs in read_receivers {
             let connection = schema::connect(&path)?;
-            let filled = Arc::clone(&cache);
-            spawn("deis-store-read", Box::new(move || read_loop(&connection, &jobs, &filled)))?;
+            let (filled, counted) = (Arc::clone(&cache), write_sender.clone());
+            let work = move || read_loop(&connection, &jobs, &filled, &counted);
+            spawn("deis-store-read", Box::new(work))?;
         }
         Ok(Self { path, writer: write_sender, readers, cache })
     }
@@ -90,7 +94,7 @@ impl Store for SqliteStore {
     async fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
         batch.check()?;
         let (answer, receiver) = oneshot::channel();
-        self.writer.send(WriteJob { batch, answer }).map_err(|_| gone())?;
+        self.writer.send(Job::Write(WriteJob { batch, answer })).map_err(|_| gone())?;
         receiver.await.map_err(|_| gone())?
     }
 }

@@ -113,6 +113,11 @@ pub async fn a_reading_says_which_moment_it_is(s: Subject) {
         assert!(reading.at >= written && reading.at > at, "{:?} after {written:?}", reading.at);
         assert!(records(&reading.found[0]).iter().all(|record| record.revision <= reading.at));
         at = reading.at;
+        // A batch of nothing is a moment as well, whoever answers the next call.
+        let written = s.commit(Batch::default()).await.unwrap();
+        let record = Read::Get(Key::new(format!("a/{n}")));
+        at = at.max(read(&s, &[record.clone()]).await.at);
+        assert!(at >= written && read(&s, &[record]).await.at >= at, "{at:?} after {written:?}");
     }
     let writer = Arc::clone(&s);
     let writing = tokio::spawn(async move {

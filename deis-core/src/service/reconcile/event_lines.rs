@@ -3,7 +3,7 @@
 //! How far it is, is recorded now and then. A process that is killed leaves events that the next one writes again; each
 //! line has its event's id, by which a log store drops what it has. So no line is lost, and none is there twice.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::StreamExt as _;
 use tokio::{sync::watch, time::Instant};
@@ -11,7 +11,7 @@ use tokio::{sync::watch, time::Instant};
 use super::reconciler::Reconciler;
 use crate::{
     error::Result,
-    model::{App, Event, EventKind, LineId, LogLevel, LogLine, LogSource},
+    model::{App, AppName, Event, EventKind, LineId, LogLevel, LogLine, LogSource},
     port::{Batch, LogError, Revision, StoreError},
     state::{
         events::EventCursor,
@@ -22,6 +22,8 @@ use crate::{
 
 /// Pause after the store or a log was away.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Most events that are written together.
+const TOGETHER: usize = 200;
 /// How long lines may be written before it is recorded that they are.
 const KEEP_AFTER: Duration = Duration::from_secs(2);
 /// How long a log that cannot be written is tried again before its lines are given up.
@@ -69,7 +71,8 @@ async fn follow(reconciler: &Reconciler, position: &mut Option<EventPosition>) -
         Some(position) => position,
         none => none.insert(EventPosition::load(reconciler).await?),
     };
-    let mut events = reconciler.platform.events(Some(position.written.clone()));
+    // One change makes several events: what is there is written with one append for each app.
+    let mut events = reconciler.platform.events(Some(position.written.clone())).ready_chunks(TOGETHER);
     let mut retry = None;
     loop {
         let record = position.behind.map(|since| since + KEEP_AFTER);
@@ -88,16 +91,21 @@ async fn follow(reconciler: &Reconciler, position: &mut Option<EventPosition>) -
             },
             None => events.next().await,
         };
-        let Some((cursor, event)) = next.transpose()? else { return Ok(()) };
-        if let Err(error) = write(reconciler, &cursor, &event).await?
-            && retry.is_none()
-            && position.is_worth_another_try(&cursor, &error)
-        {
-            // Those of other apps go on meanwhile; what is written again then is dropped by its id.
-            retry = Some(Instant::now() + PAUSE);
+        let Some(events) = next else { return Ok(()) };
+        let events = events.into_iter().collect::<Result<Vec<_>>>()?;
+        let Some((last, _)) = events.last() else { continue };
+        let last = last.clone();
+        for (app, events) in by_app(&events) {
+            if let Err((cursor, error)) = write(reconciler, app, &events).await?
+                && retry.is_none()
+                && position.is_worth_another_try(&cursor, &error)
+            {
+                // Those of other apps go on meanwhile; what is written again then is dropped by its id.
+                retry = Some(Instant::now() + PAUSE);
+            }
         }
         if retry.is_none() {
-            position.written = cursor;
+            position.written = last;
             position.behind.get_or_insert_with(Instant::now);
         }
     }
@@ -153,25 +161,38 @@ impl EventPosition {
     }
 }
 
-/// The outer error is the store's, the inner one the log's.
+/// The events of each app, in their order.
+fn by_app(events: &[(EventCursor, Event)]) -> BTreeMap<&AppName, Vec<&(EventCursor, Event)>> {
+    let mut apps = BTreeMap::<_, Vec<_>>::new();
+    for entry in events {
+        if let Some(app) = &entry.1.app {
+            apps.entry(app).or_default().push(entry);
+        }
+    }
+    apps
+}
+
+/// Writes the lines of some events of an app. The outer error is the store's, the inner one the log's, with the first
+/// event whose lines are missing.
 async fn write(
     reconciler: &Reconciler,
-    cursor: &EventCursor,
-    event: &Event,
-) -> Result<std::result::Result<(), LogError>> {
-    let Some(name) = &event.app else { return Ok(Ok(())) };
+    name: &AppName,
+    events: &[&(EventCursor, Event)],
+) -> Result<std::result::Result<(), (EventCursor, LogError)>> {
     let Some(app) = get::<App>(reconciler.store(), &keys::app(name)).await? else { return Ok(Ok(())) };
-    let (level, text) = text_of(event, &app.value);
-    let id = cursor.event();
-    let line = |(line, text): (u32, &str)| LogLine {
-        id: id.map(|event| LineId { event, line }),
-        ..LogLine::new(event.at, LogSource::Platform { level }, text)
-    };
-    let lines: Vec<LogLine> = (0..).zip(text.lines()).map(line).collect();
-    if lines.is_empty() {
-        return Ok(Ok(()));
+    let mut lines = Vec::new();
+    for (cursor, event) in events {
+        let (level, text) = text_of(event, &app.value);
+        let id = cursor.event();
+        let line = |(line, text): (u32, &str)| LogLine {
+            id: id.map(|event| LineId { event, line }),
+            ..LogLine::new(event.at, LogSource::Platform { level }, text)
+        };
+        lines.extend((0..).zip(text.lines()).map(line));
     }
-    Ok(reconciler.parts().logs.append(&app.value.reference(), lines).await)
+    let Some((first, _)) = events.first().filter(|_| !lines.is_empty()) else { return Ok(Ok(())) };
+    let written = reconciler.parts().logs.append(&app.value.reference(), lines).await;
+    Ok(written.map_err(|error| (first.clone(), error)))
 }
 
 /// An event as people read it in the log.

@@ -92,11 +92,11 @@ impl RecordCache {
         }
     }
 
-    /// Applies what was committed, all of it at once.
-    pub(super) fn committed<'a>(&self, edits: impl Iterator<Item = (Revision, &'a Edit)>) {
+    /// Applies what was committed up to `newest`, all of it at once.
+    pub(super) fn committed<'a>(&self, newest: Revision, edits: impl Iterator<Item = (Revision, &'a Edit)>) {
         let mut state = self.lock();
+        state.at = state.at.max(newest);
         for (revision, edit) in edits {
-            state.at = state.at.max(revision);
             match &edit.write {
                 Write::Keep => {}
                 Write::Put(data) => state.put(&edit.key, Some((revision, data.clone()))),
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_call_is_answered_only_where_every_record_is_known() {
         let cache = RecordCache::new(Revision(7));
-        cache.committed([(Revision(8), &put("a", vec![1]))].into_iter());
+        cache.committed(Revision(8), [(Revision(8), &put("a", vec![1]))].into_iter());
         assert_eq!(cache.read(&gets(&["a", "b"])), None);
         let answer = Reading { at: Revision(8), found: vec![Found::Records(Vec::new())] };
         cache.fill(&gets(&["b"]), &answer);
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(reading.at, Revision(8));
         assert_eq!(data(&reading), [Some(vec![1]), None, Some(vec![1])]);
         let gone = Edit { write: Write::Delete, ..put("a", Vec::new()) };
-        cache.committed([(Revision(9), &put("b", vec![2])), (Revision(9), &gone)].into_iter());
+        cache.committed(Revision(9), [(Revision(9), &put("b", vec![2])), (Revision(9), &gone)].into_iter());
         assert_eq!(data(&cache.read(&gets(&["a", "b"])).unwrap()), [None, Some(vec![2])]);
         assert_eq!(cache.read(&[Read::count("a")]), None);
     }
@@ -189,7 +189,7 @@ mod tests {
         let cache = RecordCache::new(Revision(7));
         let old = Record { key: Key::new("a"), revision: Revision(3), data: vec![1].into() };
         let answer = Reading { at: Revision(7), found: vec![Found::Records(vec![old])] };
-        cache.committed([(Revision(8), &put("b", vec![2]))].into_iter());
+        cache.committed(Revision(8), [(Revision(8), &put("b", vec![2]))].into_iter());
         cache.fill(&gets(&["a"]), &answer);
         assert_eq!(cache.read(&gets(&["a"])), None);
         // An answer from behind the newest commit that is known, whose writer never tells of it.
@@ -202,12 +202,12 @@ mod tests {
     #[test]
     fn what_is_used_stays_and_the_memory_is_bounded() {
         let cache = RecordCache::new(Revision(0));
-        cache.committed([(Revision(1), &put("used", vec![1]))].into_iter());
-        cache.committed([(Revision(2), &put("large", vec![1; MAX_RECORD]))].into_iter());
+        cache.committed(Revision(1), [(Revision(1), &put("used", vec![1]))].into_iter());
+        cache.committed(Revision(2), [(Revision(2), &put("large", vec![1; MAX_RECORD]))].into_iter());
         assert_eq!(cache.read(&gets(&["large"])), None);
         for n in 0..4096 {
             let key = format!("n/{n}");
-            cache.committed([(Revision(3 + n), &put(&key, vec![0; 4096]))].into_iter());
+            cache.committed(Revision(3 + n), [(Revision(3 + n), &put(&key, vec![0; 4096]))].into_iter());
             assert!(cache.read(&gets(&["used"])).is_some());
         }
         assert_eq!(cache.read(&gets(&["n/0"])), None);

@@ -6,8 +6,11 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 use tokio::sync::oneshot;
 
-use super::{cache::RecordCache, failure};
-use crate::port::{AnswerSize, Found, Key, Order, Read, Reading, Record, Revision, Scan, StoreError};
+use super::{cache::RecordCache, failure, schema::EVENT_RANGE, tally::count, writer::Job};
+use crate::{
+    port::{AnswerSize, Found, Key, Order, Read, Reading, Record, Revision, Scan, StoreError},
+    state::keys::EVENTS,
+};
 
 /// Most small calls that share a transaction.
 const GROUP: usize = 16;
@@ -41,7 +44,12 @@ impl Readers {
     }
 }
 
-pub(super) fn read_loop(connection: &Connection, jobs: &mpsc::Receiver<ReadJob>, cache: &RecordCache) {
+pub(super) fn read_loop(
+    connection: &Connection,
+    jobs: &mpsc::Receiver<ReadJob>,
+    cache: &RecordCache,
+    writer: &mpsc::Sender<Job>,
+) {
     while let Ok(first) = jobs.recv() {
         let mut group = vec![first];
         while group.len() < GROUP
@@ -51,11 +59,16 @@ pub(super) fn read_loop(connection: &Connection, jobs: &mpsc::Receiver<ReadJob>,
         }
         // Whoever went away meanwhile needs no answer.
         group.retain(|job| !job.answer.is_closed());
-        read_group(connection, group, cache);
+        for prefix in read_group(connection, group, cache) {
+            // Without it the next count only takes as long as this one.
+            let _ = writer.send(Job::KeepCount(prefix));
+        }
     }
 }
 
-fn read_group(connection: &Connection, group: Vec<ReadJob>, cache: &RecordCache) {
+/// Answers all calls from one moment; returns the prefixes whose numbers should be kept.
+fn read_group(connection: &Connection, group: Vec<ReadJob>, cache: &RecordCache) -> Vec<String> {
+    let mut long_counts = Vec::new();
     // It has changed nothing, so it does not matter whether it is committed or rolled back.
     let transaction = match connection.unchecked_transaction() {
         Ok(transaction) => transaction,
@@ -63,19 +76,24 @@ fn read_group(connection: &Connection, group: Vec<ReadJob>, cache: &RecordCache)
             for job in group {
                 let _ = job.answer.send(Err(failure(&error)));
             }
-            return;
+            return long_counts;
         }
     };
     for job in group {
-        let answer = answer(&transaction, &job.reads);
+        let answer = answer(&transaction, &job.reads, &mut long_counts);
         if let Ok(reading) = &answer {
             cache.fill(&job.reads, reading);
         }
         let _ = job.answer.send(answer);
     }
+    long_counts
 }
 
-fn answer(connection: &Connection, reads: &[Read]) -> Result<Reading, StoreError> {
+fn answer(
+    connection: &Connection,
+    reads: &[Read],
+    long_counts: &mut Vec<String>,
+) -> Result<Reading, StoreError> {
     let at = newest(connection).map_err(|e| failure(&e))?;
     let mut size = AnswerSize::default();
     let mut found = Vec::with_capacity(reads.len());
@@ -87,7 +105,11 @@ fn answer(connection: &Connection, reads: &[Read]) -> Result<Reading, StoreError
                 Found::Records(record.into_iter().collect())
             }
             Read::Scan(range) => Found::Records(scan(connection, range, &mut size)?),
-            Read::Count { prefix } => Found::Count(count(connection, prefix).map_err(|e| failure(&e))?),
+            Read::Count { prefix } => {
+                let (records, is_long) = count(connection, prefix).map_err(|e| failure(&e))?;
+                long_counts.extend(is_long.then(|| prefix.clone()));
+                Found::Count(records)
+            }
         });
     }
     Ok(Reading { at, found })
@@ -107,19 +129,6 @@ fn get(connection: &Connection, key: &Key) -> rusqlite::Result<Option<Record>> {
             Ok(Record { key: key.clone(), revision: revision(row, 0)?, data })
         })
         .optional()
-}
-
-/// A prefix that ends in a slash is counted as it is written; any other is counted now.
-fn count(connection: &Connection, prefix: &str) -> rusqlite::Result<u64> {
-    let count: Option<i64> = if prefix.ends_with('/') {
-        let mut kept = connection.prepare_cached("SELECT records FROM tally WHERE prefix = ?1")?;
-        kept.query_row([prefix], |row| row.get(0)).optional()?
-    } else {
-        let sql = "SELECT count(*) FROM record WHERE key >= ?1 AND (?2 IS NULL OR key < ?2)";
-        let mut all = connection.prepare_cached(sql)?;
-        Some(all.query_row(params![prefix, upper_bound(prefix)], |row| row.get(0))?)
-    };
-    Ok(count.unwrap_or(0).unsigned_abs())
 }
 
 fn scan(connection: &Connection, scan: &Scan, size: &mut AnswerSize) -> Result<Vec<Record>, StoreError> {
@@ -149,8 +158,14 @@ fn scan(connection: &Connection, scan: &Scan, size: &mut AnswerSize) -> Result<V
             rows(connection, &sql, params![prefix, before, limit, skip], size)
         }
         Order::Revision { after } => {
+            let (index, range) = if prefix.starts_with(EVENTS) {
+                // The database takes the index only where it sees that the range is the index's own.
+                ("INDEXED BY event_order", EVENT_RANGE)
+            } else {
+                ("", "TRUE")
+            };
             let sql = format!(
-                "{from} INDEXED BY record_revision WHERE (revision, key) > (?5, ?6) AND key >= ?1 {below}
+                "{from} {index} WHERE (revision, key) > (?5, ?6) AND key >= ?1 {below} AND {range}
                  ORDER BY revision, key LIMIT ?3 OFFSET ?4"
             );
             let (revision, key) = match after {
@@ -194,7 +209,7 @@ fn revision(row: &Row<'_>, column: usize) -> rusqlite::Result<Revision> {
 }
 
 /// The first text behind all that start with `prefix`; `None` if there is none.
-fn upper_bound(prefix: &str) -> Option<String> {
+pub(super) fn upper_bound(prefix: &str) -> Option<String> {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
         let next = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32);

@@ -10,7 +10,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 const APPLICATION_ID: i32 = 0x6465_6973; // "deis"
-const SCHEMA: i32 = 2;
+const SCHEMA: i32 = 3;
 
 /// Keeps the index of the write-ahead log in this process's memory instead of a mapped file. A full disk cannot
 /// stop a start then, and readers take no file locks. Several connections of one process share it.
@@ -22,6 +22,14 @@ const LOG_BYTES: i64 = 16 << 20;
 /// Pages in the write-ahead log after which it is written back. The same few pages change over and over, so the longer
 /// the log, the fewer are written twice; a start after a kill reads all of it once.
 const LOG_PAGES: i64 = 4000;
+
+/// Memory for pages of the connection that writes, in KiB: each batch changes a page for each of its keys, and what is not
+/// at hand is read from the file again.
+const WRITER_PAGES_KIB: i64 = 8192;
+
+/// The events, which alone are asked for in the order of their commits: an index of all records would be changed with
+/// each of them.
+pub(super) const EVENT_RANGE: &str = "key >= 'event/' AND key < 'event0'";
 
 /// A file that cannot be used as a store.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +90,13 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
     open().map_err(|e: rusqlite::Error| failed(path, e))
 }
 
+/// A connection that writes.
+pub(super) fn connect_writer(path: &Path) -> Result<Connection, OpenError> {
+    let connection = connect(path)?;
+    connection.pragma_update(None, "cache_size", -WRITER_PAGES_KIB).map_err(|e| failed(path, e))?;
+    Ok(connection)
+}
+
 /// Makes the tables, unless they are there: then nothing is written.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let number = |sql: &str| {
@@ -111,7 +126,7 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), OpenEr
                  revision INTEGER NOT NULL,
                  data BLOB NOT NULL
              ) WITHOUT ROWID;
-             CREATE INDEX record_revision ON record (revision, key);
+             CREATE INDEX event_order ON record (revision, key) WHERE {EVENT_RANGE};
              CREATE TABLE tally (prefix TEXT NOT NULL PRIMARY KEY, records INTEGER NOT NULL) WITHOUT ROWID;
              CREATE TABLE counter (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL);
              INSERT INTO counter VALUES (1, 0);

@@ -1,11 +1,15 @@
 //! The thread that writes: one transaction, and one sync, for all batches that wait.
 
-use std::{collections::BTreeMap, sync::mpsc};
+use std::sync::mpsc;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
-use super::{cache::RecordCache, failure};
+use super::{
+    cache::RecordCache,
+    failure,
+    tally::{Changes, Tally},
+};
 use crate::port::{Batch, Edit, Expect, Revision, StoreError, Write};
 
 /// Most batches, and about so many bytes, that one sync serves.
@@ -16,16 +20,49 @@ const FREE_PAGES: i64 = 256;
 /// Pages that are given back to the disk in one go, between two looks at who waits.
 const VACUUM_PAGES: i64 = 512;
 
+/// What waits for the writer.
+pub(super) enum Job {
+    Write(WriteJob),
+    /// To keep the number of records below this prefix: somebody has just counted many.
+    KeepCount(String),
+}
+
 /// A batch that waits to be committed.
 pub(super) struct WriteJob {
     pub(super) batch: Batch,
     pub(super) answer: oneshot::Sender<Result<Revision, StoreError>>,
 }
 
-/// How many records came below each prefix that ends in a slash, or went.
-type Tally = BTreeMap<String, i64>;
+/// What one transaction is for.
+#[derive(Default)]
+pub(super) struct Group {
+    pub(super) jobs: Vec<WriteJob>,
+    pub(super) counts: Vec<String>,
+    bytes: usize,
+}
 
-pub(super) fn write_loop(mut connection: Connection, jobs: &mpsc::Receiver<WriteJob>, cache: &RecordCache) {
+impl Group {
+    fn add(&mut self, job: Job) {
+        match job {
+            Job::Write(job) => {
+                self.bytes += job.batch.bytes();
+                self.jobs.push(job);
+            }
+            Job::KeepCount(prefix) => self.counts.push(prefix),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes >= GROUP_BYTES || self.jobs.len() + self.counts.len() >= GROUP
+    }
+}
+
+pub(super) fn write_loop(
+    mut connection: Connection,
+    mut tally: Tally,
+    jobs: &mpsc::Receiver<Job>,
+    cache: &RecordCache,
+) {
     let mut deleted = false;
     loop {
         let first = match jobs.try_recv() {
@@ -41,18 +78,16 @@ pub(super) fn write_loop(mut connection: Connection, jobs: &mpsc::Receiver<Write
             },
             Err(mpsc::TryRecvError::Disconnected) => return,
         };
-        let mut bytes = first.batch.bytes();
-        let mut waiting = vec![first];
-        while bytes < GROUP_BYTES
-            && waiting.len() < GROUP
+        let mut group = Group::default();
+        group.add(first);
+        while !group.is_full()
             && let Ok(next) = jobs.try_recv()
         {
-            bytes += next.batch.bytes();
-            waiting.push(next);
+            group.add(next);
         }
         let has_deletion = |job: &WriteJob| job.batch.edits.iter().any(|edit| edit.write == Write::Delete);
-        deleted |= waiting.iter().any(has_deletion);
-        write_group(&mut connection, waiting, cache);
+        deleted |= group.jobs.iter().any(has_deletion);
+        write_group(&mut connection, &mut tally, group, cache);
     }
 }
 
@@ -78,26 +113,35 @@ fn vacuum(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// Commits a group of batches in one transaction; answers only once that is durable.
-pub(super) fn write_group(connection: &mut Connection, jobs: Vec<WriteJob>, cache: &RecordCache) {
+pub(super) fn write_group(connection: &mut Connection, tally: &mut Tally, group: Group, cache: &RecordCache) {
+    let jobs = group.jobs;
     let written = (|| {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut tally = Tally::new();
-        let answers = jobs
-            .iter()
-            .map(|job| write_batch(&transaction, &job.batch, &mut tally))
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        write_tally(&transaction, &tally)?;
+        let mut changes = Changes::new();
+        let mut answers = Vec::with_capacity(jobs.len());
+        for job in &jobs {
+            let answer = write_batch(&transaction, &job.batch)?;
+            if answer.is_ok() {
+                tally.follow(&job.batch, &mut changes);
+            }
+            answers.push(answer);
+        }
+        let change = tally.write(&transaction, &changes, &group.counts)?;
         transaction.commit()?;
-        Ok(answers)
+        Ok((answers, change))
     })();
     match written {
-        Ok(answers) => {
+        Ok((answers, change)) => {
+            tally.committed(change);
+            let newest = answers.iter().filter_map(|answer| answer.as_ref().ok()).max().copied();
             let applied = jobs.iter().zip(&answers).filter_map(|(job, answer)| {
                 let revision = *answer.as_ref().ok()?;
                 Some(job.batch.edits.iter().map(move |edit| (revision, edit)))
             });
-            // Whoever is told of a commit reads what it wrote.
-            cache.committed(applied.flatten());
+            // Whoever is told of a commit reads what it wrote, and no older moment where it wrote nothing.
+            if let Some(newest) = newest {
+                cache.committed(newest, applied.flatten());
+            }
             for (job, answer) in jobs.into_iter().zip(answers) {
                 // A caller that went away has nobody to be told.
                 let _ = job.answer.send(answer);
@@ -115,46 +159,27 @@ pub(super) fn write_group(connection: &mut Connection, jobs: Vec<WriteJob>, cach
 fn write_batch(
     transaction: &Transaction<'_>,
     batch: &Batch,
-    tally: &mut Tally,
 ) -> rusqlite::Result<Result<Revision, StoreError>> {
     transaction.prepare_cached("SAVEPOINT batch")?.execute([])?;
-    let mut own = Tally::new();
-    let result = match apply(transaction, batch, &mut own) {
+    let result = match apply(transaction, batch) {
         // As long as the transaction stands, it is this batch alone that failed.
         Err(error) if !transaction.is_autocommit() => Err(failure(&error)),
         applied => applied?,
     };
     if result.is_err() {
         transaction.prepare_cached("ROLLBACK TO batch")?.execute([])?;
-    } else {
-        for (prefix, change) in own {
-            *tally.entry(prefix).or_default() += change;
-        }
     }
     transaction.prepare_cached("RELEASE batch")?.execute([])?;
     Ok(result)
 }
 
-fn apply(
-    transaction: &Transaction<'_>,
-    batch: &Batch,
-    tally: &mut Tally,
-) -> rusqlite::Result<Result<Revision, StoreError>> {
+fn apply(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<Result<Revision, StoreError>> {
     let revision: i64 = transaction
         .prepare_cached("UPDATE counter SET revision = revision + 1 WHERE id = 1 RETURNING revision")?
         .query_row([], |row| row.get(0))?;
     for edit in &batch.edits {
         if !apply_edit(transaction, edit, revision)? {
             return Ok(Err(StoreError::Conflict { key: edit.key.clone() }));
-        }
-        let change = match (&edit.write, edit.expect) {
-            (Write::Put(_), Expect::Absent) => 1,
-            (Write::Delete, Expect::Present | Expect::At(_)) => -1,
-            _ => continue,
-        };
-        let key = edit.key.as_str();
-        for (slash, _) in key.match_indices('/') {
-            *tally.entry(key[..=slash].to_owned()).or_default() += change;
         }
     }
     Ok(Ok(Revision(revision.unsigned_abs())))
@@ -192,21 +217,4 @@ fn apply_edit(transaction: &Transaction<'_>, edit: &Edit, revision: i64) -> rusq
             run("DELETE FROM record WHERE key = ?1 AND revision = ?2", params![key, number(wanted)])
         }
     }
-}
-
-fn write_tally(transaction: &Transaction<'_>, tally: &Tally) -> rusqlite::Result<()> {
-    for (prefix, change) in tally.iter().filter(|(_, change)| **change != 0) {
-        transaction
-            .prepare_cached(
-                "INSERT INTO tally (prefix, records) VALUES (?1, ?2)
-                 ON CONFLICT (prefix) DO UPDATE SET records = records + excluded.records",
-            )?
-            .execute(params![prefix, change])?;
-        if *change < 0 {
-            transaction
-                .prepare_cached("DELETE FROM tally WHERE prefix = ?1 AND records = 0")?
-                .execute([prefix])?;
-        }
-    }
-    Ok(())
 }
