@@ -114,8 +114,8 @@ pub async fn a_reading_says_which_moment_it_is(s: Subject) {
         assert!(records(&reading.found[0]).iter().all(|record| record.revision <= reading.at));
         at = reading.at;
         // A batch of nothing is a moment as well, whoever answers the next call.
-        let written = s.commit(Batch::default()).await.unwrap();
-        let record = Read::Get(Key::new(format!("a/{n}")));
+        let written = commit(&s, Vec::new()).await.expect("a batch of nothing is taken");
+        let record = Read::Get(key(&format!("a/{n}")));
         at = at.max(read(&s, &[record.clone()]).await.at);
         assert!(at >= written && read(&s, &[record]).await.at >= at, "{at:?} after {written:?}");
     }
