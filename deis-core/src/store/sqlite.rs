@@ -4,6 +4,7 @@
 //! serves many acknowledged changes. Readers have connections and threads beside it, so no async thread blocks.
 
 mod cache;
+mod range;
 mod reader;
 mod schema;
 mod tally;

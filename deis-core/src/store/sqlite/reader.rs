@@ -6,11 +6,14 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 use tokio::sync::oneshot;
 
-use super::{cache::RecordCache, failure, schema::EVENT_RANGE, tally::count, writer::Job};
-use crate::{
-    port::{AnswerSize, Found, Key, Order, Read, Reading, Record, Revision, Scan, StoreError},
-    state::keys::EVENTS,
+use super::{
+    cache::RecordCache,
+    failure,
+    range::{EVENT_RANGE, EVENTS, upper_bound},
+    tally::count,
+    writer::Job,
 };
+use crate::port::{AnswerSize, Found, Key, Order, Read, Reading, Record, Revision, Scan, StoreError};
 
 /// Most small calls that share a transaction.
 const GROUP: usize = 16;
@@ -206,17 +209,4 @@ fn rows(
 
 fn revision(row: &Row<'_>, column: usize) -> rusqlite::Result<Revision> {
     Ok(Revision(row.get::<_, i64>(column)?.unsigned_abs()))
-}
-
-/// The first text behind all that start with `prefix`; `None` if there is none.
-pub(super) fn upper_bound(prefix: &str) -> Option<String> {
-    let mut chars: Vec<char> = prefix.chars().collect();
-    while let Some(last) = chars.pop() {
-        let next = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32);
-        if let Some(next) = next {
-            chars.push(next);
-            return Some(chars.into_iter().collect());
-        }
-    }
-    None
 }

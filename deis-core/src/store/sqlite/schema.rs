@@ -9,6 +9,8 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::range::EVENT_RANGE;
+
 const APPLICATION_ID: i32 = 0x6465_6973; // "deis"
 const SCHEMA: i32 = 3;
 
@@ -26,10 +28,6 @@ const LOG_PAGES: i64 = 4000;
 /// Memory for pages of the connection that writes, in KiB: each batch changes a page for each of its keys, and what is not
 /// at hand is read from the file again.
 const WRITER_PAGES_KIB: i64 = 8192;
-
-/// The events, which alone are asked for in the order of their commits: an index of all records would be changed with
-/// each of them.
-pub(super) const EVENT_RANGE: &str = "key >= 'event/' AND key < 'event0'";
 
 /// A file that cannot be used as a store.
 #[derive(Debug, thiserror::Error)]

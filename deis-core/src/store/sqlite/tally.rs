@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::reader::upper_bound;
+use super::range::upper_bound;
 use crate::port::{Batch, Expect, Write};
 
 /// From so many records on a number is kept. It is dropped when none is left.

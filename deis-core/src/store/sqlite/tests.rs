@@ -55,7 +55,7 @@ async fn a_long_count_is_kept_as_records_come_and_go() {
         let connection = schema::connect(&path).unwrap();
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
         let mut all = connection.prepare("SELECT prefix, records FROM tally").unwrap();
-        all.query_map([], row).unwrap().collect::<Result<Vec<(String, u64)>, _>>().unwrap()
+        all.query_map([], row).unwrap().collect::<Result<Vec<(String, i64)>, _>>().unwrap()
     };
     let mut keys = (0..150).map(|n| format!("a/b/{n}")).collect::<Vec<_>>();
     {

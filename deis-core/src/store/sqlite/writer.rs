@@ -38,7 +38,7 @@ pub(super) struct WriteJob {
 pub(super) struct Group {
     pub(super) jobs: Vec<WriteJob>,
     pub(super) counts: Vec<String>,
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 impl Group {
