@@ -116,7 +116,7 @@ pub async fn a_reading_says_which_moment_it_is(s: Subject) {
         // A batch of nothing is a moment as well, whoever answers the next call.
         let written = commit(&s, Vec::new()).await.expect("a batch of nothing is taken");
         let record = Read::Get(key(&format!("a/{n}")));
-        at = at.max(read(&s, &[record.clone()]).await.at);
+        at = at.max(read(&s, std::slice::from_ref(&record)).await.at);
         assert!(at >= written && read(&s, &[record]).await.at >= at, "{at:?} after {written:?}");
     }
     let writer = Arc::clone(&s);
