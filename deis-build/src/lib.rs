@@ -54,7 +54,7 @@ pub use artifacts::{Artifacts, StoreFailed};
 pub use buildpack::driver;
 pub use depot::DEPOT;
 pub use error::BuildError;
-pub use outputs::{BuildOutputs, OutputRecorder, OutputStream};
+pub use outputs::{BuildOutputStream, BuildOutputs, OutputRecorder};
 pub use pipeline::{BuildRequest, LineSender, Pipeline, PipelineOptions};
 #[cfg(feature = "local")]
 pub use slug_folders::SlugFolders;

@@ -52,7 +52,7 @@ pub struct OutputRecorder {
 }
 
 /// Output as it comes.
-pub type OutputStream = BoxStream<'static, Result<Bytes, StoreFailed>>;
+pub type BuildOutputStream = BoxStream<'static, Result<Bytes, StoreFailed>>;
 
 impl BuildOutputs {
     /// Outputs in `store`, which may be that of the slugs.
@@ -77,7 +77,7 @@ impl BuildOutputs {
         app: AppUid,
         attempt: Attempt,
         follow: bool,
-    ) -> Result<Option<OutputStream>, StoreFailed> {
+    ) -> Result<Option<BuildOutputStream>, StoreFailed> {
         let running = self.running().get(&(app, attempt)).cloned();
         if let Some(running) = running {
             return Ok(Some(running.stream(follow)));
@@ -164,7 +164,7 @@ impl Running {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stream(self: Arc<Self>, follow: bool) -> OutputStream {
+    fn stream(self: Arc<Self>, follow: bool) -> BuildOutputStream {
         let changes = self.length.subscribe();
         let state = (self, changes, 0, false);
         let next = move |(running, mut changes, position, ended): (
@@ -241,7 +241,7 @@ fn failed(error: object_store::Error) -> StoreFailed {
 mod tests {
     use super::*;
 
-    async fn text(stream: OutputStream) -> String {
+    async fn text(stream: BuildOutputStream) -> String {
         let parts: Vec<Bytes> = stream.try_collect().await.unwrap();
         String::from_utf8(parts.concat()).unwrap()
     }

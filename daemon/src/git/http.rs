@@ -47,14 +47,14 @@ struct Asked {
     service: Option<String>,
 }
 
-type Answer = Result<Response<Body>, Response<Body>>;
+type GitAnswer = Result<Response<Body>, Response<Body>>;
 
 async fn advertise(
     State(state): State<GitHttp>,
     Path(repository): Path<String>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
-) -> Answer {
+) -> GitAnswer {
     let service = asked.service.as_deref().and_then(Service::from_name).ok_or_else(|| {
         text(StatusCode::FORBIDDEN, "this server speaks smart HTTP only; use git 1.6.6 or newer")
     })?;
@@ -69,7 +69,7 @@ async fn serve(
     Path(repository): Path<String>,
     headers: HeaderMap,
     request: Request,
-) -> Answer {
+) -> GitAnswer {
     let (user, app) = authorize(&state, &headers, &repository).await?;
     let packed = is_packed(&headers).ok_or_else(|| {
         text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a body is packed with gzip or not at all")

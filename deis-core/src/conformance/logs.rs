@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// An empty log store.
-pub type Subject = Arc<dyn LogStore>;
+pub type LogSubject = Arc<dyn LogStore>;
 
 /// How long a line may take to a reader.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,15 +34,15 @@ fn line(at: i64, process: Option<&str>, text: impl Into<String>) -> LogLine {
     LogLine::new(Timestamp(at), source, text)
 }
 
-async fn append(s: &Subject, app: &AppRef, lines: Vec<LogLine>) {
+async fn append(s: &LogSubject, app: &AppRef, lines: Vec<LogLine>) {
     s.append(app, lines).await.expect("the store takes lines");
 }
 
-async fn open(s: &Subject, app: &AppRef, query: &LogQuery) -> LogStream {
+async fn open(s: &LogSubject, app: &AppRef, query: &LogQuery) -> LogStream {
     s.tail(app, query).await.expect("the store can be read")
 }
 
-async fn tail(s: &Subject, app: &AppRef, query: &LogQuery) -> Vec<LogLine> {
+async fn tail(s: &LogSubject, app: &AppRef, query: &LogQuery) -> Vec<LogLine> {
     open(s, app, query).await.map(|line| line.expect("the line can be read")).collect().await
 }
 
@@ -52,7 +52,7 @@ async fn next(stream: &mut LogStream) -> Option<String> {
 }
 
 /// The newest lines come, oldest first, as they were.
-pub async fn the_newest_lines_come_in_order(s: Subject) {
+pub async fn the_newest_lines_come_in_order(s: LogSubject) {
     let app = app();
     let lines: Vec<LogLine> =
         (0..20).map(|n| line(n, (n % 2 == 1).then_some("web"), format!("{n} äö"))).collect();
@@ -63,7 +63,7 @@ pub async fn the_newest_lines_come_in_order(s: Subject) {
 }
 
 /// A query for a process type gets its lines only, and so many of them.
-pub async fn a_process_type_is_selected(s: Subject) {
+pub async fn a_process_type_is_selected(s: LogSubject) {
     let app = app();
     let kind = |n| ["web", "worker"].get(usize::try_from(n % 3).unwrap_or_default()).copied();
     append(&s, &app, (0..30).map(|n| line(n, kind(n), n.to_string())).collect()).await;
@@ -73,7 +73,7 @@ pub async fn a_process_type_is_selected(s: Subject) {
 }
 
 /// A line whose id the app's newest lines have is dropped, whichever append it comes in; a line without one never is.
-pub async fn a_line_with_an_id_is_kept_once(s: Subject) {
+pub async fn a_line_with_an_id_is_kept_once(s: LogSubject) {
     let (app, other) = (app(), app());
     let event = Uuid::new_v4();
     let told = |n: u32| {
@@ -96,7 +96,7 @@ pub async fn a_line_with_an_id_is_kept_once(s: Subject) {
 }
 
 /// Whoever follows gets what is there, then what comes, each line once.
-pub async fn following_goes_on(s: Subject) {
+pub async fn following_goes_on(s: LogSubject) {
     let app = app();
     append(&s, &app, vec![line(1, None, "before")]).await;
     let query = LogQuery { follow: true, process: None, lines: 10 };
@@ -109,7 +109,7 @@ pub async fn following_goes_on(s: Subject) {
 }
 
 /// Following may begin before there is any line, and leaves other types out.
-pub async fn following_selects(s: Subject) {
+pub async fn following_selects(s: LogSubject) {
     let app = app();
     let query = LogQuery { follow: true, process: Some(ProcessType::web()), lines: 10 };
     let mut stream = open(&s, &app, &query).await;
@@ -119,13 +119,13 @@ pub async fn following_selects(s: Subject) {
 }
 
 /// An app without lines gives an empty stream.
-pub async fn an_unknown_app_has_no_lines(s: Subject) {
+pub async fn an_unknown_app_has_no_lines(s: LogSubject) {
     assert!(tail(&s, &app(), &LogQuery::default()).await.is_empty());
     s.forget(&app()).await.expect("nothing is forgotten");
 }
 
 /// Forgetting removes all lines of that life of the app and ends whoever follows; others keep theirs.
-pub async fn forgetting_is_complete(s: Subject) {
+pub async fn forgetting_is_complete(s: LogSubject) {
     let (gone, kept) = (app(), app());
     append(&s, &gone, vec![line(1, None, "gone")]).await;
     append(&s, &kept, vec![line(1, None, "kept")]).await;
@@ -138,7 +138,7 @@ pub async fn forgetting_is_complete(s: Subject) {
 }
 
 /// A reader that stalls holds up nobody, and goes on with newer lines when it wakes up.
-pub async fn a_slow_reader_holds_up_nobody(s: Subject) {
+pub async fn a_slow_reader_holds_up_nobody(s: LogSubject) {
     let app = app();
     let mut stream = open(&s, &app, &LogQuery { follow: true, ..LogQuery::default() }).await;
     for n in 0..100 {
@@ -155,7 +155,7 @@ pub async fn a_slow_reader_holds_up_nobody(s: Subject) {
 }
 
 /// What is kept is bounded, and the newest is kept.
-pub async fn what_is_kept_is_bounded(s: Subject) {
+pub async fn what_is_kept_is_bounded(s: LogSubject) {
     let app = app();
     let written = 60_000;
     for n in 0..60 {

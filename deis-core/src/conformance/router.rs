@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A router without routes.
-pub type Subject = Arc<dyn Router>;
+pub type RouterSubject = Arc<dyn Router>;
 
 fn routes(app: &AppRef, routes: u64, generation: u64) -> AppRoutes {
     AppRoutes {
@@ -26,17 +26,17 @@ fn app(name: &str) -> AppRef {
     AppRef { name: AppName::new(name).expect("the cases name valid apps"), uid: AppUid(Uuid::new_v4()) }
 }
 
-async fn publish(s: &Subject, app: &AppRef, fence: (u64, u64)) -> Result<(), RouterError> {
+async fn publish(s: &RouterSubject, app: &AppRef, fence: (u64, u64)) -> Result<(), RouterError> {
     s.publish(&routes(app, fence.0, fence.1)).await.map(|refused| assert!(refused.is_empty(), "{refused:?}"))
 }
 
-async fn fence(s: &Subject, app: &AppRef) -> Option<(u64, u64)> {
+async fn fence(s: &RouterSubject, app: &AppRef) -> Option<(u64, u64)> {
     let fence = s.published(app).await.expect("the router can be asked");
     fence.map(|fence| (fence.routes, fence.generation.0))
 }
 
 /// What was published last is known, and listed.
-pub async fn publishing_is_remembered(s: Subject) {
+pub async fn publishing_is_remembered(s: RouterSubject) {
     let app = app("blog");
     assert_eq!(fence(&s, &app).await, None);
     publish(&s, &app, (1, 4)).await.expect("it is the first");
@@ -45,7 +45,7 @@ pub async fn publishing_is_remembered(s: Subject) {
 }
 
 /// Fences compare by the counter of route changes first, then by the generation; the same again has no effect.
-pub async fn older_routes_are_stale(s: Subject) {
+pub async fn older_routes_are_stale(s: RouterSubject) {
     let app = app("blog");
     publish(&s, &app, (2, 4)).await.expect("it is the first");
     publish(&s, &app, (2, 4)).await.expect("the same again is no error");
@@ -58,7 +58,7 @@ pub async fn older_routes_are_stale(s: Subject) {
 }
 
 /// Withdrawal refuses that life of the app for good; the next life is another app.
-pub async fn withdrawal_is_final(s: Subject) {
+pub async fn withdrawal_is_final(s: RouterSubject) {
     let (old, new) = (app("blog"), app("blog"));
     publish(&s, &old, (1, 1)).await.expect("it is the first");
     s.withdraw(&old).await.expect("it is withdrawn");
@@ -70,14 +70,14 @@ pub async fn withdrawal_is_final(s: Subject) {
 }
 
 /// Withdrawing an unknown app is no error, and holds for it too.
-pub async fn an_unknown_app_can_be_withdrawn(s: Subject) {
+pub async fn an_unknown_app_can_be_withdrawn(s: RouterSubject) {
     let app = app("blog");
     s.withdraw(&app).await.expect("nothing is withdrawn");
     assert!(matches!(publish(&s, &app, (1, 1)).await, Err(RouterError::Stale { .. })));
 }
 
 /// Apps do not disturb each other.
-pub async fn apps_are_apart(s: Subject) {
+pub async fn apps_are_apart(s: RouterSubject) {
     let (one, two) = (app("one"), app("two"));
     publish(&s, &one, (5, 5)).await.expect("it is the first");
     publish(&s, &two, (1, 1)).await.expect("its fence is its own");

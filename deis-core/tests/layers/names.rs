@@ -49,14 +49,41 @@ const RETIRED: [&str; 37] = [
 const RETIRED_FUNCTIONS: [&str; 3] = ["rests", "say", "settle"];
 
 /// Variants of the enums that tell what a pass came to and what comes next.
-const RETIRED_VARIANTS: [&str; 6] = ["Stepped", "Blind", "Resting", "Rest", "Ahead", "Settled"];
+const RETIRED_VARIANTS: [&str; 7] = ["Stepped", "Blind", "Resting", "Rest", "Ahead", "Settled", "Gone"];
 
 /// Files whose names said too little.
 const RETIRED_FILES: [&str; 6] = ["accept", "ask", "control", "leftovers", "pack", "readable"];
 
 /// Types that each stand for one thing in the whole product.
-const UNIQUE: [&str; 10] =
-    ["Answer", "BuildError", "Ended", "Lines", "Outcome", "Output", "Page", "Process", "State", "Subject"];
+const UNIQUE: [&str; 14] = [
+    "Answer",
+    "BuildError",
+    "Connection",
+    "Cursor",
+    "Ended",
+    "Lines",
+    "Outcome",
+    "Output",
+    "OutputStream",
+    "Page",
+    "Process",
+    "Record",
+    "State",
+    "Subject",
+];
+
+/// The types that `text` defines by themselves: an indented `type` is a trait's, and stands for something else in each
+/// `impl`.
+fn types(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| {
+        let indented = line.starts_with(char::is_whitespace);
+        definitions(line).into_iter().filter_map(move |(keyword, name)| match keyword {
+            "struct" | "enum" | "union" | "trait" => Some(name),
+            "type" if !indented => Some(name),
+            _ => None,
+        })
+    })
+}
 
 /// The names that `text` defines: (keyword, name).
 fn definitions(text: &str) -> Vec<(&str, &str)> {
@@ -65,7 +92,10 @@ fn definitions(text: &str) -> Vec<(&str, &str)> {
         let words: Vec<&str> =
             line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
         for pair in words.windows(2) {
-            if matches!(pair[0], "struct" | "enum" | "union" | "trait" | "type" | "fn" | "const" | "static") {
+            let keyword =
+                matches!(pair[0], "struct" | "enum" | "union" | "trait" | "type" | "fn" | "const" | "static");
+            // In `const fn`, `static mut` and their like the name comes later.
+            if keyword && !matches!(pair[1], "fn" | "unsafe" | "async" | "extern" | "mut") {
                 found.push((pair[0], pair[1]));
                 break;
             }
@@ -87,7 +117,8 @@ fn wrong_names(file: &str, text: &str) -> Vec<String> {
     let variants = ["Progress::", "Step::", "WorkloadRole::"];
     for name in RETIRED_VARIANTS {
         for variant in variants {
-            if text.contains(&format!("{variant}{name},")) || text.contains(&format!("{variant}{name} ")) {
+            let follows = |end: &str| text.contains(&format!("{variant}{name}{end}"));
+            if [",", " ", ")", ";"].into_iter().any(follows) {
                 wrong.push(format!("{file}: {variant}{name}"));
             }
         }
@@ -103,7 +134,7 @@ fn wrong_names(file: &str, text: &str) -> Vec<String> {
 fn retired_names_are_gone() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut wrong = Vec::new();
-    let mut types: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut several: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (folder, product) in [
         ("deis-core", true),
         ("deis-k8s", true),
@@ -120,17 +151,16 @@ fn retired_names_are_gone() {
             let text = fs::read_to_string(path).unwrap();
             wrong.extend(wrong_names(&name, &text));
             if product && name.contains("/src/") {
-                for (keyword, defined) in definitions(&text) {
-                    let unique = UNIQUE.iter().find(|u| **u == defined);
-                    if let Some(unique) = unique.filter(|_| matches!(keyword, "struct" | "enum" | "trait")) {
-                        types.entry(unique).or_default().push(name.clone());
+                for defined in types(&text) {
+                    if let Some(unique) = UNIQUE.iter().find(|unique| **unique == defined) {
+                        several.entry(unique).or_default().push(name.clone());
                     }
                 }
             }
         });
     }
     wrong.extend(
-        types
+        several
             .iter()
             .filter(|(_, files)| files.len() > 1)
             .map(|(name, files)| format!("{name} stands in {}", files.join(", "))),
@@ -143,6 +173,14 @@ fn a_retired_name_is_found() {
     assert_eq!(wrong_names("x/a.rs", "pub(crate) struct Who<'a> {"), ["x/a.rs: struct Who"]);
     assert_eq!(wrong_names("x/a.rs", "    pub async fn settle(&self) {"), ["x/a.rs: fn settle"]);
     assert_eq!(wrong_names("x/a.rs", "const MOST_ENV: usize = 1;"), ["x/a.rs: const MOST_ENV"]);
+    assert_eq!(wrong_names("x/a.rs", "pub const fn settle() {"), ["x/a.rs: fn settle"]);
+    assert_eq!(wrong_names("x/a.rs", "Ok(Progress::Gone) => {"), ["x/a.rs: Progress::Gone"]);
     assert_eq!(wrong_names("x/ask.rs", ""), ["x/ask.rs: the file's name"]);
     assert_eq!(wrong_names("x/a.rs", "// struct Who\nlet settle = 1; struct Whose;"), Vec::<String>::new());
+}
+
+#[test]
+fn whatever_names_a_type_counts() {
+    let text = "pub type Answer = u8;\npub(crate) enum Page {\n    type Output = ();\n    struct Lines;\n// type State = 1;\n";
+    assert_eq!(types(text).collect::<Vec<_>>(), ["Answer", "Page", "Lines"]);
 }

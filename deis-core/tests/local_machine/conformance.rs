@@ -141,12 +141,12 @@ mod simulated_runner {
 mod router {
     use std::sync::Arc;
 
-    use deis_core::{conformance::router::Subject, routing::RouteTable};
+    use deis_core::{conformance::router::RouterSubject, routing::RouteTable};
 
     use crate::support::Machine;
 
     #[expect(clippy::unused_async, reason = "the same form for all suites")]
-    async fn subject(_: &Machine) -> Subject {
+    async fn subject(_: &Machine) -> RouterSubject {
         Arc::new(RouteTable::new(None))
     }
 
@@ -156,12 +156,12 @@ mod router {
 mod file_logs {
     use std::sync::Arc;
 
-    use deis_core::{conformance::logs::Subject, logs::FileLogs};
+    use deis_core::{conformance::logs::LogSubject, logs::FileLogs};
 
     use crate::support::Machine;
 
     #[expect(clippy::unused_async, reason = "the same form for all suites")]
-    async fn subject(machine: &Machine) -> Subject {
+    async fn subject(machine: &Machine) -> LogSubject {
         Arc::new(FileLogs::new(machine.run_dir()))
     }
 
@@ -171,12 +171,12 @@ mod file_logs {
 mod ring_logs {
     use std::sync::Arc;
 
-    use deis_core::{conformance::logs::Subject, logs::RingLogs};
+    use deis_core::{conformance::logs::LogSubject, logs::RingLogs};
 
     use crate::support::Machine;
 
     #[expect(clippy::unused_async, reason = "the same form for all suites")]
-    async fn subject(_: &Machine) -> Subject {
+    async fn subject(_: &Machine) -> LogSubject {
         Arc::new(RingLogs::default())
     }
 

@@ -18,7 +18,7 @@ use super::{DETACHED, ListPage, all, git, logs, plan, print_list, ps};
 pub(super) async fn run(cx: &Context, command: AppsCommand) -> Result<()> {
     match command {
         AppsCommand::Create { id, no_remote, buildpack, remote, ssh } => {
-            let wanted = (!no_remote).then_some(git::Wanted { name: remote, force: false, ssh });
+            let wanted = (!no_remote).then_some(git::RemoteOptions { name: remote, force: false, ssh });
             create(cx, id, buildpack, wanted).await
         }
         AppsCommand::List { limit, json } => list(cx, limit, json).await,
@@ -28,7 +28,7 @@ pub(super) async fn run(cx: &Context, command: AppsCommand) -> Result<()> {
         AppsCommand::Run { app, run } => super::run::run(cx, &app, &run).await,
         AppsCommand::Destroy { app, confirm } => destroy(cx, &app, confirm).await,
         AppsCommand::Plan { app, changes, unset, scale, json } => {
-            plan::plan(cx, &app, &plan::Wanted { changes, unset, scale }, json).await
+            plan::plan(cx, &app, &plan::PlannedChange { changes, unset, scale }, json).await
         }
     }
 }
@@ -37,7 +37,7 @@ async fn create(
     cx: &Context,
     id: Option<String>,
     buildpack: Option<String>,
-    remote: Option<git::Wanted>,
+    remote: Option<git::RemoteOptions>,
 ) -> Result<()> {
     let api = cx.api()?;
     let platform = match &remote {

@@ -17,7 +17,7 @@ use super::super::{
 pub(super) async fn run(cx: &Context, command: GitCommand) -> Result<()> {
     match command {
         GitCommand::Remote { app, remote: name, force, ssh } => {
-            remote(cx, &AppArg { app, remote: None }, &Wanted { name, force, ssh }).await
+            remote(cx, &AppArg { app, remote: None }, &RemoteOptions { name, force, ssh }).await
         }
         GitCommand::Remove { app } => remove(cx, &app).await,
         GitCommand::Credential { operation } => credential(cx, &operation),
@@ -25,13 +25,13 @@ pub(super) async fn run(cx: &Context, command: GitCommand) -> Result<()> {
 }
 
 /// The remote that is to be made.
-pub(super) struct Wanted {
+pub(super) struct RemoteOptions {
     pub(super) name: String,
     pub(super) force: bool,
     pub(super) ssh: bool,
 }
 
-async fn remote(cx: &Context, arg: &AppArg, wanted: &Wanted) -> Result<()> {
+async fn remote(cx: &Context, arg: &AppArg, wanted: &RemoteOptions) -> Result<()> {
     let (api, app) = (cx.api()?, cx.app(arg).await?);
     // An unknown app shall not get a remote.
     let _: serde_json::Value = api.get(&format!("/v2/apps/{app}/")).await?;
@@ -44,7 +44,7 @@ pub(super) fn must_be_free(
     api: &Api,
     platform: &PlatformInfo,
     app: Option<&str>,
-    wanted: &Wanted,
+    wanted: &RemoteOptions,
 ) -> Result<()> {
     let app = app.and_then(|app| AppName::new(app).ok());
     let url = app.map(|app| Context::git_url(api, platform, &app, wanted.ssh)).transpose()?;
@@ -71,12 +71,12 @@ pub(super) fn add(
     api: &Api,
     platform: &PlatformInfo,
     app: &AppName,
-    wanted: &Wanted,
+    wanted: &RemoteOptions,
 ) -> Result<()> {
     if !is_repository() {
         return Err(ClientError::Git("this is no git repository; `git init` makes one".to_owned()));
     }
-    let Wanted { name, force, ssh } = wanted;
+    let RemoteOptions { name, force, ssh } = wanted;
     let url = Context::git_url(api, platform, app, *ssh)?;
     let done = match known(name) {
         Some(known) if known.url == url => format!("Git remote {name} leads to app {app} already."),

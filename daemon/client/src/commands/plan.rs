@@ -11,13 +11,13 @@ use super::super::{
 use super::ps;
 
 /// The changes that are asked about.
-pub(super) struct Wanted {
+pub(super) struct PlannedChange {
     pub(super) changes: Vec<String>,
     pub(super) unset: Vec<String>,
     pub(super) scale: bool,
 }
 
-pub(super) async fn plan(cx: &Context, arg: &AppArg, wanted: &Wanted, json: JsonArg) -> Result<()> {
+pub(super) async fn plan(cx: &Context, arg: &AppArg, wanted: &PlannedChange, json: JsonArg) -> Result<()> {
     let (api, app) = (cx.api()?, cx.app(arg).await?);
     let body = if wanted.scale {
         json!({"scale": ps::targets(&wanted.changes)?})
@@ -66,7 +66,7 @@ pub(super) async fn plan(cx: &Context, arg: &AppArg, wanted: &Wanted, json: Json
     Ok(())
 }
 
-fn values(wanted: &Wanted) -> Result<Map<String, Value>> {
+fn values(wanted: &PlannedChange) -> Result<Map<String, Value>> {
     let mut map: Map<String, Value> = wanted.unset.iter().map(|key| (key.clone(), Value::Null)).collect();
     for change in &wanted.changes {
         let Some((key, value)) = change.split_once('=') else {

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 
-use super::{Subject, all, assert_conflict, commit, create, edit, get, put, text};
+use super::{StoreSubject, all, assert_conflict, commit, create, edit, get, put, text};
 use crate::port::{Expect, Oversize, Revision, StoreError, Write};
 
 const MEBIBYTE: usize = 1 << 20;
 
 /// Values are bytes: none, all, many.
-pub async fn values_come_back_as_they_were(s: Subject) {
+pub async fn values_come_back_as_they_were(s: StoreSubject) {
     let values = [
         ("empty", Bytes::new()),
         ("bytes", (0..=u8::MAX).collect()),
@@ -24,7 +24,7 @@ pub async fn values_come_back_as_they_were(s: Subject) {
 }
 
 /// All that a batch puts carries the revision that its commit returned.
-pub async fn a_batch_has_one_revision(s: Subject) {
+pub async fn a_batch_has_one_revision(s: StoreSubject) {
     let first = create(&s, &["a", "b"]).await;
     let edits = vec![put("a", Expect::At(first), "new"), put("c", Expect::Absent, "c")];
     let second = commit(&s, edits).await.expect("it is as read");
@@ -35,7 +35,7 @@ pub async fn a_batch_has_one_revision(s: Subject) {
 }
 
 /// There is one number for the whole store, above zero, and it rises with every commit.
-pub async fn revisions_rise(s: Subject) {
+pub async fn revisions_rise(s: StoreSubject) {
     let mut last = Revision::default();
     for n in 0..20 {
         let next = create(&s, &[&format!("{}/{n}", n % 3)]).await;
@@ -45,7 +45,7 @@ pub async fn revisions_rise(s: Subject) {
 }
 
 /// Whether a batch applies is decided by what exists and at which revision, whatever it writes.
-pub async fn expectations_decide(s: Subject) {
+pub async fn expectations_decide(s: StoreSubject) {
     let at = create(&s, &["there"]).await;
     let (older, newer) = (Revision(at.0 - 1), Revision(at.0 + 1));
     for write in [Write::Keep, Write::Put(Bytes::from_static(b"x")), Write::Delete] {
@@ -67,7 +67,7 @@ pub async fn expectations_decide(s: Subject) {
 }
 
 /// One expectation that does not hold stops the whole batch; the answer names the first such record.
-pub async fn a_conflict_names_its_record_and_changes_nothing(s: Subject) {
+pub async fn a_conflict_names_its_record_and_changes_nothing(s: StoreSubject) {
     let at = create(&s, &["a", "b", "c"]).await;
     let before = all(&s).await;
     let refused = vec![
@@ -84,7 +84,7 @@ pub async fn a_conflict_names_its_record_and_changes_nothing(s: Subject) {
 }
 
 /// A guard decides, and leaves its record as it is: bytes, revision, absence.
-pub async fn a_guard_changes_nothing(s: Subject) {
+pub async fn a_guard_changes_nothing(s: StoreSubject) {
     let at = create(&s, &["guard"]).await;
     let before = get(&s, "guard").await;
     let edits = vec![
@@ -102,7 +102,7 @@ pub async fn a_guard_changes_nothing(s: Subject) {
 }
 
 /// A record that went and came back, with the same bytes, is not the one that was read.
-pub async fn a_revision_never_comes_back(s: Subject) {
+pub async fn a_revision_never_comes_back(s: StoreSubject) {
     let first = create(&s, &["a"]).await;
     commit(&s, vec![edit("a", Expect::At(first), Write::Delete)]).await.expect("it is as read");
     let second = create(&s, &["a"]).await;
@@ -114,7 +114,7 @@ pub async fn a_revision_never_comes_back(s: Subject) {
 }
 
 /// A batch that names a key twice is refused: which of the two would hold?
-pub async fn a_key_stands_once_in_a_batch(s: Subject) {
+pub async fn a_key_stands_once_in_a_batch(s: StoreSubject) {
     let edits = vec![
         put("a", Expect::Absent, "1"),
         put("b", Expect::Absent, "2"),
@@ -128,7 +128,7 @@ pub async fn a_key_stands_once_in_a_batch(s: Subject) {
 }
 
 /// A thousand edits work, and eight mebibytes, in one value or in many.
-pub async fn large_batches_are_taken(s: Subject) {
+pub async fn large_batches_are_taken(s: StoreSubject) {
     let names: Vec<String> = (0..1000).map(|n| format!("many/{n:04}")).collect();
     let revision = create(&s, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let eighth = Bytes::from(vec![b'x'; MEBIBYTE]);
@@ -143,7 +143,7 @@ pub async fn large_batches_are_taken(s: Subject) {
 }
 
 /// What is more than a store takes it refuses as `TooLarge`, with the size, before it does anything.
-pub async fn a_batch_that_is_too_large_changes_nothing(s: Subject) {
+pub async fn a_batch_that_is_too_large_changes_nothing(s: StoreSubject) {
     let count = 200_000;
     let edits = (0..count).map(|n| put(&format!("many/{n}"), Expect::Absent, "1234")).collect();
     match commit(&s, edits).await {

@@ -24,7 +24,7 @@ pub use scans::*;
 pub use writers::*;
 
 /// An empty store.
-pub type Subject = Arc<dyn Store>;
+pub type StoreSubject = Arc<dyn Store>;
 
 /// Makes a test of each case of [`conformance::store`](crate::conformance::store), in the module where it stands.
 ///
@@ -101,26 +101,26 @@ fn put(key: &str, expect: Expect, data: &str) -> Edit {
     edit(key, expect, Write::Put(Bytes::copy_from_slice(data.as_bytes())))
 }
 
-async fn commit(s: &Subject, edits: Vec<Edit>) -> Result<Revision, StoreError> {
+async fn commit(s: &StoreSubject, edits: Vec<Edit>) -> Result<Revision, StoreError> {
     s.commit(Batch { edits }).await
 }
 
 /// Creates records that hold their own keys, all in one batch.
-async fn create(s: &Subject, keys: &[&str]) -> Revision {
+async fn create(s: &StoreSubject, keys: &[&str]) -> Revision {
     let edits = keys.iter().map(|key| put(key, Expect::Absent, key)).collect();
     commit(s, edits).await.expect("new records are taken")
 }
 
-async fn get(s: &Subject, key: &str) -> Option<Record> {
+async fn get(s: &StoreSubject, key: &str) -> Option<Record> {
     s.get(&Key::new(key)).await.expect("the store can be read")
 }
 
 /// Text of a record.
-async fn text(s: &Subject, key: &str) -> Option<String> {
+async fn text(s: &StoreSubject, key: &str) -> Option<String> {
     get(s, key).await.map(|record| String::from_utf8_lossy(&record.data).into_owned())
 }
 
-async fn read(s: &Subject, reads: &[Read]) -> Reading {
+async fn read(s: &StoreSubject, reads: &[Read]) -> Reading {
     let reading = s.read(reads).await.expect("the store can be read");
     assert_eq!(reading.found.len(), reads.len(), "each read has its answer");
     reading
@@ -135,21 +135,21 @@ fn records(found: &Found) -> &[Record] {
     }
 }
 
-async fn count(s: &Subject, prefix: &str) -> u64 {
+async fn count(s: &StoreSubject, prefix: &str) -> u64 {
     s.count(prefix).await.expect("the store can count")
 }
 
-async fn scan(s: &Subject, wanted: &Scan) -> Vec<Record> {
+async fn scan(s: &StoreSubject, wanted: &Scan) -> Vec<Record> {
     s.scan(wanted).await.expect("the store can be scanned")
 }
 
 /// Keys of what a scan finds.
-async fn keys(s: &Subject, wanted: &Scan) -> Vec<String> {
+async fn keys(s: &StoreSubject, wanted: &Scan) -> Vec<String> {
     scan(s, wanted).await.into_iter().map(|record| record.key.as_str().to_owned()).collect()
 }
 
 /// Everything that is in the store.
-async fn all(s: &Subject) -> Vec<Record> {
+async fn all(s: &StoreSubject) -> Vec<Record> {
     scan(s, &Scan::prefix("")).await
 }
 

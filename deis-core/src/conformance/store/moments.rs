@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use super::{Subject, commit, create, edit, key, put, read, records};
+use super::{StoreSubject, commit, create, edit, key, put, read, records};
 use crate::port::{Expect, Found, Order, Read, Record, Revision, Scan, Write};
 
 /// Lives of an app that a writer goes through, or batches that it writes.
 const ROUNDS: u32 = 150;
 
 /// Reads over and over until the writer has ended, and once more.
-async fn watch(s: &Subject, reads: &[Read], writer: JoinHandle<()>, look: impl Fn(Revision, &[Found])) {
+async fn watch(s: &StoreSubject, reads: &[Read], writer: JoinHandle<()>, look: impl Fn(Revision, &[Found])) {
     loop {
         let last = writer.is_finished();
         let reading = read(s, reads).await;
@@ -25,7 +25,7 @@ async fn watch(s: &Subject, reads: &[Read], writer: JoinHandle<()>, look: impl F
 
 /// An app goes and another of its name comes, over and over: whoever reads its records sees those of one life, or
 /// none at all, be they read one by one, as a range, by number or by revision.
-pub async fn a_reading_never_mixes_two_lives(s: Subject) {
+pub async fn a_reading_never_mixes_two_lives(s: StoreSubject) {
     const KINDS: [&str; 4] = ["app/blog", "formation/blog", "head/blog", "release/blog/1"];
     let writer = Arc::clone(&s);
     let writing = tokio::spawn(async move {
@@ -71,7 +71,7 @@ fn life(record: &Record) -> (Revision, Vec<u8>) {
 }
 
 /// What a batch moves from one place to another is never in both, nor in none.
-pub async fn a_reading_never_shows_half_a_batch(s: Subject) {
+pub async fn a_reading_never_shows_half_a_batch(s: StoreSubject) {
     create(&s, &["left/x"]).await;
     let writer = Arc::clone(&s);
     let writing = tokio::spawn(async move {
@@ -104,7 +104,7 @@ pub async fn a_reading_never_shows_half_a_batch(s: Subject) {
 }
 
 /// The moment of a reading includes all that is in it and all that was acknowledged before, and never goes back.
-pub async fn a_reading_says_which_moment_it_is(s: Subject) {
+pub async fn a_reading_says_which_moment_it_is(s: StoreSubject) {
     assert_eq!(read(&s, &[]).await.at, read(&s, &[Read::count("")]).await.at);
     let mut at = read(&s, &[]).await.at;
     for n in 0..20 {
@@ -134,7 +134,7 @@ pub async fn a_reading_says_which_moment_it_is(s: Subject) {
 }
 
 /// Whoever has read everything and follows the revisions after that moment meets each later record once.
-pub async fn a_follower_goes_on_from_a_reading_without_a_gap(s: Subject) {
+pub async fn a_follower_goes_on_from_a_reading_without_a_gap(s: StoreSubject) {
     let writer = Arc::clone(&s);
     let writing = tokio::spawn(async move {
         for n in 0..ROUNDS {

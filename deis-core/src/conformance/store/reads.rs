@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Subject, all, commit, count, create, edit, key, keys, put, read, records, scan};
+use super::{StoreSubject, all, commit, count, create, edit, key, keys, put, read, records, scan};
 use crate::port::{
     Expect, Found, MAX_ANSWER_BYTES, MAX_GETS, MAX_SCANS, Order, Read, Scan, StoreError, Write,
 };
@@ -13,7 +13,7 @@ fn orders() -> [Order; 3] {
 }
 
 /// Each read has its answer at its own place, what is not there too, and what was asked for twice.
-pub async fn reads_are_answered_in_their_order(s: Subject) {
+pub async fn reads_are_answered_in_their_order(s: StoreSubject) {
     create(&s, &["a/1", "a/2", "b/1"]).await;
     assert!(read(&s, &[]).await.found.is_empty());
     let reads = [
@@ -39,7 +39,7 @@ pub async fn reads_are_answered_in_their_order(s: Subject) {
 }
 
 /// What is skipped is left out before the limit counts, in every order, and after where the scan goes on.
-pub async fn scans_leave_out_what_they_skip(s: Subject) {
+pub async fn scans_leave_out_what_they_skip(s: StoreSubject) {
     let first = create(&s, &["a/1", "a/3", "a/5", "b/1"]).await;
     create(&s, &["a/2", "a/4"]).await;
     for order in orders() {
@@ -64,7 +64,7 @@ pub async fn scans_leave_out_what_they_skip(s: Subject) {
 }
 
 /// A scan for keys brings the same records in the same order, with their revisions and without their data.
-pub async fn a_scan_for_keys_brings_no_data(s: Subject) {
+pub async fn a_scan_for_keys_brings_no_data(s: StoreSubject) {
     create(&s, &["a/1", "a/2"]).await;
     create(&s, &["a/0"]).await;
     for order in orders() {
@@ -78,7 +78,7 @@ pub async fn a_scan_for_keys_brings_no_data(s: Subject) {
 }
 
 /// A count is the length of the scan, whichever prefix.
-pub async fn counts_are_those_of_scans(s: Subject) {
+pub async fn counts_are_those_of_scans(s: StoreSubject) {
     create(&s, &["a", "a/", "a/1", "a/b/1", "a/b/2", "a//x", "ab/1", "A/1", "a%/1", "\u{10ffff}/1"]).await;
     for prefix in ["", "a", "a/", "a/b", "a/b/", "a//", "ab/", "A/", "a%/", "b/", "\u{10ffff}", "\u{10ffff}/"]
     {
@@ -88,7 +88,7 @@ pub async fn counts_are_those_of_scans(s: Subject) {
 }
 
 /// Counts rise with what is created and fall with what is deleted, and nothing else moves them.
-pub async fn counts_follow_what_is_written(s: Subject) {
+pub async fn counts_follow_what_is_written(s: StoreSubject) {
     let at = create(&s, &["a/b/1", "a/b/2", "a/c/1"]).await;
     let counts = async || [count(&s, "a/").await, count(&s, "a/b/").await, count(&s, "a").await];
     assert_eq!(counts().await, [3, 2, 3]);
@@ -113,7 +113,7 @@ pub async fn counts_follow_what_is_written(s: Subject) {
 }
 
 /// As many reads as a call may have are answered; one more is refused, whatever it would find.
-pub async fn many_reads_are_taken_and_more_refused(s: Subject) {
+pub async fn many_reads_are_taken_and_more_refused(s: StoreSubject) {
     create(&s, &["a/1"]).await;
     let gets = |n| vec![Read::Get(key("a/1")); n];
     let scans = |n| {
@@ -133,7 +133,7 @@ pub async fn many_reads_are_taken_and_more_refused(s: Subject) {
 }
 
 /// An answer that is too large is refused whole; its keys, and its parts, can still be read.
-pub async fn an_answer_that_is_too_large_is_refused(s: Subject) {
+pub async fn an_answer_that_is_too_large_is_refused(s: StoreSubject) {
     const EIGHTH: usize = MAX_ANSWER_BYTES / 8;
     for n in 0..8 {
         let data = Write::Put(Bytes::from(vec![b'x'; EIGHTH - 100]));

@@ -1,6 +1,6 @@
 //! Reading ranges: order, prefixes, pages.
 
-use super::{Subject, commit, create, key, keys, put, scan};
+use super::{StoreSubject, commit, create, key, keys, put, scan};
 use crate::port::{Expect, Order, Revision, Scan};
 
 /// Keys in which every order but that of bytes goes wrong: case, hyphens, scripts, and characters that UTF-16
@@ -37,7 +37,7 @@ fn by_revision(prefix: &str, after: Option<(Revision, &str)>) -> Scan {
 }
 
 /// Keys stand in the order of their bytes, whatever a locale says.
-pub async fn keys_compare_as_bytes(s: Subject) {
+pub async fn keys_compare_as_bytes(s: StoreSubject) {
     let mut shuffled = TRAPS;
     shuffled.reverse();
     shuffled.swap(2, 11);
@@ -50,7 +50,7 @@ pub async fn keys_compare_as_bytes(s: Subject) {
 }
 
 /// No character of a prefix is a pattern, and a neighbour with a longer name is not below it.
-pub async fn a_prefix_is_taken_literally(s: Subject) {
+pub async fn a_prefix_is_taken_literally(s: StoreSubject) {
     let all =
         ["app/a%/x", "app/a*/x", "app/a-b/x", "app/a/x", "app/a/y", "app/a[b]/x", "app/a_b/x", "app/axb/x"];
     create(&s, &all).await;
@@ -71,7 +71,7 @@ pub async fn a_prefix_is_taken_literally(s: Subject) {
 }
 
 /// Nor does a prefix have to end somewhere in particular: each finds what starts with it, in each order.
-pub async fn every_text_can_be_a_prefix(s: Subject) {
+pub async fn every_text_can_be_a_prefix(s: StoreSubject) {
     create(&s, &TRAPS).await;
     for prefix in TRAPS.iter().copied().chain(["", "c", "\u{10ffff}", "a\u{10ffff}\u{10ffff}", "a\u{d7ff}"]) {
         let mut found: Vec<&str> = TRAPS.iter().copied().filter(|text| text.starts_with(prefix)).collect();
@@ -84,7 +84,7 @@ pub async fn every_text_can_be_a_prefix(s: Subject) {
 }
 
 /// A scan gives the first records of its order, as many as it is limited to.
-pub async fn scans_stop_at_their_limit(s: Subject) {
+pub async fn scans_stop_at_their_limit(s: StoreSubject) {
     create(&s, &["a/1", "a/2", "a/3", "b/1"]).await;
     assert!(keys(&s, &up("a/", None).limit(0)).await.is_empty());
     assert_eq!(keys(&s, &up("a/", None).limit(2)).await, ["a/1", "a/2"]);
@@ -94,7 +94,7 @@ pub async fn scans_stop_at_their_limit(s: Subject) {
 }
 
 /// `after` need not exist, nor lie within the prefix.
-pub async fn scans_go_on_after_a_key(s: Subject) {
+pub async fn scans_go_on_after_a_key(s: StoreSubject) {
     create(&s, &["a/1", "a/3", "b/1", "b/3", "b/5", "c/1"]).await;
     for (after, found) in [
         ("b/1", &["b/3", "b/5"][..]),
@@ -121,7 +121,7 @@ pub async fn scans_go_on_after_a_key(s: Subject) {
 }
 
 /// Who goes on after the last key of a page meets each record once, in both directions.
-pub async fn pages_show_each_record_once(s: Subject) {
+pub async fn pages_show_each_record_once(s: StoreSubject) {
     let names: Vec<String> = (0..50).map(|n| format!("release/blog/{n:010}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     create(&s, &names).await;
@@ -139,7 +139,7 @@ pub async fn pages_show_each_record_once(s: Subject) {
 }
 
 /// By revision, records stand in the order in which they were written last; those of one batch by their keys.
-pub async fn the_order_of_revisions_is_that_of_writes(s: Subject) {
+pub async fn the_order_of_revisions_is_that_of_writes(s: StoreSubject) {
     let first = create(&s, &["event/b", "event/a", "other"]).await;
     create(&s, &["event/c"]).await;
     let moved = commit(&s, vec![put("event/a", Expect::At(first), "again")]).await.expect("it is as read");
@@ -159,7 +159,7 @@ pub async fn the_order_of_revisions_is_that_of_writes(s: Subject) {
 }
 
 /// Who follows by revision meets each record once, also where a page ends within a batch.
-pub async fn pages_by_revision_show_each_record_once(s: Subject) {
+pub async fn pages_by_revision_show_each_record_once(s: StoreSubject) {
     let mut expected = Vec::new();
     for batch in 0..8 {
         let names: Vec<String> = (0..5).map(|n| format!("event/-/{batch}-{n}")).collect();

@@ -5,14 +5,14 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures_util::{FutureExt as _, future::join_all};
 use tokio::{task::JoinSet, time::timeout};
 
-use super::{Subject, all, assert_conflict, commit, create, edit, get, key, put, scan, text};
+use super::{StoreSubject, all, assert_conflict, commit, create, edit, get, key, put, scan, text};
 use crate::port::{Expect, Order, Read, Revision, Scan, StoreError, Write};
 
 /// How long anything may take that holds up nobody.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whoever asks after an answer sees what was answered, from any task.
-pub async fn what_was_acknowledged_is_seen(s: Subject) {
+pub async fn what_was_acknowledged_is_seen(s: StoreSubject) {
     for n in 0..50 {
         let name = format!("seen/{n}");
         let revision = create(&s, &[&name]).await;
@@ -24,7 +24,7 @@ pub async fn what_was_acknowledged_is_seen(s: Subject) {
     }
 }
 
-async fn race(s: &Subject, expect: Expect) -> String {
+async fn race(s: &StoreSubject, expect: Expect) -> String {
     let mut writers = JoinSet::new();
     for n in 0..16 {
         let s = Arc::clone(s);
@@ -46,20 +46,20 @@ async fn race(s: &Subject, expect: Expect) -> String {
 }
 
 /// Of several who replace what they all read, one succeeds and the others learn so.
-pub async fn one_writer_wins(s: Subject) {
+pub async fn one_writer_wins(s: StoreSubject) {
     let read = create(&s, &["prize"]).await;
     let winner = race(&s, Expect::At(read)).await;
     assert_eq!(text(&s, "prize").await, Some(winner));
 }
 
 /// Of several who create the same record, one succeeds and the others learn so.
-pub async fn one_creator_wins(s: Subject) {
+pub async fn one_creator_wins(s: StoreSubject) {
     let winner = race(&s, Expect::Absent).await;
     assert_eq!(text(&s, "prize").await, Some(winner));
 }
 
 /// Counting up by reading, replacing and trying again loses no step.
-pub async fn no_increment_is_lost(s: Subject) {
+pub async fn no_increment_is_lost(s: StoreSubject) {
     commit(&s, vec![put("counter", Expect::Absent, "0")]).await.expect("it is new");
     let mut writers = JoinSet::new();
     for _ in 0..8 {
@@ -84,7 +84,7 @@ pub async fn no_increment_is_lost(s: Subject) {
 }
 
 /// Writers that have nothing in common do not disturb each other, and none shares a revision with another.
-pub async fn disjoint_writers_all_succeed(s: Subject) {
+pub async fn disjoint_writers_all_succeed(s: StoreSubject) {
     let commits = (0..100).map(|n| {
         let s = Arc::clone(&s);
         async move { create(&s, &[&format!("a/{n}"), &format!("b/{n}")]).await }
@@ -95,7 +95,7 @@ pub async fn disjoint_writers_all_succeed(s: Subject) {
 }
 
 /// A scan never shows one half of a batch.
-pub async fn a_scan_shows_one_moment(s: Subject) {
+pub async fn a_scan_shows_one_moment(s: StoreSubject) {
     let begin = ["pair/a", "pair/z"].map(|name| put(name, Expect::Absent, "begin"));
     let mut at = commit(&s, begin.to_vec()).await.expect("they are new");
     let writer = Arc::clone(&s);
@@ -121,7 +121,7 @@ pub async fn a_scan_shows_one_moment(s: Subject) {
 }
 
 /// Who follows by revision while others write misses nothing: nothing appears behind a reader.
-pub async fn revisions_become_visible_in_order(s: Subject) {
+pub async fn revisions_become_visible_in_order(s: StoreSubject) {
     let mut writers = JoinSet::new();
     for writer in 0..4 {
         let s = Arc::clone(&s);
@@ -148,7 +148,7 @@ pub async fn revisions_become_visible_in_order(s: Subject) {
 }
 
 /// A commit whose caller goes away applies as a whole or not at all, and the store goes on.
-pub async fn a_dropped_commit_is_whole_or_nothing(s: Subject) {
+pub async fn a_dropped_commit_is_whole_or_nothing(s: StoreSubject) {
     for n in 0..60_u64 {
         let edits = (0..20).map(|m| put(&format!("dropped/{n}/{m}"), Expect::Absent, "x")).collect();
         let commit = commit(&s, edits);
@@ -168,7 +168,7 @@ pub async fn a_dropped_commit_is_whole_or_nothing(s: Subject) {
 }
 
 /// Readers that go away leave the store as it was, and as quick.
-pub async fn dropped_reads_hold_up_nobody(s: Subject) {
+pub async fn dropped_reads_hold_up_nobody(s: StoreSubject) {
     create(&s, &["a", "b"]).await;
     for _ in 0..200 {
         drop(s.read(&[Read::Get(key("a"))]).now_or_never());

@@ -202,7 +202,7 @@ impl TaskLogReader {
     /// Takes all whole records; returns how many bytes those are.
     fn take(&mut self, buffer: &Bytes, items: &mut Vec<Positioned>) -> usize {
         let mut used = 0;
-        while let Some(record) = Record::parse(buffer, used) {
+        while let Some(record) = OutputRecord::parse(buffer, used) {
             used += HEADER + record.bytes.len();
             let end = record.position + as_u64(record.bytes.len());
             if end <= self.position {
@@ -260,14 +260,14 @@ impl TaskLogReader {
     }
 }
 
-struct Record {
+struct OutputRecord {
     stream: OutputStream,
     position: u64,
     at: Timestamp,
     bytes: Bytes,
 }
 
-impl Record {
+impl OutputRecord {
     fn parse(buffer: &Bytes, at: usize) -> Option<Self> {
         let head = buffer.get(at..at + HEADER)?;
         let length = usize::from(u16::from_be_bytes(head[1..3].try_into().ok()?));

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use self::{
     entry::InstanceEntry,
     ports::Ports,
-    rolling::{Seen, Wanted},
+    rolling::{Seen, WantedGroup},
 };
 use crate::{
     local::{
@@ -42,7 +42,7 @@ pub(in crate::local) struct Table {
     pub(in crate::local) starting: Semaphore,
     /// Told whenever an instance is forgotten.
     pub(in crate::local) ended: Notify,
-    apps: Mutex<BTreeMap<AppUid, App>>,
+    apps: Mutex<BTreeMap<AppUid, AppEntry>>,
     /// Instances that are to be watched over: the table itself only keeps the books.
     unwatched: mpsc::UnboundedSender<Unwatched>,
 }
@@ -63,7 +63,7 @@ pub(in crate::local) struct Unwatched {
 
 /// One life of an app.
 #[derive(Debug)]
-pub(in crate::local) struct App {
+pub(in crate::local) struct AppEntry {
     pub(in crate::local) name: AppRef,
     /// Generation accepted last; the largest there is once the app was removed.
     pub(in crate::local) accepted: Generation,
@@ -76,7 +76,7 @@ pub(in crate::local) struct App {
 
 #[derive(Debug)]
 struct Group {
-    wanted: Wanted,
+    wanted: WantedGroup,
     min_ready: Duration,
     template: Arc<Template>,
 }
@@ -91,7 +91,7 @@ impl Table {
     }
 
     /// Runs `read` over what is known of an app.
-    pub(in crate::local) fn read<T>(&self, uid: AppUid, read: impl FnOnce(&App) -> T) -> Option<T> {
+    pub(in crate::local) fn read<T>(&self, uid: AppUid, read: impl FnOnce(&AppEntry) -> T) -> Option<T> {
         self.lock().get(&uid).map(read)
     }
 
@@ -103,7 +103,7 @@ impl Table {
     /// Makes `workload` what is wanted, unless the fence forbids it.
     pub(in crate::local) fn accept(&self, workload: &Workload) -> Result<(), Generation> {
         let mut apps = self.lock();
-        let app = apps.entry(workload.app.uid).or_insert_with(|| App::new(workload.app.clone()));
+        let app = apps.entry(workload.app.uid).or_insert_with(|| AppEntry::new(workload.app.clone()));
         // A process that was overtaken must not bring back what a newer one has replaced.
         if workload.generation < app.accepted {
             return Err(app.accepted);
@@ -132,7 +132,7 @@ impl Table {
     /// Lets everything of an app go and refuses it from now on.
     pub(in crate::local) fn remove(&self, name: &AppRef) {
         let mut apps = self.lock();
-        let app = apps.entry(name.uid).or_insert_with(|| App::new(name.clone()));
+        let app = apps.entry(name.uid).or_insert_with(|| AppEntry::new(name.clone()));
         // The fence outlives the instances: a late `apply` of a destroyed app is refused for ever.
         app.accepted = Generation::MAX;
         app.wanted = Some(BTreeMap::new());
@@ -163,7 +163,7 @@ impl Table {
         }
         let (name, instance) = (identity.app.clone(), identity.instance.clone());
         let mut apps = self.lock();
-        let app = apps.entry(name.uid).or_insert_with(|| App::new(name.clone()));
+        let app = apps.entry(name.uid).or_insert_with(|| AppEntry::new(name.clone()));
         // Its supervisor reads the entry, which is there before this lock is given back.
         self.watch_over(&name, &instance, &entry, Some(running));
         app.entries.insert(instance, entry);
@@ -204,7 +204,7 @@ impl Table {
         self.lock().get_mut(&uid).is_some_and(|app| app.warned.insert(id.clone()))
     }
 
-    fn roll(&self, app: &mut App) {
+    fn roll(&self, app: &mut AppEntry) {
         // What leaves makes room at once: nothing else calls again before it has drained, which takes as long as its
         // longest request.
         while let Some(moves) = app.moves().filter(|moves| !moves.is_empty()) {
@@ -223,7 +223,7 @@ impl Table {
         }
     }
 
-    fn start(&self, app: &mut App, process: &ProcessType) {
+    fn start(&self, app: &mut AppEntry, process: &ProcessType) {
         let Some(group) = app.wanted.as_ref().and_then(|groups| groups.get(process)) else { return };
         let entry = InstanceEntry::fresh(group.wanted.template.clone(), Arc::clone(&group.template));
         let name = loop {
@@ -250,12 +250,12 @@ impl Table {
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<AppUid, App>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<AppUid, AppEntry>> {
         self.apps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl App {
+impl AppEntry {
     fn new(name: AppRef) -> Self {
         let (entries, warned) = (BTreeMap::new(), BTreeSet::new());
         Self { name, accepted: Generation(0), wanted: None, entries, warned }
@@ -265,7 +265,7 @@ impl App {
         let groups = workload.groups.iter().map(|(process, group)| {
             let number = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
             let (scale, surge) = (number(group.scale), number(surge(group.scale)));
-            let wanted = Wanted { scale, surge, template: group.id.clone() };
+            let wanted = WantedGroup { scale, surge, template: group.id.clone() };
             let min_ready = Duration::from_secs(u64::from(group.min_ready));
             (process.clone(), Group { wanted, min_ready, template: Arc::new(group.template.clone()) })
         });

@@ -6,7 +6,7 @@ use crate::model::{InstanceName, ProcessType, TemplateId, Timestamp};
 
 /// What is wanted of one process type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::local) struct Wanted {
+pub(in crate::local) struct WantedGroup {
     pub(in crate::local) scale: usize,
     /// So many more than `scale` may run.
     pub(in crate::local) surge: usize,
@@ -58,7 +58,7 @@ impl Moves {
 /// Instances of the wanted template are *current*, others *old*. At most `scale + surge` run, except that nothing
 /// that is ready leaves before `scale` others are: old ones as long as they are ready, current ones once they are
 /// available.
-pub(in crate::local) fn decide(wanted: &BTreeMap<ProcessType, Wanted>, seen: &[Seen]) -> Moves {
+pub(in crate::local) fn decide(wanted: &BTreeMap<ProcessType, WantedGroup>, seen: &[Seen]) -> Moves {
     let mut moves = Moves::default();
     for gone in seen.iter().filter(|s| !wanted.contains_key(&s.process)) {
         moves.leave.push(gone.name.clone());
@@ -124,7 +124,7 @@ mod tests {
         };
         let seen: Vec<Seen> = seen.chars().enumerate().map(of).collect();
         let surge = scale.div_ceil(4);
-        let wanted = Wanted { scale, surge, template: TemplateId("new".into()) };
+        let wanted = WantedGroup { scale, surge, template: TemplateId("new".into()) };
         let moves = decide(&BTreeMap::from([(web.clone(), wanted)]), &seen);
         (
             moves.start.get(&web).copied().unwrap_or(0),

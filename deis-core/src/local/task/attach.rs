@@ -64,7 +64,7 @@ struct Reader {
     /// Away while a thread reads.
     log: Option<TaskLogReader>,
     stage: watch::Receiver<Stage>,
-    connection: Option<Connection>,
+    connection: Option<ShimConnection>,
     ready: VecDeque<Positioned>,
     /// The last item has been handed on.
     done: bool,
@@ -119,7 +119,7 @@ impl Reader {
     async fn acknowledge(&mut self, position: u64) {
         if self.connection.is_none() {
             // A shim that is about to end listens no more.
-            self.connection = Connection::open(&self.folder).await.ok();
+            self.connection = ShimConnection::open(&self.folder).await.ok();
         }
         if let Some(connection) = &mut self.connection
             && connection.acknowledged != Some(position)
@@ -153,12 +153,12 @@ impl Reader {
     }
 }
 
-struct Connection {
+struct ShimConnection {
     stream: UnixStream,
     acknowledged: Option<u64>,
 }
 
-impl Connection {
+impl ShimConnection {
     async fn open(folder: &Path) -> io::Result<Self> {
         Ok(Self { stream: connect(folder).await?, acknowledged: None })
     }

@@ -51,7 +51,7 @@ pub(super) struct Made {
 }
 
 /// Where a release that may be gone back to is among the answers to a query.
-enum Wanted {
+enum RollbackTarget {
     /// The one that was named.
     Named(One<Release>, One<Outcome>),
     /// Among the newest ones.
@@ -183,15 +183,15 @@ impl AppHandle {
         loaded.ok_or_else(|| refused(RollbackError::Unknown(release.version)))
     }
 
-    fn ask_wanted(&self, query: &mut Query, to: Option<ReleaseVersion>) -> Wanted {
+    fn ask_wanted(&self, query: &mut Query, to: Option<ReleaseVersion>) -> RollbackTarget {
         let newest =
             |kind| Scan::prefix(keys::below(kind, self.name())).order(Order::NEWEST_FIRST).limit(WINDOW);
         match to {
-            Some(to) => Wanted::Named(
+            Some(to) => RollbackTarget::Named(
                 query.get(keys::release(self.name(), to)),
                 query.get(keys::outcome(self.name(), to)),
             ),
-            None => Wanted::Newest(query.scan(newest("release")), query.scan(newest("outcome"))),
+            None => RollbackTarget::Newest(query.scan(newest("release")), query.scan(newest("outcome"))),
         }
     }
 
@@ -201,15 +201,15 @@ impl AppHandle {
         state: &AppState,
         to: Option<ReleaseVersion>,
         answers: &Answers,
-        wanted: Wanted,
+        wanted: RollbackTarget,
     ) -> Result<Release> {
         let current = state.base();
         let found = match wanted {
-            Wanted::Named(release, outcome) => match answers.one(release)? {
+            RollbackTarget::Named(release, outcome) => match answers.one(release)? {
                 Some(release) => Some((release.value, answers.one(outcome)?)),
                 None => None,
             },
-            Wanted::Newest(releases, outcomes) => {
+            RollbackTarget::Newest(releases, outcomes) => {
                 let (releases, outcomes) = (answers.many(releases)?, answers.many(outcomes)?);
                 let good = match good_before(current, &releases, &outcomes) {
                     Some(good) => Some(good),
