@@ -16,6 +16,7 @@ use super::{
     sample::{PYTHON, STATIC, Sample},
     shell::Shell,
     steps::controller,
+    tools,
 };
 use crate::{compose::recorded_processes, signals::StopSignals, telemetry};
 
@@ -45,6 +46,7 @@ pub(crate) async fn check() -> ExitCode {
 }
 
 async fn run(folder: &Path) -> Result<(), BoxError> {
+    tools::require(&["git", "bash", "python3"])?;
     let data = folder.join("data");
     std::fs::create_dir(&data)?;
     let ports = ports::three()?;
@@ -59,11 +61,6 @@ async fn run(folder: &Path) -> Result<(), BoxError> {
         .deis(&["register", &controller("localhost", port), "--username", USER, "--password", &password])
         .await?;
     push(&shell, folder, "pages", STATIC, port).await?;
-    let has_python =
-        std::process::Command::new("python3").arg("--version").output().is_ok_and(|o| o.status.success());
-    if !has_python {
-        return Err("this machine has no python3, which the sample app needs".into());
-    }
     let shell = push(&shell, folder, APP, PYTHON, port).await?;
     expect(port, "Hello from v2").await?;
 

@@ -7,6 +7,7 @@ mod probe;
 mod sample;
 mod shell;
 mod steps;
+mod tools;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -43,6 +44,8 @@ pub(crate) async fn run(mut settings: Settings, keep: bool) -> ExitCode {
 }
 
 async fn start(settings: &mut Settings, keep: bool) -> Result<(), BoxError> {
+    // Git pushes, and the embedded buildpacks are scripts of bash.
+    tools::require(&["git", "bash"])?;
     let mut signals = StopSignals::listen();
     ports::choose_free(settings)?;
     let daemon = Daemon::start(settings).await?;

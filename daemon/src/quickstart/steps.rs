@@ -13,6 +13,7 @@ use super::{
     APP, BoxError, USER, probe,
     sample::{PYTHON, STATIC, Sample},
     shell::Shell,
+    tools,
 };
 use crate::{compose::Daemon, datadir::write_privately};
 
@@ -104,10 +105,24 @@ impl<'a> Steps<'a> {
     async fn commit(&self, work: &Path) -> Result<(), BoxError> {
         let quiet = self.shell.at(work).quiet();
         if work.join(".git").is_dir() && quiet.git(&["rev-parse", "--verify", "HEAD"]).await.is_ok() {
-            return Ok(());
+            return free_config(work).await;
         }
-        pick().write(work)?;
         println!("# A sample app, in {}:\n", work.display());
+        if work.exists() {
+            free_config(work).await?;
+            return self.commit_in(work).await;
+        }
+        // Made beside its place: of a git that was killed midway, locks remain that would be in the way of the next.
+        let unfinished = self.folder.join(format!("{APP}.unfinished"));
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished)?;
+        }
+        self.commit_in(&unfinished).await?;
+        Ok(fs::rename(&unfinished, work)?)
+    }
+
+    async fn commit_in(&self, work: &Path) -> Result<(), BoxError> {
+        pick().write(work)?;
         let shell = self.shell.at(work);
         shell.git(&["init", "--quiet", "--initial-branch=main"]).await?;
         shell.git(&["add", "."]).await?;
@@ -164,6 +179,19 @@ impl<'a> Steps<'a> {
     }
 }
 
+/// Takes away the lock that a step left on the settings of a repository when it was killed. Whoever lives holds it for
+/// a moment only, which is waited for.
+async fn free_config(work: &Path) -> Result<(), BoxError> {
+    let lock = work.join(".git/config.lock");
+    for _ in 0..100 {
+        if !lock.exists() {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    Ok(fs::remove_file(&lock)?)
+}
+
 /// The controller's URL.
 pub(super) fn controller(host: &str, port: u16) -> String {
     format!("http://{host}:{port}")
@@ -181,7 +209,5 @@ fn reachable(listens: SocketAddr) -> SocketAddr {
 
 /// Python where it is installed, a folder of files otherwise.
 fn pick() -> Sample {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let python = std::env::split_paths(&path).any(|folder| folder.join("python3").is_file());
-    if python { PYTHON } else { STATIC }
+    if tools::is_installed("python3") { PYTHON } else { STATIC }
 }

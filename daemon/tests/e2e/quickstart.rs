@@ -71,17 +71,45 @@ fn it_comes_through_taken_ports_and_an_interruption() {
     first.child.wait().unwrap();
     until("its last step has ended", || processes_with(&data.to_string_lossy()).is_empty());
 
+    // What a git leaves that was killed while it wrote its settings.
+    let locked = data.join("quickstart/hello.unfinished/.git");
+    std::fs::create_dir_all(&locked).unwrap();
+    std::fs::write(locked.join("config.lock"), "").unwrap();
     let mut second = Quickstart::start(&data, &args);
     let said = second.until("Your app is live");
     assert!(said.contains("$ git push deis main") && !said.contains("$ deis register"), "{said}");
     let (ok, rest) = second.end();
     assert!(ok && rest.contains("Stopped 1 app(s)"), "{rest}");
 
+    // Killed while it set the remote.
+    let settings = data.join("quickstart/hello/.git");
+    let removed = Command::new("git").args(["remote", "remove", "deis"]).current_dir(&settings).status();
+    assert!(removed.unwrap().success());
+    std::fs::write(settings.join("config.lock"), "").unwrap();
     let mut third = Quickstart::start(&data, &args);
     let said = third.until("Your app is live");
     assert!(!said.contains("$ git push") && !said.contains("$ deis create"), "{said}");
+    assert!(said.contains("$ deis git:remote"), "{said}");
     assert!(third.end().0);
     until("nothing of it runs", || processes_with(&data.to_string_lossy()).is_empty());
+}
+
+#[test]
+fn what_it_needs_is_looked_for_before_anything_is_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for args in [&["quickstart", "--data", data.to_str().unwrap()][..], &["quickstart", "--check"]] {
+        let ended = Command::new(env!("CARGO_BIN_EXE_deisd"))
+            .args(args)
+            .env("PATH", folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        assert!(said.contains("needs git") && !said.contains("is up"), "{said}");
+        assert!(!data.exists());
+    }
 }
 
 #[test]
