@@ -27,13 +27,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Paging {
     }
 }
 
-/// Scheme and host as the client asked for them: only a trusted proxy can say that these are others than our own.
+/// Scheme, host and port as the client asked for them: only a trusted proxy can say that these are others than our own.
 fn origin(parts: &Parts) -> String {
+    let own = parts.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let client = parts.extensions.get::<ClientInfo>();
-    let scheme = client.map_or("http", |client| client.scheme.as_str());
-    let told = client.and_then(|client| client.host.as_deref());
-    let own = parts.headers.get("host").and_then(|host| host.to_str().ok());
-    format!("{scheme}://{}", told.or(own).unwrap_or("localhost"))
+    client.map_or_else(|| format!("http://{own}"), |client| client.origin(own))
 }
 
 impl Paging {

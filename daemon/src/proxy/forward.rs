@@ -25,7 +25,7 @@ use super::{
     Asking, Bound, Shared,
     body::{AnswerGuard, Fault, GuardedBody, StallTimeoutBody, Upload, UploadBody},
     framing::is_plain_answer,
-    headers::{strip_hop_by_hop, tell_client},
+    headers::{answer_size, strip_hop_by_hop, tell_client},
     pages::ErrorPage,
     tunnel::tunnel,
     upgrade::{self, Upgrade},
@@ -131,7 +131,7 @@ async fn send(
         let answer = tokio::select! {
             answer = answer => answer,
             () = upload.idle_for(shared.options.answer_timeout) => return Err(ErrorPage::Timeout),
-            () = flooded.notified() => return Err(ErrorPage::BadGateway),
+            () = flooded.notified() => return Err(ErrorPage::BadAnswer),
         };
         let error = match answer {
             Ok(response) => {
@@ -147,6 +147,9 @@ async fn send(
             Some(Fault::Stalled) => return Err(ErrorPage::Stalled),
             Some(Fault::Broken) => return Err(ErrorPage::BadBody),
             None => {}
+        }
+        if is_no_http(&error) {
+            return Err(ErrorPage::BadAnswer);
         }
         failed.push(lease.instance().clone());
         if error.is_connect() {
@@ -200,6 +203,12 @@ fn attempt(
     attempt
 }
 
+/// Whether there was an answer, and it could not be understood. It is not asked for again: the request has been done.
+fn is_no_http(error: &Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<hyper::Error>());
+    source.is_some_and(hyper::Error::is_parse)
+}
+
 /// Whether a request certainly has not reached the instance. Anything else may have been done already – or have killed
 /// the instance, as it would the next.
 fn is_unsent(error: &Error, upload: &Upload) -> bool {
@@ -234,8 +243,8 @@ fn answered(
     ConnectionTrace::answered(response.extensions());
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // An app that switches unasked would own a connection whose client goes on speaking HTTP.
-        let (client, asked) = upgrade.ok_or(ErrorPage::BadGateway)?;
-        let protocol = upgrade::agreed(response.headers(), &asked).ok_or(ErrorPage::BadGateway)?;
+        let (client, asked) = upgrade.ok_or(ErrorPage::BadAnswer)?;
+        let protocol = upgrade::agreed(response.headers(), &asked).ok_or(ErrorPage::BadAnswer)?;
         let app = hyper::upgrade::on(&mut response);
         strip_hop_by_hop(response.headers_mut());
         upgrade::keep(response.headers_mut(), protocol);
@@ -246,8 +255,8 @@ fn answered(
         return Ok(response.map(|_| Body::empty()));
     }
     // An answer with two ends could carry a second one, for whoever asks next on the client's side.
-    if !is_plain_answer(response.headers()) {
-        return Err(ErrorPage::BadGateway);
+    if !is_plain_answer(response.headers()) || answer_size(&response) > shared.options.max_head {
+        return Err(ErrorPage::BadAnswer);
     }
     strip_hop_by_hop(response.headers_mut());
     // The framing is made anew by the client's connection, which may speak another version than the app's.

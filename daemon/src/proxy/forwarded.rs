@@ -91,6 +91,8 @@ pub struct ClientInfo {
     pub host: Option<String>,
     /// The port that it is connected to.
     pub port: u16,
+    /// Whether a trusted proxy named that port by itself.
+    is_port_told: bool,
     /// The trusted proxies between it and this one, the nearest to the client first.
     proxies: Vec<IpAddr>,
 }
@@ -118,7 +120,8 @@ impl ClientInfo {
         trusted: &TrustedProxies,
     ) -> Self {
         let peer = peer.to_canonical();
-        let direct = Self { address: peer, scheme, host: None, port, proxies: Vec::new() };
+        let direct =
+            Self { address: peer, scheme, host: None, port, is_port_told: false, proxies: Vec::new() };
         if !trusted.contains(peer) {
             return direct;
         }
@@ -141,7 +144,10 @@ impl ClientInfo {
             let host = hop.host.filter(|host| host::parse(host).is_some());
             let host_port = host.and_then(|host| host.rsplit_once(':')?.1.parse().ok());
             info.host = host.map(str::to_owned).or(info.host);
-            info.port = match (hop.port.and_then(|port| port.parse().ok()), scheme) {
+            let told = hop.port.and_then(|port| port.parse().ok()).filter(|port| *port > 0);
+            info.is_port_told =
+                told.is_some() || (info.is_port_told && host_port.is_none() && scheme.is_none());
+            info.port = match (told, scheme) {
                 (Some(port), _) => port,
                 (None, _) if host_port.is_some() => host_port.unwrap_or(info.port),
                 (None, Some(scheme)) => scheme.port(),
@@ -156,6 +162,19 @@ impl ClientInfo {
             }
         }
         info
+    }
+
+    /// Scheme, host and port by which the client reaches this server; `own` is the host that the request itself names.
+    ///
+    /// A proxy may name its port apart from the host; then it belongs into every link, unless it is the scheme's own.
+    pub fn origin(&self, own: &str) -> String {
+        let host = self.host.as_deref().unwrap_or(own);
+        let has_port = host.rsplit_once(']').map_or(host, |(_, rest)| rest).contains(':');
+        let scheme = self.scheme.as_str();
+        if self.is_port_told && !has_port && self.port != self.scheme.port() {
+            return format!("{scheme}://{host}:{}", self.port);
+        }
+        format!("{scheme}://{host}")
     }
 
     /// The values of `X-Forwarded-For`, `-Proto`, `-Port` and, if a proxy told it, `-Host`, as an app gets them.
@@ -315,12 +334,55 @@ mod tests {
             (vec![("x-forwarded-host", "shop.example.com:81")], "http | 81 | shop.example.com:81"),
             (vec![("x-forwarded-host", "a.com/x\"")], "http | 8000"),
             (vec![("x-forwarded-port", "99999")], "http | 8000"),
+            (vec![("x-forwarded-port", "0")], "http | 8000"),
+            (vec![("x-forwarded-host", "shop.example.com:0")], "http | 8000"),
         ] {
             let lines: Vec<_> = std::iter::once(client).chain(lines).collect();
             assert_eq!(told("10.0.0.1", &lines), format!("192.0.2.7, 10.0.0.1 | {rest}"), "{lines:?}");
         }
         let two = [("x-forwarded-for", "192.0.2.7, 10.0.0.2"), ("x-forwarded-proto", "gopher, https, http")];
         assert_eq!(told("10.0.0.1", &two), "192.0.2.7, 10.0.0.2, 10.0.0.1 | https | 443");
+    }
+
+    #[test]
+    fn links_lead_where_the_client_came_from() {
+        for (lines, origin) in [
+            (vec![], "http://own.example.com:81"),
+            (vec![("x-forwarded-proto", "https")], "https://own.example.com:81"),
+            (vec![("x-forwarded-host", "shop.example.com")], "http://shop.example.com"),
+            (
+                vec![
+                    ("x-forwarded-host", "shop.example.com"),
+                    ("x-forwarded-proto", "https"),
+                    ("x-forwarded-port", "8443"),
+                ],
+                "https://shop.example.com:8443",
+            ),
+            (
+                vec![
+                    ("x-forwarded-host", "shop.example.com"),
+                    ("x-forwarded-proto", "https"),
+                    ("x-forwarded-port", "443"),
+                ],
+                "https://shop.example.com",
+            ),
+            (
+                vec![("x-forwarded-host", "shop.example.com:81"), ("x-forwarded-port", "8443")],
+                "http://shop.example.com:81",
+            ),
+            (
+                vec![("x-forwarded-host", "[2001:db8::1]"), ("x-forwarded-port", "8443")],
+                "http://[2001:db8::1]:8443",
+            ),
+            (
+                vec![("x-forwarded-host", "shop.example.com"), ("x-forwarded-port", "0")],
+                "http://shop.example.com",
+            ),
+        ] {
+            assert_eq!(info("10.0.0.1", &lines).origin("own.example.com:81"), origin, "{lines:?}");
+        }
+        let lies = [("x-forwarded-port", "8443")];
+        assert_eq!(info("192.0.2.7", &lies).origin("own.example.com"), "http://own.example.com");
     }
 
     #[test]

@@ -22,7 +22,9 @@ pub(super) fn is_plain_answer(headers: &HeaderMap) -> bool {
     let coding = (codings.next(), codings.next());
     let length = (lengths.next(), lengths.next());
     match (coding, length) {
-        ((None, _), (_, None)) => true,
+        // A list of lengths has one end only if all members are the same, which not every client looks at.
+        ((None, _), (Some(length), None)) => length.as_bytes().iter().all(u8::is_ascii_digit),
+        ((None, _), (None, _)) => true,
         // Apps are less exact in their spelling than attackers are, and nobody stands between the app and us.
         ((Some(coding), None), (None, _)) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
         _ => false,

@@ -1,6 +1,6 @@
 //! Headers on the way to an app and back.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 
 use super::ClientInfo;
 
@@ -37,6 +37,13 @@ const REQUEST_ID: &str = "x-request-id";
 pub(super) fn size<B>(request: &Request<B>) -> usize {
     let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     lines.sum::<usize>() + request.uri().path_and_query().map_or(0, |p| p.as_str().len())
+}
+
+/// Bytes of the head of an app's answer: its reason and headers. Here, too, the parser's limit overshoots.
+pub(super) fn answer_size<B>(answer: &Response<B>) -> usize {
+    let lines = answer.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let reason = answer.extensions().get::<hyper::ext::ReasonPhrase>();
+    lines.sum::<usize>() + reason.map_or(0, |reason| reason.as_bytes().len())
 }
 
 /// Removes what belongs to this connection only.

@@ -9,6 +9,10 @@ pub(super) fn host_of<B>(request: &Request<B>) -> Option<String> {
     let mut values = request.headers().get_all(header::HOST).iter();
     let (Some(header), None) = (values.next(), values.next()) else { return None };
     let host = parse(header.to_str().ok()?)?;
+    // Whoever asks for another scheme's resource means no app of ours (RFC 9110, 7.4).
+    if request.uri().scheme_str().is_some_and(|scheme| scheme != "http" && scheme != "https") {
+        return None;
+    }
     // A target with a host of its own says whose the request is (RFC 9112, 3.2.2).
     match request.uri().authority() {
         Some(authority) => parse(authority.as_str()),
@@ -34,7 +38,8 @@ pub(super) fn parse(text: &str) -> Option<String> {
     let (name, port) = text.split_at(split.unwrap_or(text.len()));
     // The port is checked and then forgotten: routes go by name only, but what is no port could be another name.
     let digits = if port.is_empty() { port } else { port.strip_prefix(':')? };
-    if !digits.bytes().all(|b| b.is_ascii_digit()) || !(digits.is_empty() || digits.parse::<u16>().is_ok()) {
+    let is_port = digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok_and(|n| n > 0);
+    if !(digits.is_empty() || is_port) {
         return None;
     }
     let valid = match name.strip_prefix('[') {
@@ -80,6 +85,7 @@ mod tests {
             "a@b.com",
             "a.com/",
             "blog.localhost:99999",
+            "blog.localhost:0",
             "blog.localhost:80:80",
             "blog.localhost:+80",
             "a..b",
@@ -103,6 +109,8 @@ mod tests {
         };
         assert_eq!(absolute(None), None, "every request of HTTP/1.1 has the header");
         assert_eq!(absolute(Some("other")).as_deref(), Some("blog.example.com"));
+        let other = Request::builder().uri("ftp://blog.example.com/x").header("host", "blog.example.com");
+        assert_eq!(host_of(&other.body(()).unwrap()), None, "another scheme is nobody's");
     }
 
     #[test]

@@ -229,25 +229,42 @@ fn turn_away(stream: &TcpStream, bound: Bound) {
     );
 }
 
+/// The host of a request that can be understood in one way only. The order of these checks is the order of trust: where
+/// a message ends comes before whose it is, and nothing is looked up for a request that could be two.
+fn checked_host(
+    shared: &Shared,
+    guard: &RequestGuard,
+    request: &Request<Incoming>,
+) -> Result<String, ErrorPage> {
+    if !framing::is_plain_request(request.headers(), guard.has_length) {
+        return Err(ErrorPage::Ambiguous);
+    }
+    let host = host_of(request).ok_or(ErrorPage::BadHost)?;
+    if headers::size(request) > shared.options.max_head {
+        return Err(ErrorPage::LargeHead);
+    }
+    // Only after the host: a client that asks for a tunnel without one is told of the host.
+    if request.method() == Method::CONNECT {
+        return Err(ErrorPage::NoTunnel);
+    }
+    Ok(host)
+}
+
 async fn answer(
     shared: &Shared,
     guard: &RequestGuard,
     mut asking: Asking<'_>,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    // The order of these checks is the order of trust: where a message ends comes before whose it is, and nothing is
-    // looked up for a request that could be two.
-    if !framing::is_plain_request(request.headers(), guard.has_length) {
-        return ErrorPage::Ambiguous.response(request.headers());
-    }
-    let Some(host) = host_of(&request) else { return ErrorPage::BadHost.response(request.headers()) };
-    if headers::size(&request) > shared.options.max_head {
-        return ErrorPage::LargeHead.response(request.headers());
-    }
-    // Only after the host: a client that asks for a tunnel without one is told of the host.
-    if request.method() == Method::CONNECT {
-        return ErrorPage::NoTunnel.response(request.headers());
-    }
+    let host = match checked_host(shared, guard, &request) {
+        Ok(host) => host,
+        // Whoever names no host that could be an app's means the server itself.
+        Err(page) => {
+            let host = host_of(&request);
+            let is_app = host.is_some_and(|host| !is_platform(&host, &shared.options.domain));
+            return if is_app { page.response(request.headers()) } else { page.api_response() };
+        }
+    };
     let is_platform = is_platform(&host, &shared.options.domain);
     let purpose = if is_platform { Purpose::Platform } else { Purpose::Apps };
     match asking.permit.admit(purpose, asking.client.address) {

@@ -3,7 +3,10 @@
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
+use serde_json::json;
+
 use super::{Bound, body::full};
+use crate::api::CODE;
 
 /// Why there is no answer of an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub(super) enum ErrorPage {
     Stalled,
     /// The app closed the connection instead of answering.
     BadGateway,
+    /// The app answered something that cannot be passed on.
+    BadAnswer,
     /// The app took too long.
     Timeout,
 }
@@ -40,7 +45,7 @@ impl ErrorPage {
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::BadHost => {
-                (StatusCode::BAD_REQUEST, "Bad request", "The request must name exactly one host.")
+                (StatusCode::BAD_REQUEST, "Bad request", "The request must name exactly one host, by HTTP.")
             }
             Self::Ambiguous => {
                 (StatusCode::BAD_REQUEST, "Bad request", "Where the request's body ends is not clear.")
@@ -85,12 +90,34 @@ impl ErrorPage {
                 "The app gave no answer",
                 "It closed the connection before it answered. Its owner sees more with `deis logs`.",
             ),
+            Self::BadAnswer => (
+                StatusCode::BAD_GATEWAY,
+                "The app's answer is not valid HTTP",
+                "It answered, but with a head that is malformed, too large or ambiguous, so that it cannot be passed on.",
+            ),
             Self::Timeout => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "The app took too long",
                 "It did not answer in time. Please try again.",
             ),
         }
+    }
+
+    /// The same for whoever asked the platform itself, in the form of the API's errors.
+    pub(super) fn api_response(self) -> Response<Body> {
+        let (status, _, text) = self.parts();
+        let code = match status {
+            StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "too_large",
+            _ => "invalid",
+        };
+        let mut response = Response::new(full(json!({"detail": text}).to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CODE, HeaderValue::from_static(code));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
     }
 
     /// The page as HTML for browsers, as plain text for everybody else.

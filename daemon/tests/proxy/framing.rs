@@ -218,3 +218,30 @@ async fn the_platform_answers_on_its_own_names() {
         .await;
     assert!(answer.contains("get /x http/1.1") && answer.contains("host: blog.example.com"), "{answer}");
 }
+
+#[tokio::test]
+async fn refusals_of_the_platforms_own_hosts_have_the_form_of_the_api() {
+    let proxy = TestProxy::to(&[mirror().await]).await;
+    let long = format!("X: {}", "x".repeat(64 << 10));
+    for (head, status, code) in [
+        ("GET / HTTP/1.1\r\nX: 1", 400, "invalid"),
+        ("GET / HTTP/1.1\r\nHost: a@deis.example.com", 400, "invalid"),
+        ("GET ftp://deis.example.com/ HTTP/1.1\r\nHost: deis.example.com", 400, "invalid"),
+        ("GET ftp://blog.example.com/ HTTP/1.1\r\nHost: blog.example.com", 400, "invalid"),
+        ("CONNECT deis.example.com:80 HTTP/1.1\r\nHost: deis.example.com", 405, "method_not_allowed"),
+        (&format!("GET / HTTP/1.1\r\nHost: deis.example.com\r\n{long}"), 431, "too_large"),
+        ("POST / HTTP/1.1\r\nHost: deis.example.com\r\nTransfer-Encoding: Chunked", 400, "invalid"),
+    ] {
+        let answer = proxy.raw(&format!("{head}\r\nConnection: close\r\n\r\n")).await;
+        let start: String = head.chars().take(100).collect();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{start}: {answer}");
+        assert!(answer.contains(&format!("deis_error_code: {code}\r\n")), "{start}: {answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert!(body["detail"].is_string(), "{start}: {body}");
+    }
+    // An app's own host is answered as its visitors are.
+    let answer =
+        proxy.raw("CONNECT x:80 HTTP/1.1\r\nHost: blog.example.com\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+}

@@ -212,15 +212,24 @@ async fn answers_that_are_none_are_bad_gateways() {
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello",
+        &format!("HTTP/1.1 200 {}\r\nContent-Length: 0\r\n\r\n", "x".repeat(70_000)),
     ] {
-        let proxy = TestProxy::to(&[app(move |_, mut stream| async move {
-            read_head(&mut stream).await.unwrap();
-            let _ = stream.write_all(answer.as_bytes()).await;
+        let answer = answer.to_owned();
+        let sent = answer.clone();
+        let proxy = TestProxy::to(&[app(move |_, mut stream| {
+            let sent = sent.clone();
+            async move {
+                read_head(&mut stream).await.unwrap();
+                let _ = stream.write_all(sent.as_bytes()).await;
+            }
         })
         .await])
         .await;
         let got = proxy.request("GET", "").await;
-        assert!(got.starts_with("HTTP/1.1 502"), "{answer:?}: {got}");
+        let start: String = answer.chars().take(100).collect();
+        assert!(got.starts_with("HTTP/1.1 502"), "{start:?}: {got}");
+        assert!(got.contains("not valid HTTP") && !got.contains("closed the connection"), "{start:?}: {got}");
         proxy.is_idle().await;
     }
 }
