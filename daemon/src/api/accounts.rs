@@ -29,7 +29,8 @@ use crate::{
     dto::{PageDto, UserDto},
 };
 
-/// Whoever registers first rules. Any page that the operator has open can send requests to loopback, and says so.
+/// The first user to register becomes the administrator. Any web page that the operator has open can send requests to
+/// loopback; a browser names the page in `Origin`, so a request with that header registers nobody.
 const NO_PAGE: ApiError = ApiError::Barred {
     code: "browser_refused",
     text: "The first user cannot be registered by a web page; use `deis register`.",

@@ -24,7 +24,8 @@ pub(super) async fn list(caller: Caller, paging: Paging) -> Result<Answer<PageDt
 pub(super) async fn create(caller: Caller, payload: Payload) -> Result<Answer<AppDto>> {
     let given = match payload.members.get("id") {
         None | Some(serde_json::Value::Null) => None,
-        Some(_) => Some(app_name(&payload.required("id")?)?),
+        // A name with white space around it is another name, which nobody may have.
+        Some(_) => Some(app_name(&payload.untrimmed("id")?)?),
     };
     let app = match given {
         Some(name) => caller.session.create_app(name).await?,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use deis_core::{
     ConfigPatch, EnvKey,
-    model::{HealthCheckPatch, MapPatch, Probe, Secret},
+    model::{HealthCheckPatch, MapPatch, Probe, Secret, shown},
 };
 use serde_json::{Map, Value, value::RawValue};
 
@@ -69,17 +69,22 @@ struct Sent<'a> {
 
 /// A member: an object, or a text that holds one.
 fn member(sent: &Sent<'_>, name: &str) -> Result<BTreeMap<String, Box<RawValue>>> {
-    let wrong = || ApiError::field(name, "This field must be an object, or a string that holds one.");
+    const WRONG: &str = "This field must be an object, or a string that holds one";
+    let wrong = || ApiError::field(name, format!("{WRONG}."));
     let text = match sent.payload.members.get(name) {
         None => return Ok(BTreeMap::new()),
         Some(Value::Null) => return Err(ApiError::field(name, "This field may not be null.")),
-        Some(Value::Object(_)) => sent.written.get(name).map(|raw| raw.get().to_owned()),
-        Some(Value::String(text)) => Some(text.clone()),
+        Some(Value::Object(_)) => sent.written.get(name).map(|raw| raw.get()),
+        Some(Value::String(text)) => {
+            // As strict inside a string as the whole body is.
+            if let Err(error) = super::json::parse(text.as_bytes()) {
+                return Err(ApiError::field(name, format!("{WRONG}: {error}.")));
+            }
+            Some(text.as_str())
+        }
         Some(_) => None,
     };
-    // As strict inside a string as the whole body is.
-    let strict = text.filter(|text| super::json::parse(text.as_bytes()).is_ok());
-    strict.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(wrong)
+    text.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(wrong)
 }
 
 fn hidden(patch: MapPatch<String, String>) -> MapPatch<String, Secret> {
@@ -90,7 +95,9 @@ fn values(sent: &Sent<'_>) -> Result<MapPatch<EnvKey, Secret>> {
     let pair = |(key, value): (String, Box<RawValue>)| match (EnvKey::new(key.as_str()), text(&value)) {
         (Ok(key), value) => Ok((key, value.map(Secret::new))),
         // What cannot be set is not set.
-        (Err(_), None) => Err(ApiError::Unprocessable(format!("{key} does not exist under values"))),
+        (Err(_), None) => {
+            Err(ApiError::Unprocessable(format!("{} does not exist under values", shown(&key))))
+        }
         (Err(error), Some(_)) => Err(ApiError::field("values", error.to_string())),
     };
     member(sent, "values")?.into_iter().map(pair).collect()
@@ -118,7 +125,7 @@ fn health(sent: &Sent<'_>) -> Result<MapPatch<String, HealthCheckPatch>> {
         let checks = match serde_json::from_str(value.get()) {
             Ok(Value::Null) => None,
             Ok(Value::Object(map)) => Some(probes(&map)?),
-            _ => return Err(wrong_health(format!("{process} must be an object or null"))),
+            _ => return Err(wrong_health(format!("{} must be an object or null", shown(&process)))),
         };
         patch.insert(process, checks);
     }
@@ -128,6 +135,7 @@ fn health(sent: &Sent<'_>) -> Result<MapPatch<String, HealthCheckPatch>> {
 fn probes(map: &Map<String, Value>) -> Result<HealthCheckPatch> {
     let names = ["livenessProbe", "readinessProbe"];
     if let Some(other) = map.keys().find(|key| !names.contains(&key.as_str())) {
+        let other = shown(other);
         return Err(wrong_health(format!("{other} is no probe: use livenessProbe or readinessProbe")));
     }
     let probe = |name: &str| -> Result<_> {
@@ -135,8 +143,7 @@ fn probes(map: &Map<String, Value>) -> Result<HealthCheckPatch> {
             None => Ok(None),
             Some(Value::Null) => Ok(Some(None)),
             Some(value) => {
-                let sent: ProbeDto = serde_json::from_value(value.clone())
-                    .map_err(|e| wrong_health(format!("{name}: {e}")))?;
+                let sent = ProbeDto::parse(name, value).map_err(|e| wrong_health(e.to_string()))?;
                 let probe = Probe::try_from(sent).map_err(|e| wrong_health(format!("{name}: {e}")))?;
                 Ok(Some(Some(probe)))
             }

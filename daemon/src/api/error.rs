@@ -11,7 +11,11 @@ use axum::{
     http::{HeaderName, HeaderValue, Response, StatusCode, header},
     response::IntoResponse,
 };
-use deis_core::{Error, Kind, ReleaseVersion, model::Cause, plan::RollbackError};
+use deis_core::{
+    Error, Kind, ReleaseVersion,
+    model::{Cause, shown},
+    plan::RollbackError,
+};
 use serde_json::{Value, json};
 
 use crate::accounts::PasswordError;
@@ -203,7 +207,7 @@ impl ApiError {
                 detail("The platform's disk is full: nothing was changed. Free some space, then try again."),
             ),
             Self::MediaType(kind) => {
-                let text = format!("Unsupported media type \"{kind}\" in request.");
+                let text = format!("Unsupported media type \"{}\" in request.", shown(&kind));
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, detail(&text))
             }
             Self::Unprocessable(text) => (StatusCode::UNPROCESSABLE_ENTITY, detail(&text)),
@@ -262,7 +266,7 @@ pub(super) fn taken(what: Kind) -> Option<(&'static str, &'static str)> {
 
 /// A process type that an app does not have.
 pub(super) fn no_process_type(name: &str) -> ApiError {
-    ApiError::NotFound(format!("Container type {name} does not exist in application"))
+    ApiError::NotFound(format!("Container type {} does not exist in application", shown(name)))
 }
 
 fn no_rollback(error: RollbackError) -> String {
@@ -270,9 +274,14 @@ fn no_rollback(error: RollbackError) -> String {
         RollbackError::Initial => "Cannot roll back to initial release.".to_owned(),
         RollbackError::Failed => "Cannot roll back to failed release.".to_owned(),
         RollbackError::BelowZero => "version cannot be below 0".to_owned(),
-        RollbackError::Unknown(version) => format!("there is no release {version}; see `deis releases`"),
+        RollbackError::Unknown(version) => no_release(version),
         other @ RollbackError::NoBuild(_) => other.to_string(),
     }
+}
+
+/// A release to go back to that there is not.
+pub(super) fn no_release(version: impl std::fmt::Display) -> String {
+    format!("there is no release {version}; see `deis releases`")
 }
 
 /// What existing clients know a kind of thing as.
@@ -310,7 +319,7 @@ impl From<Error> for ApiError {
                 "CPU limit format: <value> or <value>/<value>, where value must be a numeric",
             ),
             Error::NotSet { key, member } => {
-                Self::Unprocessable(format!("{key} does not exist under {member}"))
+                Self::Unprocessable(format!("{} does not exist under {member}", shown(&key)))
             }
             Error::OwnsApps { user } => Self::Conflict(format!(
                 "{user} still has applications assigned. Delete or transfer ownership before cancelling."
@@ -366,7 +375,7 @@ pub(super) async fn not_found() -> ApiError {
 
 /// The answer for a route without this method.
 pub(super) async fn method_not_allowed(method: axum::http::Method) -> Response<Body> {
-    let text = format!("Method \"{method}\" not allowed.");
+    let text = format!("Method \"{}\" not allowed.", shown(method.as_str()));
     let mut response = super::respond::json(StatusCode::METHOD_NOT_ALLOWED, &json!({"detail": text}));
     response.headers_mut().insert(CODE, HeaderValue::from_static("method_not_allowed"));
     response

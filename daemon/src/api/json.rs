@@ -2,6 +2,7 @@
 
 use std::{cell::Cell, fmt};
 
+use deis_core::model::shown;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -22,9 +23,20 @@ const MAX_NAME: usize = 1024;
 /// silence.
 pub(super) fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
     let mut parser = serde_json::Deserializer::from_slice(text);
-    let value = Strict { depth: 0, values: &Cell::new(0) }.deserialize(&mut parser)?;
+    let value = Strict { depth: 0, values: &Cell::new(0) }.deserialize(&mut parser).map_err(plain)?;
     parser.end()?;
     Ok(value)
+}
+
+/// The parser takes one half of a surrogate pair for an escape that is cut short, and speaks of `hex`.
+fn plain(error: serde_json::Error) -> serde_json::Error {
+    if !error.to_string().contains("hex escape") {
+        return error;
+    }
+    let (line, column) = (error.line(), error.column());
+    serde_json::Error::custom(format!(
+        "a \\u escape is cut short, or is one half of a surrogate pair without the other, at line {line} column {column}"
+    ))
 }
 
 #[derive(Clone, Copy)]
@@ -109,12 +121,12 @@ impl<'de> Visitor<'de> for Strict<'_> {
             if members.len() == MAX_ENTRIES {
                 return Err(A::Error::custom(format!("an object has more than {MAX_ENTRIES} members")));
             }
-            let shown: String = name.chars().take(120).collect();
             if name.len() > MAX_NAME {
-                return Err(A::Error::custom(format!("the name {shown:?}… is longer than {MAX_NAME} bytes")));
+                let text = format!("the name \"{}\" is longer than {MAX_NAME} bytes", shown(&name));
+                return Err(A::Error::custom(text));
             }
             if members.contains_key(&name) {
-                return Err(A::Error::custom(format!("duplicate key {shown:?}")));
+                return Err(A::Error::custom(format!("duplicate key \"{}\"", shown(&name))));
             }
             let value = object.next_value_seed(inner)?;
             members.insert(name, value);
@@ -168,7 +180,9 @@ mod tests {
             ("{} x", "trailing characters"),
             ("{", "EOF"),
             ("\u{feff}{}", "expected value"),
-            (r#""\ud800""#, "hex escape"),
+            (r#""\ud800""#, "one half of a surrogate pair"),
+            (r#"{"a":"\udc00"}"#, "one half of a surrogate pair"),
+            (r#""\u12""#, "escape is cut short"),
             ("1e400", "out of range"),
             ("NaN", "expected value"),
         ] {

@@ -89,12 +89,21 @@ impl Payload {
 
     /// A text that may be missing, but not null or blank. White space around it goes.
     pub(super) fn optional(&self, field: &str) -> Result<Option<String>> {
-        let Some(value) = self.members.get(field) else { return Ok(None) };
-        let text = text(field, value)?.trim().to_owned();
-        if text.is_empty() {
+        if !self.members.contains_key(field) {
+            return Ok(None);
+        }
+        Ok(Some(self.untrimmed(field)?.trim().to_owned()))
+    }
+
+    /// A text that must be there and not be blank, with the white space around it.
+    pub(super) fn untrimmed(&self, field: &str) -> Result<String> {
+        let value =
+            self.members.get(field).ok_or_else(|| ApiError::field(field, "This field is required."))?;
+        let text = text(field, value)?;
+        if text.trim().is_empty() {
             return Err(ApiError::field(field, "This field may not be blank."));
         }
-        Ok(Some(text))
+        Ok(text)
     }
 
     /// A password: taken as it is, white space too.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use deis_core::{
     AppHandle, ProcessType, RestartScope, Settled,
-    model::{Instance, InstanceName},
+    model::{Instance, InstanceName, shown},
 };
 use serde_json::{Map, Value, json};
 
@@ -57,6 +57,7 @@ pub(super) fn scales(wanted: &Map<String, Value>) -> Result<BTreeMap<ProcessType
     let mut scales = BTreeMap::new();
     for (process, value) in wanted {
         let literal = |text: &str| {
+            let text = shown(text);
             ApiError::Bad(format!("Invalid scaling format: invalid literal for int() with base 10: '{text}'"))
         };
         let number = match value {

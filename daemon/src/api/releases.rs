@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     auth::App,
-    error::{ApiError, Result},
+    error::{ApiError, Result, no_release},
     page::Paging,
     payload::Payload,
     respond::Answer,
@@ -44,7 +44,11 @@ fn wanted(payload: &Payload) -> Result<Option<ReleaseVersion>> {
     match number {
         None => Err(ApiError::Bad("version must be a release number, such as 3".to_owned())),
         Some(n) if n < 1 => Err(ApiError::Bad("version cannot be below 0".to_owned())),
-        Some(n) => Ok(Some(ReleaseVersion(u32::try_from(n).unwrap_or(u32::MAX)))),
+        // A number that no release can have is answered as one that none has.
+        Some(n) => match u32::try_from(n) {
+            Ok(n) => Ok(Some(ReleaseVersion(n))),
+            Err(_) => Err(ApiError::Bad(no_release(format_args!("v{n}")))),
+        },
     }
 }
 

@@ -1,7 +1,8 @@
 //! Health checks, in the shape and with the defaults of Kubernetes.
 
-use deis_core::model::{ExecCheck, HealthChecks, HttpCheck, HttpHeader, Probe, TcpCheck};
+use deis_core::model::{ExecCheck, HealthChecks, HttpCheck, HttpHeader, Probe, TcpCheck, shown};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// The probes of a process type.
 #[derive(Debug, Serialize)]
@@ -76,6 +77,47 @@ fn three() -> u32 {
 
 fn ten() -> u32 {
     10
+}
+
+/// A probe that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadProbe {
+    /// A part of it, named by its path, is something else than an object.
+    #[error("{0} must be an object")]
+    NoObject(String),
+    /// A member has another type, or is missing.
+    #[error("{probe}: {}", shown(&.source.to_string()))]
+    Member {
+        /// Which probe it is.
+        probe: String,
+        /// Which member, and what is expected there.
+        source: serde_json::Error,
+    },
+}
+
+impl ProbeDto {
+    /// Reads the probe that is called `name` in messages. Lists are refused by themselves: serde would take one for an
+    /// object whose members come in the order in which they are declared here.
+    ///
+    /// # Errors
+    /// [`BadProbe`] names the part that is wrong.
+    pub(crate) fn parse(name: &str, value: &Value) -> Result<Self, BadProbe> {
+        let probe = object(name, value)?;
+        for part in ["exec", "httpGet", "tcpSocket"] {
+            if let Some(value) = probe.get(part).filter(|value| !value.is_null()) {
+                object(&format!("{name}.{part}"), value)?;
+            }
+        }
+        let headers = probe.get("httpGet").and_then(|http| http.get("httpHeaders")).and_then(Value::as_array);
+        for header in headers.into_iter().flatten() {
+            object(&format!("each of {name}.httpGet.httpHeaders"), header)?;
+        }
+        Self::deserialize(value).map_err(|source| BadProbe::Member { probe: name.to_owned(), source })
+    }
+}
+
+fn object<'a>(path: &str, value: &'a Value) -> Result<&'a Map<String, Value>, BadProbe> {
+    value.as_object().ok_or_else(|| BadProbe::NoObject(path.to_owned()))
 }
 
 /// A probe of HTTP was sent without a port.
@@ -168,5 +210,28 @@ mod tests {
         assert_eq!((probe.period_seconds, probe.failure_threshold), (10, 3));
         let without: ProbeDto = serde_json::from_str(r#"{"httpGet":{"path":"/"}}"#).unwrap();
         assert_eq!(Probe::try_from(without), Err(NoPort));
+    }
+
+    #[test]
+    fn what_is_no_object_is_named() {
+        let long = format!(r#"{{"periodSeconds":"{}"}}"#, "x".repeat(5000));
+        for (text, wrong) in [
+            ("[]", "livenessProbe must be an object"),
+            (r#"[null,null,{"port":80},0,1,10,1,3]"#, "livenessProbe must be an object"),
+            (r#"{"exec":[["true"]]}"#, "livenessProbe.exec must be an object"),
+            (r#"{"httpGet":["/",80,null,null,[]]}"#, "livenessProbe.httpGet must be an object"),
+            (r#"{"tcpSocket":[80]}"#, "livenessProbe.tcpSocket must be an object"),
+            (
+                r#"{"httpGet":{"port":80,"httpHeaders":[["A","b"]]}}"#,
+                "each of livenessProbe.httpGet.httpHeaders must be an object",
+            ),
+            (r#"{"tcpSocket":{"port":"a\u0000"}}"#, "livenessProbe: invalid type: string"),
+            (&long, "livenessProbe: invalid type: string"),
+        ] {
+            let error = ProbeDto::parse("livenessProbe", &serde_json::from_str(text).unwrap()).unwrap_err();
+            let error = error.to_string();
+            assert!(error.starts_with(wrong) && error.len() < 200 && !error.contains('\0'), "{error}");
+        }
+        assert!(ProbeDto::parse("x", &serde_json::json!({"exec": null, "tcpSocket": {"port": 80}})).is_ok());
     }
 }

@@ -23,6 +23,7 @@ mod release;
 mod rollout;
 mod route;
 mod secret;
+mod shown;
 mod task;
 mod workload;
 
@@ -52,6 +53,7 @@ pub use release::{Outcome, Release};
 pub use rollout::{Phase, ReleaseCommand, Rollout, RolloutEnd};
 pub use route::{AppRoutes, RouteFence, RouteMode};
 pub use secret::{Environment, Secret};
+pub use shown::shown;
 pub use task::{
     Program, Task, TaskInfo, TaskInput, TaskKind, TaskLife, TaskObservation, TaskOutput, TaskRef, TaskSignal,
     TaskState, TaskStreams, TerminalSize, Tool, WhenFull,

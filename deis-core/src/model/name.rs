@@ -4,9 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::shown;
+
 /// A text that is not a valid name of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{kind} {} is not valid: {reason}", shown(.value))]
+#[error("{kind} \"{}\" is not valid: {reason}", shown(.value))]
 pub struct InvalidName {
     /// What was to be named, in words ("app name").
     pub kind: &'static str,
@@ -14,15 +16,6 @@ pub struct InvalidName {
     pub value: String,
     /// The rule it breaks, as a sentence part ("it must start with a lower-case letter").
     pub reason: &'static str,
-}
-
-/// As much of a rejected text as a person needs to know it again.
-fn shown(value: &str) -> String {
-    const MAX_SHOWN: usize = 120;
-    if value.chars().nth(MAX_SHOWN).is_none() {
-        return format!("{value:?}");
-    }
-    format!("{:?}…", value.chars().take(MAX_SHOWN).collect::<String>())
 }
 
 macro_rules! name_type {

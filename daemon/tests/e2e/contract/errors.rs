@@ -52,7 +52,10 @@ fn what_says_too_much_or_twice_is_refused_and_changes_nothing() {
         &[
             (r#"{"values":{"A":"1","A":"2"}}"#, 400, "duplicate key \\\"A\\\""),
             (r#"{"values":{"A":"1"},"values":{"A":"2"}}"#, 400, "duplicate key \\\"values\\\""),
-            (r#"{"values":"{\"A\":\"1\",\"A\":\"2\"}"}"#, 400, "must be an object"),
+            (r#"{"values":"{\"A\":\"1\",\"A\":\"2\"}"}"#, 400, "duplicate key"),
+            (r#"{"values":"[1]"}"#, 400, "must be an object"),
+            (r#"{"values":{"A":"\ud800"}}"#, 400, "one half of a surrogate pair"),
+            (r#"{"values":{"A\u0000B":null}}"#, 422, "A\\\\0B does not exist"),
             (&json!({"values": many}).to_string(), 400, "more than 1000 members"),
             (&deep, 400, "nested more than 64 deep"),
             (&json!({"values": {"A": "x".repeat(131_070)}}).to_string(), 400, "131070"),
@@ -65,9 +68,27 @@ fn what_says_too_much_or_twice_is_refused_and_changes_nothing() {
                 400,
                 "host cannot be set",
             ),
+            (r#"{"healthcheck":{"web":{"livenessProbe":[]}}}"#, 400, "livenessProbe must be an object"),
+            (
+                r#"{"healthcheck":{"web":{"livenessProbe":[null,null,{"port":80},0,1,10,1,3]}}}"#,
+                400,
+                "livenessProbe must be an object",
+            ),
+            (r#"{"healthcheck":{"we\u0000b":7}}"#, 400, "we\\\\0b must be an object"),
+            (&json!({"healthcheck": {"x".repeat(1000): 7}}).to_string(), 400, "x… must be an object"),
         ],
     );
-    ann.posts("/v2/apps/web1/scale/", &[(r#"{"web":1,"web":100}"#, 400, "duplicate key")]);
+    ann.posts(
+        "/v2/apps/web1/scale/",
+        &[
+            (r#"{"web":1,"web":100}"#, 400, "duplicate key"),
+            (r#"{"web":"a\u0000b"}"#, 400, "base 10: 'a\\\\0b'"),
+            (&json!({"web": "x".repeat(1000)}).to_string(), 400, "x…'"),
+            (r#"{"w\u0000b":1}"#, 404, "Container type w\\\\0b does not exist"),
+        ],
+    );
+    let version = (r#"{"version":1000000000000}"#, 400, "there is no release v1000000000000;");
+    ann.posts("/v2/apps/web1/releases/rollback/", &[version]);
     ann.posts(
         "/v2/apps/",
         &[
@@ -77,6 +98,15 @@ fn what_says_too_much_or_twice_is_refused_and_changes_nothing() {
             (r#"{"id":"xn--80ak6aa92e"}"#, 400, "reserved"),
             (r#"{"id":"a\nb"}"#, 400, "App name"),
             (r#"{"id":"app\u2028x"}"#, 400, "App name"),
+            (r#"{"id":"app\n"}"#, 400, "App name"),
+            (r#"{"id":"app\r\n"}"#, 400, "App name"),
+            (r#"{"id":"app\u0000"}"#, 400, "App name"),
+            (r#"{"id":"app\u2028"}"#, 400, "App name"),
+            (r#"{"id":" app"}"#, 400, "App name"),
+            (r#"{"id":"www"}"#, 400, "www is a reserved name."),
+            (r#"{"id":"api"}"#, 400, "reserved"),
+            (r#"{"id":"registry"}"#, 400, "reserved"),
+            (r#"{"id":"router"}"#, 400, "reserved"),
         ],
     );
     let long = "x".repeat(140_000);

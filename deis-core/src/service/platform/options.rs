@@ -5,9 +5,19 @@ use std::{collections::BTreeSet, time::Duration};
 use crate::plan::constants;
 
 /// Names that apps cannot have unless an operator says otherwise: the platform answers to them itself, or did in the
-/// original.
-pub const RESERVED_NAMES: [&str; 6] =
-    ["deis", "deis-builder", "deis-workflow-manager", "grafana", "platform", "localhost"];
+/// original, or people take them for the platform's.
+pub const RESERVED_NAMES: [&str; 10] = [
+    "deis",
+    "deis-builder",
+    "deis-workflow-manager",
+    "grafana",
+    "platform",
+    "localhost",
+    "api",
+    "registry",
+    "router",
+    "www",
+];
 
 /// Numbers and names that an operator may change.
 #[derive(Clone, Debug)]
