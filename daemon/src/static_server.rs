@@ -83,7 +83,7 @@ async fn file(State(site): State<Arc<Site>>, request: Request) -> Response<Body>
         return text(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed\n");
     }
     let path = request.uri().path();
-    let Some(wanted) = decode(path).and_then(|p| below(root, &p)) else { return not_found(root).await };
+    let Some(wanted) = decode(path).and_then(|p| below(root, &p)) else { return not_found(&site).await };
     let wanted = if wanted.is_dir() {
         if !path.ends_with('/') {
             return redirect(&folder_url(request.uri()));
@@ -96,15 +96,15 @@ async fn file(State(site): State<Arc<Site>>, request: Request) -> Response<Body>
     let inside = wanted.canonicalize().ok().filter(|real| real.starts_with(root.as_path()) && real.is_file());
     match inside {
         Some(file) => answer(&file, tags, request.headers(), is_head).await,
-        None => not_found(root).await,
+        None => not_found(&site).await,
     }
 }
 
 /// The app's own page for what is not there, if it has one.
-async fn not_found(root: &Path) -> Response<Body> {
-    let page = root.join("404.html");
+async fn not_found(site: &Site) -> Response<Body> {
+    let page = site.root.join("404.html");
     if page.is_file() {
-        let mut response = answer(&page, &Tags::default(), &HeaderMap::new(), false).await;
+        let mut response = answer(&page, &site.tags, &HeaderMap::new(), false).await;
         *response.status_mut() = StatusCode::NOT_FOUND;
         return response;
     }
@@ -304,6 +304,8 @@ mod tests {
         assert_eq!(status, StatusCode::RANGE_NOT_SATISFIABLE);
         let (status, _, body) = ask(&site, "/none", &[("range", "bytes=2-4")]).await;
         assert_eq!((status, body.as_str()), (StatusCode::NOT_FOUND, "nothing here"));
+        let known = site.tags.0.lock().unwrap();
+        assert!(known.keys().any(|page| page.ends_with("404.html")), "it is read once for its tag");
     }
 
     #[test]
