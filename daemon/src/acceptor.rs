@@ -9,19 +9,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// How often it is said that connections cannot be accepted.
-const COMPLAINT: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Pause after one could not be: descriptors in use come back, so a pause is better than an end.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A listener that does not give up.
 pub(crate) struct Acceptor {
     listener: TcpListener,
-    complained: Option<Instant>,
+    logged: Option<Instant>,
 }
 
 impl Acceptor {
     pub(crate) fn new(listener: TcpListener) -> Self {
-        Self { listener, complained: None }
+        Self { listener, logged: None }
     }
 
     /// The next connection; `None` once it shall stop.
@@ -35,8 +35,8 @@ impl Acceptor {
                 Ok(accepted) => return Some(accepted),
                 Err(error) => error,
             };
-            if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINT) {
-                self.complained = Some(Instant::now());
+            if self.logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+                self.logged = Some(Instant::now());
                 tracing::warn!(%error, "connections cannot be accepted");
             }
             tokio::time::sleep(PAUSE).await;

@@ -50,7 +50,7 @@ pub enum DataDirError {
 }
 
 /// How long a daemon that was killed may take to be gone.
-const DYING: Duration = Duration::from_secs(2);
+const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// Names that this executable can be called by, beside `deisd`.
 const LINKS: [&str; 3] = ["deisd", "deis", crate::static_server::NAME];
@@ -137,7 +137,7 @@ fn lock_or_name(path: &Path, lock: &mut File, operation: FlockOperation) -> Resu
         let mut text = String::new();
         let _ = lock.rewind().and_then(|()| lock.read_to_string(&mut text));
         let pid = text.trim().parse().unwrap_or(0);
-        if begun.elapsed() > DYING || !is_going(pid) {
+        if begun.elapsed() > LOCK_WAIT || !is_going(pid) {
             return Err(DataDirError::InUse { path: path.to_path_buf(), pid });
         }
         thread::sleep(Duration::from_millis(10));

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::keyed_limit::Exhausted;
 
 /// Time in which a connection is not made to give way to another one of its own address.
-const FAIR_CHANCE: Duration = Duration::from_secs(1);
+const MIN_LIFE: Duration = Duration::from_secs(1);
 
 /// The connections that are pending. Clones share them.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct Pending(Arc<Mutex<Connections>>);
 struct Connections {
     per_address: usize,
     total: usize,
-    fair_chance: Duration,
+    min_life: Duration,
     next: u64,
     /// In the order in which they came.
     waiting: VecDeque<Waiting>,
@@ -64,7 +64,7 @@ impl Pending {
         Self(Arc::new(Mutex::new(Connections {
             per_address,
             total,
-            fair_chance: FAIR_CHANCE,
+            min_life: MIN_LIFE,
             next: 0,
             waiting: VecDeque::new(),
             by_address: BTreeMap::new(),
@@ -88,8 +88,8 @@ impl Pending {
 
     /// No connection has a chance to say what it wants.
     #[cfg(test)]
-    pub(crate) fn without_fair_chance(&self) {
-        self.lock().fair_chance = Duration::ZERO;
+    pub(crate) fn without_min_life(&self) {
+        self.lock().min_life = Duration::ZERO;
     }
 
     fn lock(&self) -> MutexGuard<'_, Connections> {
@@ -101,12 +101,12 @@ impl Connections {
     fn enter(&mut self, address: IpAddr, is_bounded: bool) -> Result<(u64, CancellationToken), Exhausted> {
         let own = self.by_address.get(&address).copied().unwrap_or(0);
         if own >= self.per_address && is_bounded {
-            self.evict_of(address, self.fair_chance).ok_or(Exhausted::Key)?;
+            self.evict_of(address, self.min_life).ok_or(Exhausted::Key)?;
         } else if self.waiting.len() >= self.total {
             let largest = self.by_address.iter().max_by_key(|(_, count)| **count);
             let (from, count) = largest.map(|(from, count)| (*from, *count)).ok_or(Exhausted::Total)?;
             // Whoever has more than the newcomer has had a chance already, by the others.
-            let chance = if count > own + 1 { Duration::ZERO } else { self.fair_chance };
+            let chance = if count > own + 1 { Duration::ZERO } else { self.min_life };
             self.evict_of(from, chance).ok_or(Exhausted::Total)?;
         }
         let (id, evict) = (self.next, CancellationToken::new());
@@ -117,9 +117,9 @@ impl Connections {
     }
 
     /// Ends the oldest connection of an address; `None` if even that one is too new.
-    fn evict_of(&mut self, address: IpAddr, fair_chance: Duration) -> Option<()> {
+    fn evict_of(&mut self, address: IpAddr, min_life: Duration) -> Option<()> {
         let oldest = self.waiting.iter().find(|waiting| waiting.address == address)?;
-        if oldest.since.elapsed() < fair_chance {
+        if oldest.since.elapsed() < min_life {
             return None;
         }
         oldest.evict.cancel();
@@ -162,7 +162,7 @@ mod tests {
         let (first, second) = (enter().unwrap(), enter().unwrap());
         assert_eq!(enter().unwrap_err(), Exhausted::Key);
         assert!(pending.enter(one, false).is_ok(), "a trusted proxy has more");
-        pending.without_fair_chance();
+        pending.without_min_life();
         let third = enter().unwrap();
         assert!(first.evicted().is_cancelled() && !second.evicted().is_cancelled());
         drop((first, second, third));

@@ -103,7 +103,8 @@ impl SlugFolders {
             fs::create_dir(&root)?;
             let unpacked =
                 slug::unpack(&file, &root, &SlugLimits::default()).and_then(|()| fs::rename(&root, &path));
-            // Not by the scratch folder itself, which cannot remove what nobody may write to.
+            // What is left of it is removed here: when the scratch folder is dropped, it fails at folders without write
+            // permission, which a slug may hold, and they would stay.
             remove_tree(&root).and(unpacked)
         });
         match unpacked.await {

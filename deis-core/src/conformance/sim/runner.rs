@@ -229,7 +229,8 @@ impl TaskWriter for SimWriter {
             let notified = changed.notified();
             let mut notified = std::pin::pin!(notified);
             notified.as_mut().enable();
-            // Said to nobody but itself unless it is taken: it would wake itself for ever.
+            // The task is touched, which wakes every waiter, only when there is room: otherwise each of these loops would
+            // wake itself, and the others, without end.
             let has_room = |task: &SimTask| task.input.len() + bytes.len() <= INPUT_WINDOW;
             if self.world.state().tasks.get(&self.key).is_none_or(has_room) {
                 return self.ask(|task| task.input.extend(&bytes));

@@ -36,7 +36,7 @@ pub(in crate::local) struct Supervisor {
     backoff: RestartBackoff,
 }
 
-/// How a stretch of running ended.
+/// How one run of the process ended.
 enum RunOutcome {
     Left,
     Ended,
@@ -83,7 +83,7 @@ impl Supervisor {
             // Want of an artifact or of room can pass, however often it is met.
             let broken = matches!(cause, Cause::CrashLoop { .. } | Cause::Probe { .. });
             let definitive = definitive || (broken && self.backoff.is_crash_loop(timing));
-            // Seen before it is told: whoever reads the log and looks finds what he read about.
+            // The state is set before the log line is written: whoever reads the line and lists the instances sees that state.
             self.report_end(&cause, definitive);
             self.tell(&cause, ran, wait).await;
             // An instance that is let go while it waits has nothing to stop.

@@ -25,8 +25,8 @@ use crate::{
 /// What a supervising process may take beyond the grace period.
 pub(in crate::local) const MARGIN: Duration = Duration::from_secs(5);
 
-/// Kernel-bound processes cannot be killed; nobody waits for them for ever.
-const HOPELESS: Duration = Duration::from_secs(10);
+/// Longest wait for processes that were sent SIGKILL: one that the kernel holds up does not end.
+const KILL_WAIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Names the folder of a task to its processes.
@@ -97,7 +97,7 @@ fn kill(main: Option<ProcessIdentity>, mark: &str) {
         }
         // Also those that left the group and the session: the environment that a process was started with stays readable.
         let found = proc::marked(mark);
-        if found.is_empty() || begun.elapsed() > HOPELESS {
+        if found.is_empty() || begun.elapsed() > KILL_WAIT {
             return;
         }
         for pid in found.into_iter().filter_map(Pid::from_raw) {

@@ -15,8 +15,8 @@ use rustix::{
 
 use crate::{model::Exit, os::proc};
 
-/// Kernel-bound processes cannot be killed; nobody waits for them for ever.
-const HOPELESS: Duration = Duration::from_secs(10);
+/// Longest wait for processes that were sent SIGKILL: one that the kernel holds up does not end.
+const KILL_WAIT: Duration = Duration::from_secs(10);
 
 /// The child of a shim with all that it started.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl ProcessTree {
         let begun = Instant::now();
         // Most trees are gone after the first signal, and a caller waits for the end.
         let mut pause = Duration::from_micros(200);
-        while !self.reap() && begun.elapsed() < HOPELESS {
+        while !self.reap() && begun.elapsed() < KILL_WAIT {
             self.signal(Signal::KILL);
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
