@@ -25,7 +25,8 @@ pub use read::{AnswerSize, Found, MAX_ANSWER_BYTES, MAX_GETS, MAX_SCANS, Order, 
 ///
 /// # Implementing
 /// Run the suite [`conformance::store`](https://docs.rs/deis-core) (feature `conformance`) over it. This one forgets
-/// everything and knows one order; see `MemoryStore` for the others:
+/// everything and knows one order; see `MemoryStore` for the others, and `examples/redb_store.rs` in the repository for a
+/// durable one on another database, with the suite over it:
 ///
 /// ```
 /// use std::{collections::BTreeMap, sync::Mutex};
