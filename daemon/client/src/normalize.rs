@@ -15,14 +15,22 @@ pub(super) enum Line {
 pub(super) fn normalize(mut args: Vec<OsString>, cli: &clap::Command) -> Line {
     let Some(first) = first_word(&args) else { return Line::Command(args) };
     let help = args[first] == "help" && args.len() > first + 1;
+    if help && args[first + 1] == "help" {
+        // There is nothing more to say of `help` than what it says by itself.
+        args.truncate(first + 1);
+        return Line::Command(args);
+    }
     if help {
         args.remove(first);
     }
     let word = |i: usize| args.get(i).and_then(|a| a.to_str());
     if let Some(topic) = word(first).filter(|word| is_topic(cli, word)) {
         let bare = is_command(cli, topic);
+        // A word that can be nothing but a verb becomes one, also where it is misspelt: so similar verbs are suggested.
+        let takes_words = bare && takes_words(cli, topic);
+        let is_verb = |word: &str| !takes_words && !word.starts_with('-');
         match word(first + 1) {
-            Some(verb) if is_command(cli, &format!("{topic}:{verb}")) || !(bare || verb.starts_with('-')) => {
+            Some(verb) if is_command(cli, &format!("{topic}:{verb}")) || is_verb(verb) => {
                 let joined = OsString::from(format!("{topic}:{verb}"));
                 args.splice(first..first + 2, [joined]);
             }
@@ -40,6 +48,11 @@ pub(super) fn normalize(mut args: Vec<OsString>, cli: &clap::Command) -> Line {
 
 fn is_command(cli: &clap::Command, word: &str) -> bool {
     cli.find_subcommand(word).is_some()
+}
+
+/// Whether a command has arguments that are no flags.
+fn takes_words(cli: &clap::Command, command: &str) -> bool {
+    cli.find_subcommand(command).is_some_and(|command| command.get_positionals().next().is_some())
 }
 
 fn is_topic(cli: &clap::Command, word: &str) -> bool {
@@ -82,11 +95,22 @@ mod tests {
     }
 
     #[test]
+    fn a_misspelt_verb_is_told_its_neighbours() {
+        assert_eq!(run("deis apps creat"), "deis apps:creat");
+        for (line, meant) in [("deis apps:creat", "apps:create"), ("deis config:sett", "config:set")] {
+            let error = crate::args::command().try_get_matches_from(line.split(' ')).unwrap_err();
+            assert!(error.to_string().contains(meant), "{error}");
+        }
+    }
+
+    #[test]
     fn help_takes_a_command() {
         assert_eq!(run("deis help config:set"), "deis config:set --help");
         assert_eq!(run("deis help apps create"), "deis apps:create --help");
         assert_eq!(run("deis help create"), "deis create --help");
         assert_eq!(run("deis help"), "deis help");
+        assert_eq!(run("deis help help"), "deis help");
+        assert_eq!(run("deis -c x help help"), "deis -c x help");
     }
 
     #[test]

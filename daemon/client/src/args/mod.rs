@@ -27,7 +27,8 @@ pub(super) use releases::ReleasesCommand;
 #[command(name = "deis", bin_name = "deis", version, propagate_version = true, arg_required_else_help = true)]
 #[command(
     after_help = "Commands are `topic:verb`; a bare topic lists (`deis config`), and a space works for the colon \
-                        (`deis apps create`).\nExit codes: 0 ok, 1 failed, 2 usage, 100 not logged in, 130 interrupted."
+                        (`deis apps create`).\nExit codes: 0 ok, 1 failed, 2 usage, 100 not logged in, 130 interrupted;\n\
+                        `run` and `ps:attach` end with the command's own."
 )]
 pub(super) struct Cli {
     /// Profile: a path ending in .json, or a name below ~/.deis (environment: `DEIS_PROFILE`)
