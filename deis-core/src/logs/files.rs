@@ -75,14 +75,12 @@ impl LogStore for FileLogs {
         });
         let (query, follow) = (query.clone(), query.follow);
         let (follower, newest) = blocking(move || {
-            let mut follower = Follower::new(folder, query.process, query.lines);
+            let mut follower = Follower::new(folder, query.process);
             if follow {
                 follower.watch()?;
             }
-            let mut found = follower.read()?;
-            let surplus = found.len().saturating_sub(query.lines);
-            found.drain(..surplus);
-            Ok((follower, found))
+            let newest = follower.tail(query.lines)?;
+            Ok((follower, newest))
         })
         .await?;
         let known = stream::iter(newest.into_iter().map(Ok));

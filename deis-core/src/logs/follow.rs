@@ -1,14 +1,10 @@
-//! Reads the files of one app's lines from where it was last: rotation, new instances, torn ends.
+//! Where one app's lines are, read on from where they were last: new instances, bounds, and waiting for more.
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::{self, File},
-    io::{self, Read as _},
+    fs, io,
     mem::MaybeUninit,
-    os::{
-        fd::OwnedFd,
-        unix::fs::{DirBuilderExt as _, MetadataExt as _},
-    },
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -18,16 +14,10 @@ use futures_util::{Stream, stream};
 use rustix::fs::inotify;
 use tokio::{io::unix::AsyncFd, sync::watch, time::sleep};
 
-use super::ring::selects;
+use super::{ring::selects, source::LineSource};
 use crate::{
-    local::{
-        async_fd::async_fd,
-        run_dir::{
-            format::{LINES, PLATFORM_LINES, parse_line},
-            record::InstanceIdentity,
-        },
-    },
-    model::{AppUid, LogLevel, LogLine, LogSource, ProcessType},
+    local::{async_fd::async_fd, run_dir::record::InstanceIdentity},
+    model::{AppUid, LogLine, ProcessType},
     port::{BoxError, LogError},
 };
 
@@ -35,32 +25,37 @@ use crate::{
 const GATHER: Duration = Duration::from_millis(20);
 /// How often one looks where the system has no watch to give.
 const LOOK: Duration = Duration::from_millis(200);
+/// Memory that the lines of one answer may take, about: of older ones beyond it nothing is told.
+const TAIL: usize = 8 << 20;
+/// The same for those that a follower begins with: whoever does not read keeps them for long.
+const FOLLOWED_TAIL: usize = 1 << 20;
+/// Bytes of the files that a follower reads on at once. The rest waits in the files until these lines are taken.
+const BATCH: u64 = 128 << 10;
 
-/// All files of one app.
+/// All files of one app. None is open between two reads: an app may have hundreds of instances, and as many followers.
 #[derive(Debug)]
 pub(super) struct Follower {
     folder: PathBuf,
     process: Option<ProcessType>,
-    /// More of the older file than this many lines is not read the first time.
-    lines: usize,
-    first: bool,
     /// By folder: the app's own for the platform's lines, else an instance's.
-    sources: BTreeMap<PathBuf, Source>,
+    sources: BTreeMap<PathBuf, LineSource>,
+    /// Which of them is read first: one that never stops printing must not keep the others from being read.
+    turn: usize,
     watch: Option<OwnedFd>,
 }
 
-#[derive(Debug)]
-struct Source {
-    /// `None` for the platform's file, whose lines name their source themselves.
-    identity: Option<InstanceIdentity>,
-    file: Option<File>,
-    /// The beginning of a line whose end is not written yet.
-    rest: Vec<u8>,
+/// Lines that were read on.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Oldest first.
+    pub(super) lines: Vec<LogLine>,
+    /// Whether there may be more already.
+    pub(super) more: bool,
 }
 
 impl Follower {
-    pub(super) fn new(folder: PathBuf, process: Option<ProcessType>, lines: usize) -> Self {
-        Self { folder, process, lines, first: true, sources: BTreeMap::new(), watch: None }
+    pub(super) fn new(folder: PathBuf, process: Option<ProcessType>) -> Self {
+        Self { folder, process, sources: BTreeMap::new(), turn: 0, watch: None }
     }
 
     /// Asks the system to tell when something is written from now on. Without one left to give, the files are
@@ -73,17 +68,36 @@ impl Follower {
         Ok(())
     }
 
-    /// The lines since the last call, oldest first.
-    pub(super) fn read(&mut self) -> io::Result<Vec<LogLine>> {
+    /// The newest lines, oldest first: at most `lines`, and what has room in `memory`. Later reads go on behind them.
+    pub(super) fn tail(&mut self, lines: usize) -> io::Result<Vec<LogLine>> {
+        let memory = if self.watch.is_some() { FOLLOWED_TAIL } else { TAIL };
         self.find_sources()?;
-        let (first, most) = (std::mem::take(&mut self.first), self.lines);
-        let mut found = Vec::new();
+        let mut newest = Newest { lines, memory, found: Vec::new(), size: 0 };
         for (folder, source) in &mut self.sources {
-            source.read(folder, first.then_some(most), &mut found)?;
+            newest.add(source.tail(folder, lines)?, self.process.as_ref());
         }
-        found.retain(|line| selects(self.process.as_ref(), line));
-        found.sort_by_key(|line| line.at);
-        Ok(found)
+        newest.trim();
+        Ok(newest.found)
+    }
+
+    /// Lines since the last call.
+    pub(super) fn read(&mut self) -> io::Result<Batch> {
+        self.find_sources()?;
+        let (mut batch, mut room) = (Batch::default(), BATCH);
+        let first = std::mem::take(&mut self.turn);
+        for later in [false, true] {
+            for (index, (folder, source)) in self.sources.iter_mut().enumerate() {
+                if (index < first) == later {
+                    batch.more |= source.read_on(folder, &mut room, &mut batch.lines)?;
+                    if room == 0 && self.turn == 0 {
+                        self.turn = index + 1;
+                    }
+                }
+            }
+        }
+        batch.lines.retain(|line| selects(self.process.as_ref(), line));
+        batch.lines.sort_by_key(|line| line.at);
+        Ok(batch)
     }
 
     fn find_sources(&mut self) -> io::Result<()> {
@@ -91,11 +105,7 @@ impl Follower {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             entries => entries?,
         };
-        self.sources.entry(self.folder.clone()).or_insert(Source {
-            identity: None,
-            file: None,
-            rest: Vec::new(),
-        });
+        self.sources.entry(self.folder.clone()).or_insert_with(|| LineSource::new(None));
         for entry in entries {
             let path = entry?.path();
             if self.sources.contains_key(&path) {
@@ -104,8 +114,7 @@ impl Follower {
             if let Some(identity) = InstanceIdentity::read(&path) {
                 // First watched, then read: nothing falls between.
                 self.add_watch(&path);
-                let source = Source { identity: Some(identity), file: None, rest: Vec::new() };
-                self.sources.insert(path, source);
+                self.sources.insert(path, LineSource::new(Some(identity)));
             } else if path.is_dir() {
                 self.add_watch(&path);
             }
@@ -122,64 +131,41 @@ impl Follower {
     }
 }
 
-impl Source {
-    /// Reads on. `first` is given the first time: then the older file is read too, if so many lines need it.
-    fn read(&mut self, folder: &Path, first: Option<usize>, found: &mut Vec<LogLine>) -> io::Result<()> {
-        let names = if self.identity.is_some() { LINES } else { PLATFORM_LINES };
-        let [newer, older] = names.map(|name| folder.join(name));
-        let mut before = None;
-        if self.file.is_none() {
-            (self.file, before) = open_both(&newer, &older)?;
+/// The newest of all lines that are added.
+struct Newest {
+    lines: usize,
+    memory: usize,
+    found: Vec<LogLine>,
+    size: usize,
+}
+
+impl Newest {
+    fn add(&mut self, lines: Vec<LogLine>, process: Option<&ProcessType>) {
+        for line in lines.into_iter().filter(|line| selects(process, line)) {
+            self.size += size(&line);
+            self.found.push(line);
         }
-        let mut own = Vec::new();
-        self.read_on(&mut own)?;
-        if self.is_rotated(&newer) {
-            // What was written before the new file was there; a line without its end gets none any more.
-            self.read_on(&mut own)?;
-            self.rest.clear();
-            self.file = open(&newer)?;
-            self.read_on(&mut own)?;
+        // Not with each: that would sort all of them for every instance.
+        if self.found.len() / 2 > self.lines || self.size / 2 > self.memory {
+            self.trim();
         }
-        if let Some(file) = before.filter(|_| first.is_some_and(|wanted| own.len() < wanted)) {
-            let mut source = Self { identity: self.identity.clone(), file: Some(file), rest: Vec::new() };
-            let mut before = Vec::new();
-            source.read_on(&mut before)?;
-            before.append(&mut own);
-            own = before;
-        }
-        found.append(&mut own);
-        Ok(())
     }
 
-    fn read_on(&mut self, found: &mut Vec<LogLine>) -> io::Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
-        file.read_to_end(&mut self.rest)?;
-        let Some(end) = self.rest.iter().rposition(|b| *b == b'\n') else { return Ok(()) };
-        let rest = self.rest.split_off(end + 1);
-        let whole = std::mem::replace(&mut self.rest, rest);
-        found.extend(whole.split(|b| *b == b'\n').filter_map(|line| self.parse(line)));
-        Ok(())
+    fn trim(&mut self) {
+        self.found.sort_by_key(|line| line.at);
+        let mut surplus = self.found.len().saturating_sub(self.lines);
+        self.size = self.found[surplus..].iter().map(size).sum();
+        while self.size > self.memory && surplus < self.found.len() {
+            self.size -= size(&self.found[surplus]);
+            surplus += 1;
+        }
+        self.found.drain(..surplus);
     }
+}
 
-    fn is_rotated(&self, newer: &Path) -> bool {
-        let open = self.file.as_ref().and_then(|file| file.metadata().ok()).map(|m| number(&m));
-        open.is_some() && fs::metadata(newer).ok().map(|m| number(&m)).is_some_and(|now| Some(now) != open)
-    }
-
-    fn parse(&self, line: &[u8]) -> Option<LogLine> {
-        let Some(identity) = &self.identity else { return serde_json::from_slice(line).ok() };
-        let raw = parse_line(line)?;
-        let source = if raw.stream.is_none() {
-            LogSource::Platform { level: LogLevel::Warning }
-        } else {
-            LogSource::Process {
-                process: identity.process.clone(),
-                release: identity.release,
-                instance: identity.instance.clone(),
-            }
-        };
-        Some(LogLine::new(raw.at, source, raw.text))
-    }
+/// The memory that a line takes, about.
+fn size(line: &LogLine) -> usize {
+    size_of::<LogLine>() + 64 + line.text.len()
 }
 
 /// Who follows which app: those of an app end when its sender goes.
@@ -193,11 +179,13 @@ pub(super) struct Tailing {
     /// Who drops the store does not thereby forget the app.
     readers: Readers,
     pending: VecDeque<LogLine>,
+    /// The files may hold more than was read.
+    more: bool,
 }
 
 impl Tailing {
     pub(super) fn new(
-        mut follower: Follower,
+        follower: Follower,
         forgotten: watch::Receiver<()>,
         readers: Readers,
     ) -> Result<Self, LogError> {
@@ -208,11 +196,11 @@ impl Tailing {
             }
             None => None,
         };
-        follower.lines = 0;
-        Ok(Self { follower, events, forgotten, readers, pending: VecDeque::new() })
+        Ok(Self { follower, events, forgotten, readers, pending: VecDeque::new(), more: false })
     }
 
-    /// Lines as they come, until the app is forgotten. A reader that stalls misses what is rotated away meanwhile.
+    /// Lines as they come, until the app is forgotten. A reader that stalls misses what is rotated away
+    /// meanwhile.
     pub(super) fn stream(self) -> impl Stream<Item = Result<LogLine, LogError>> + Send {
         stream::unfold(Some(self), |tailing| async move {
             let mut tailing = tailing?;
@@ -224,12 +212,14 @@ impl Tailing {
                     biased;
                     // Nothing is ever sent: it can only be closed.
                     _ = tailing.forgotten.changed() => return None,
-                    () = written(tailing.events.as_ref()) => {}
+                    () = written(tailing.events.as_ref()), if !tailing.more => {}
+                    () = std::future::ready(()), if tailing.more => {}
                 }
                 let Tailing { mut follower, events, forgotten, readers, .. } = tailing;
                 match blocking(move || Ok((follower.read()?, follower))).await {
-                    Ok((lines, follower)) => {
-                        tailing = Tailing { follower, events, forgotten, readers, pending: lines.into() };
+                    Ok((batch, follower)) => {
+                        let (pending, more) = (batch.lines.into(), batch.more);
+                        tailing = Tailing { follower, events, forgotten, readers, pending, more };
                     }
                     Err(error) => return Some((Err(error), None)),
                 }
@@ -249,29 +239,6 @@ async fn written(events: Option<&AsyncFd<OwnedFd>>) {
     ready.clear_ready();
 }
 
-/// The newer file and the one before it, not one file twice that becomes the older one meanwhile.
-fn open_both(newer: &Path, older: &Path) -> io::Result<(Option<File>, Option<File>)> {
-    loop {
-        let before = open(older)?;
-        let file = open(newer)?;
-        let opened = before.as_ref().map(File::metadata).transpose()?.map(|m| number(&m));
-        if fs::metadata(older).ok().map(|m| number(&m)) == opened {
-            return Ok((file, before));
-        }
-    }
-}
-
-fn number(metadata: &fs::Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
-}
-
-fn open(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        file => file.map(Some),
-    }
-}
-
 /// Reads and writes files off the async threads.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -282,18 +249,56 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::fs::File;
 
     use super::*;
-    use crate::model::Timestamp;
+    use crate::{
+        local::run_dir::format::{LINES, PLATFORM_LINES, format_line},
+        model::{AppName, AppRef, InstanceName, LogLevel, LogSource, ReleaseVersion, TemplateId, Timestamp},
+        port::OutputStream,
+    };
 
     fn line(n: i64) -> String {
         let source = LogSource::Platform { level: LogLevel::Info };
         serde_json::to_string(&LogLine::new(Timestamp(n), source, n.to_string())).unwrap()
     }
 
-    fn texts(follower: &mut Follower) -> Vec<String> {
-        follower.read().unwrap().into_iter().map(|line| line.text).collect()
+    fn instance(app: &Path, name: &str) -> PathBuf {
+        let folder = app.join(name);
+        fs::create_dir_all(&folder).unwrap();
+        let identity = InstanceIdentity {
+            app: AppRef { name: AppName::new("blog").unwrap(), uid: AppUid(uuid::Uuid::nil()) },
+            instance: InstanceName::new(format!("blog-web-1-{name}")).unwrap(),
+            process: ProcessType::new("web").unwrap(),
+            release: ReleaseVersion(1),
+            template: TemplateId("t".into()),
+            routable: true,
+            port: 1,
+            grace_seconds: 1,
+        };
+        identity.write(&folder).unwrap();
+        folder
+    }
+
+    fn lines(numbers: std::ops::Range<i64>, text: &str) -> String {
+        numbers
+            .map(|n| format_line(Timestamp(n), Some(OutputStream::Stdout), format!("{n} {text}").as_bytes()))
+            .collect()
+    }
+
+    fn all(follower: &mut Follower) -> Vec<LogLine> {
+        let mut all = Vec::new();
+        loop {
+            let batch = follower.read().unwrap();
+            all.extend(batch.lines);
+            if !batch.more {
+                return all;
+            }
+        }
+    }
+
+    fn texts(lines: Vec<LogLine>) -> Vec<String> {
+        lines.into_iter().map(|line| line.text).collect()
     }
 
     #[test]
@@ -301,13 +306,87 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (newer, older) = (dir.path().join(PLATFORM_LINES[0]), dir.path().join(PLATFORM_LINES[1]));
         fs::write(&older, format!("{}\n", line(1))).unwrap();
-        let mut file = File::create(&newer).unwrap();
         let torn = line(3);
-        write!(file, "{}\n{}", line(2), &torn[..torn.len() / 2]).unwrap();
-        let mut follower = Follower::new(dir.path().to_owned(), None, 10);
-        assert_eq!(texts(&mut follower), ["1", "2"]);
+        fs::write(&newer, format!("{}\n{}", line(2), &torn[..torn.len() / 2])).unwrap();
+        let mut follower = Follower::new(dir.path().to_owned(), None);
+        assert_eq!(texts(follower.tail(10).unwrap()), ["1", "2"]);
         fs::rename(&newer, &older).unwrap();
+        assert!(all(&mut follower).is_empty());
         fs::write(&newer, format!("{}\n", line(4))).unwrap();
-        assert_eq!(texts(&mut follower), ["4"], "what was torn is not glued to it");
+        assert_eq!(texts(all(&mut follower)), ["4"], "what was torn is not glued to it");
+        // Both files were replaced since the last look: what is left of what came between is told.
+        fs::write(&older, format!("{}\n", line(5))).unwrap();
+        fs::write(dir.path().join("new"), format!("{}\n", line(6))).unwrap();
+        fs::rename(dir.path().join("new"), &newer).unwrap();
+        assert_eq!(texts(all(&mut follower)), ["5", "6"]);
+        let mut file = File::options().append(true).open(&newer).unwrap();
+        std::io::Write::write_all(&mut file, format!("{}\n", line(7)).as_bytes()).unwrap();
+        assert_eq!(texts(all(&mut follower)), ["7"]);
+    }
+
+    #[test]
+    fn a_tail_is_the_newest_of_all_instances_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, first) in [("aaaaa", 0), ("bbbbb", 5_000)] {
+            let folder = instance(dir.path(), name);
+            fs::write(folder.join(LINES[1]), lines(first..first + 10_000, "")).unwrap();
+            fs::write(folder.join(LINES[0]), lines(first + 10_000..first + 20_000, "")).unwrap();
+        }
+        let tail = Follower::new(dir.path().to_owned(), None).tail(12_000).unwrap();
+        assert_eq!(tail.len(), 12_000);
+        assert_eq!(tail.last().unwrap().at, Timestamp(24_999));
+        assert!(tail.is_sorted_by_key(|line| line.at));
+        // 5,000 of the newest are of one instance alone, the others of both.
+        assert_eq!(tail.first().unwrap().at, Timestamp(16_500));
+    }
+
+    #[test]
+    fn lines_of_many_instances_take_no_more_memory_than_they_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = "x".repeat(10_000);
+        for n in 0..30 {
+            let folder = instance(dir.path(), &format!("{n:05}"));
+            fs::write(folder.join(LINES[0]), lines(0..100, &long)).unwrap();
+        }
+        let taken = |lines: &[LogLine]| lines.iter().map(size).sum::<usize>();
+        let tail = Follower::new(dir.path().to_owned(), None).tail(10_000).unwrap();
+        assert!((TAIL / 2..=TAIL).contains(&taken(&tail)), "{}", taken(&tail));
+        assert_eq!(tail.last().unwrap().at, Timestamp(99));
+        let mut follower = Follower::new(dir.path().to_owned(), None);
+        follower.watch().unwrap();
+        assert!(taken(&follower.tail(10_000).unwrap()) <= FOLLOWED_TAIL);
+
+        // Read on in pieces, to the last line.
+        for n in 0..30 {
+            let folder = dir.path().join(format!("{n:05}"));
+            fs::rename(folder.join(LINES[0]), folder.join(LINES[1])).unwrap();
+            fs::write(folder.join(LINES[0]), lines(100..200, &long)).unwrap();
+        }
+        let (mut count, mut largest) = (0, 0);
+        loop {
+            let batch = follower.read().unwrap();
+            count += batch.lines.len();
+            largest = largest.max(taken(&batch.lines));
+            if !batch.more {
+                break;
+            }
+        }
+        assert_eq!(count, 3_000);
+        assert!(largest <= 2 * 128 * 1024, "{largest}");
+    }
+
+    #[test]
+    fn no_file_is_open_between_two_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..40 {
+            let folder = instance(dir.path(), &format!("{n:05}"));
+            fs::write(folder.join(LINES[0]), lines(0..1, "")).unwrap();
+        }
+        let mut follower = Follower::new(dir.path().to_owned(), None);
+        follower.tail(100).unwrap();
+        follower.read().unwrap();
+        let open =
+            fs::read_dir("/proc/self/fd").unwrap().flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
+        assert_eq!(open.filter(|path| path.starts_with(dir.path())).count(), 0);
     }
 }

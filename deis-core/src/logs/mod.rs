@@ -7,6 +7,8 @@ mod follow;
 #[cfg(feature = "local")]
 mod known_ids;
 mod ring;
+#[cfg(feature = "local")]
+mod source;
 
 #[cfg(feature = "local")]
 pub use files::FileLogs;

@@ -60,6 +60,11 @@ pub(in crate::local) fn end_unrecorded(folder: &Path) {
     kill(None, &mark_of_instance(folder));
 }
 
+/// Kills what a task left of which nothing was written down. Blocks.
+pub(in crate::local) fn end_unrecorded_task(folder: &Path) {
+    kill(read_main(folder), &mark_of_task(folder));
+}
+
 /// Stops a supervising process that nobody knows, with all that it runs. What it leaves if it must be killed is the
 /// caller's to end. Blocks.
 pub(in crate::local) fn stop_holder(folder: &Path, grace: Duration) {

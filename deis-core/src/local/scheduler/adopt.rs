@@ -43,12 +43,16 @@ pub(super) fn scan(run_dir: &Path) -> io::Result<FoundInstances> {
     for app in subfolders(run_dir)? {
         let Some(uid) = app_of(&app) else { continue };
         for instance in subfolders(&app)? {
-            match look_at(&instance, uid)? {
-                Some(record) => found.living.push(record),
-                None => found.ended.extend(port_of_ended(&instance)),
+            match look_at(&instance, uid) {
+                Ok(Some(record)) => found.living.push(record),
+                Ok(None) => found.ended.extend(port_of_ended(&instance)),
+                // Nobody lives there, and one folder is no reason for all apps to stay down.
+                Err(error) => cannot_tidy(&instance, &error),
             }
         }
-        tidy(&app)?;
+        if let Err(error) = tidy(&app) {
+            cannot_tidy(&app, &error);
+        }
     }
     Ok(found)
 }
@@ -88,6 +92,11 @@ fn look_at(instance: &Path, app: AppUid) -> io::Result<Option<InstanceRecord>> {
         }
         return Ok(None);
     }
+}
+
+/// As on a disk that is full; it is tried again at the next start.
+fn cannot_tidy(folder: &Path, error: &io::Error) {
+    tracing::warn!(folder = %folder.display(), %error, "what is left of an instance cannot be tidied");
 }
 
 /// Whoever wrote this may know what it is good for.

@@ -43,7 +43,13 @@ pub(super) fn scan(tasks: &Path, grace: Duration) -> io::Result<Vec<FoundTask>> 
     for app in subfolders(tasks)? {
         let Some(uid) = app_of(&app) else { continue };
         for folder in subfolders(&app)? {
-            found.extend(look_at(folder, uid, begun, grace)?);
+            match look_at(folder.clone(), uid, begun, grace) {
+                Ok(task) => found.extend(task),
+                // One folder is no reason for all apps to stay down: it is looked at again at the next start.
+                Err(error) => {
+                    tracing::warn!(folder = %folder.display(), %error, "what is left of a task cannot be tidied");
+                }
+            }
         }
         // Goes if it is empty.
         let _ = fs::remove_dir(&app);
@@ -73,15 +79,58 @@ fn look_at(folder: PathBuf, app: AppUid, begun: Instant, grace: Duration) -> io:
                 thread::sleep(LOOK);
             }
             stop_holder(&folder, grace);
-            orphans::end_task(&folder)?;
-            match identity {
-                Some(identity) => {
-                    remove_tree(&files(&folder))?;
-                    Ok(Some(FoundTask { folder, identity, shim: None }))
-                }
-                // The process before this one was killed while it made the folder: nothing of it ever ran.
-                None => remove_tree(&folder).map(|()| None),
+            let Some(identity) = identity else {
+                // The process before this one was killed, or the disk full, while it made the folder. There is nothing
+                // to write down of what never ran.
+                orphans::end_unrecorded_task(&folder);
+                return remove_tree(&folder).map(|()| None);
+            };
+            // First: it may be what gives a full disk the room to write the end down.
+            let removed = remove_tree(&files(&folder));
+            if let Err(error) = orphans::end_task(&folder).map(drop).and(removed) {
+                // It has ended all the same, and whoever asks is told so.
+                tracing::warn!(folder = %folder.display(), %error, "the end of a task cannot be written down");
             }
+            Ok(Some(FoundTask { folder, identity, shim: None }))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::local::run_dir::format::{EXIT, of_task, tasks};
+    use crate::model::{AppName, AppRef, Attempt, Exit, Program, Task, TaskKind, TaskName, Tool};
+
+    fn folder(run_dir: &Path, name: &str) -> (PathBuf, Task) {
+        let app = AppRef { name: AppName::new("blog").unwrap(), uid: AppUid(uuid::Uuid::nil()) };
+        let name = TaskName::new(name).unwrap();
+        let folder = of_task(run_dir, app.uid, (TaskKind::Run, &name, Attempt(0)));
+        fs::create_dir_all(&folder).unwrap();
+        let program = Program::Tool { tool: Tool::Builder, input: Vec::new() };
+        (folder, Task::new(app, TaskKind::Run, name, program, Duration::from_secs(1)))
+    }
+
+    #[test]
+    fn a_folder_in_which_nothing_can_be_written_stops_no_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let (half_made, _) = folder(dir.path(), "run-half");
+        fs::write(half_made.join("task.json.part"), "").unwrap();
+        let (full, task) = folder(dir.path(), "run-full");
+        TaskIdentity::of(&task).write(&full).unwrap();
+        for folder in [&half_made, &full] {
+            // What a disk without a byte left says, for a user whom no mode of a file stops.
+            symlink("/dev/full", folder.join("exit.json.part")).unwrap();
+        }
+        let (whole, task) = folder(dir.path(), "run-whole");
+        TaskIdentity::of(&task).write(&whole).unwrap();
+        let found = scan(&tasks(dir.path()), Duration::ZERO).unwrap();
+        let mut names: Vec<&str> = found.iter().map(|task| task.identity.name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["run-full", "run-whole"]);
+        assert!(!half_made.exists() && whole.join(EXIT).exists() && !full.join(EXIT).exists());
+        assert_eq!(crate::local::run_dir::record::EndRecord::read(&whole).unwrap().exit, Exit::Lost);
     }
 }

@@ -172,14 +172,34 @@ pub(in crate::local) fn never_ran(
     why: Option<&str>,
 ) -> io::Result<EndRecord> {
     let mut log = TaskLogWriter::new(folder, output.when_full);
-    if let Some(why) = why {
+    let text = why.map(|why| format!("the task cannot be started: {why}"));
+    if let Some(text) = &text {
         let stream =
             if output.streams == TaskStreams::Apart { OutputStream::Stderr } else { OutputStream::Stdout };
-        log.append(stream, now(), format!("the task cannot be started: {why}\n").as_bytes());
+        log.append(stream, now(), format!("{text}\n").as_bytes());
     }
-    let ended = EndRecord { output: log.position(), ..EndRecord::new(Exit::Lost) };
+    // A disk that takes no output may still take an end.
+    let broken = log.broken().and(text);
+    let ended = EndRecord { output: log.position(), broken, ..EndRecord::new(Exit::Lost) };
     ended.write(folder)?;
     Ok(ended)
+}
+
+/// The end of a task that could not be started, where not even that can be written down.
+pub(in crate::local) fn never_recorded(why: &str) -> EndRecord {
+    let broken = Some(format!("the task cannot be started: {why}"));
+    EndRecord { broken, ..EndRecord::new(Exit::Lost) }
+}
+
+/// Why a task cannot be started, for people.
+pub(in crate::local) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    let is_full =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    if causes.any(|error| error.downcast_ref().is_some_and(is_full)) {
+        return "the platform's disk is full".to_owned();
+    }
+    error_chain(error)
 }
 
 impl Started {

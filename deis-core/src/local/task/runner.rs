@@ -32,7 +32,7 @@ use crate::{
         AppRef, AppUid, Attempt, Exit, Program, Task, TaskInfo, TaskInput, TaskObservation, TaskRef,
         TaskState, Tool,
     },
-    port::{Attached, BoxError, Cursor, StopScope, TaskError, TaskRunner, error_chain},
+    port::{Attached, BoxError, Cursor, StopScope, TaskError, TaskRunner},
 };
 
 /// Runs tasks as processes of this machine. Bound ones end with this process, even if it is killed; detached ones are
@@ -194,9 +194,10 @@ impl Shared {
         let ended = match self.run(&identity, &folder, &stage, &mut stop, next).await {
             Ok(ended) => ended,
             Err(error) => {
-                let (folder, text) = (folder.clone(), error_chain(error.as_ref()));
-                let told = blocking(move || run::never_ran(&folder, identity.output, Some(&text))).await;
-                told.unwrap_or_else(|_| EndRecord::new(Exit::Lost))
+                let why = run::reason(error.as_ref());
+                let (folder, text, output) = (folder.clone(), why.clone(), identity.output);
+                let told = blocking(move || run::never_ran(&folder, output, Some(&text))).await;
+                told.unwrap_or_else(|_| run::never_recorded(&why))
             }
         };
         let own = folder.clone();

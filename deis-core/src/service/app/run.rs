@@ -17,7 +17,10 @@ use crate::{
         lower::{Purpose, Source, environment},
     },
     port::{Attached, Cursor, OutputItem, StopScope, TaskError, TaskRunnerExt as _},
-    state::apps::{AppState, LoadedRelease, load_release},
+    state::{
+        apps::{AppState, LoadedRelease, load_release},
+        keys,
+    },
 };
 
 /// How a one-off command is run.
@@ -49,6 +52,24 @@ impl RunOptions {
     }
 }
 
+/// Stops a command whose output nobody waits for any more.
+struct StopOnDrop {
+    app: AppHandle,
+    /// `None` once it has ended.
+    name: Option<TaskName>,
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        let (Some(name), Ok(runtime)) = (self.name.take(), tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        let app = self.app.clone();
+        // If it cannot be told to stop, its limit ends it.
+        runtime.spawn(async move { app.stop_run(&name).await });
+    }
+}
+
 impl AppHandle {
     /// Starts a command with build and config of the live release; before a release with a build is live, with those
     /// of the one that is to become it. Its environment is that of every process of the release.
@@ -71,6 +92,9 @@ impl AppHandle {
         let base = self.live_or_base(&state).await?;
         let build = must_build(&base)?;
         let app = self.app.reference();
+        // Counted and started one after the other: many that arrive at once would each find room. Not the lock of the
+        // app's changes: a command waits for none of them.
+        let _starting = self.platform.0.changes.lock(keys::app(self.name())).await;
         let known = self.runs().await?;
         if known.iter().filter(|run| run.state.is_active()).count() >= MAX_RUNS {
             let reason =
@@ -121,7 +145,7 @@ impl AppHandle {
     /// Runs a command without input and waits for its end. Its output, both streams in one order, goes to `each` as it
     /// comes.
     ///
-    /// The future can be dropped: the command goes on to its limit, unless it prints more than is kept.
+    /// If the future is dropped the command is stopped: nobody would ever see what it does.
     ///
     /// # Errors
     /// As [`AppHandle::start_run`].
@@ -132,13 +156,18 @@ impl AppHandle {
     {
         let mut options = RunOptions::attached(TaskInput::Closed);
         options.output.streams = TaskStreams::Merged;
-        let task = self.run_ref(&self.start_run(command, options).await?);
+        let name = self.start_run(command, options).await?;
+        let task = self.run_ref(&name);
+        let mut unwatched = StopOnDrop { app: self.clone(), name: Some(name) };
         let runner = &self.platform.0.runner;
         let mut items = runner.items(&task, Cursor::START);
         while let Some(item) = items.next().await {
             match item {
                 Ok(item) => match item.item {
-                    OutputItem::Ended { exit } => return Ok(exit),
+                    OutputItem::Ended { exit } => {
+                        unwatched.name = None;
+                        return Ok(exit);
+                    }
                     item => each(item).await,
                 },
                 Err(TaskError::Unknown) => break,
