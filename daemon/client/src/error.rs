@@ -70,6 +70,9 @@ pub(super) enum ClientError {
     /// Ctrl-C while waiting.
     #[error("{0}")]
     Interrupted(String),
+    /// A signal that ends this program, which it does once everything is as it was.
+    #[error("ended by signal {0}")]
+    Signalled(i32),
     /// A remote command ended with this code.
     #[error("the command ended with exit code {0}")]
     Remote(i32),
@@ -88,6 +91,7 @@ impl ClientError {
             Self::CommandLine(_) | Self::Usage(_) => ExitCode::from(2),
             Self::NotLoggedIn { .. } => ExitCode::from(100),
             Self::Interrupted(_) => ExitCode::from(130),
+            Self::Signalled(signal) => ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)),
             Self::Remote(code) => ExitCode::from(u8::try_from(*code).unwrap_or(1).max(1)),
             _ => ExitCode::from(1),
         }
@@ -96,7 +100,7 @@ impl ClientError {
     /// Prints it with its causes.
     pub(super) fn report(&self) {
         match self {
-            Self::Remote(_) => return,
+            Self::Remote(_) | Self::Signalled(_) => return,
             // Where help cannot be printed, the reason cannot be either.
             Self::CommandLine(error) => return drop(error.print()),
             Self::Interrupted(text) => return eprintln!("\n{text}"),

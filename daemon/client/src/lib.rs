@@ -26,6 +26,7 @@ mod normalize;
 mod output;
 mod pipe;
 mod plugin;
+mod printer;
 mod profile;
 mod prompt;
 mod shell;
@@ -45,6 +46,10 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error.report();
+            if let ClientError::Signalled(signal) = error {
+                // Whoever started this sees what ended it.
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
             error.exit_code()
         }
     }

@@ -1,22 +1,28 @@
 //! A command's input, output, signals and end, carried over a websocket to this terminal or these pipes.
 
 use std::{
+    future::poll_fn,
     io::{IsTerminal as _, Read as _},
+    task::Poll,
     thread,
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{SinkExt as _, StreamExt as _, stream::SplitSink};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::{
-    io::{AsyncWrite, AsyncWriteExt as _},
-    signal::unix::{SignalKind, signal},
+    signal::unix::{self, SignalKind, signal},
     sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, timeout, timeout_at},
 };
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
-use super::error::{ClientError, Result};
+use super::{
+    error::{ClientError, Result},
+    output,
+    printer::{self, Piece, outcome},
+};
 use crate::attach::{ClientMessage, DaemonMessage, Exit, INPUT_WINDOW, STDERR, STDOUT, Signal, TerminalSize};
 
 /// A websocket to the daemon.
@@ -24,10 +30,13 @@ pub(super) type Socket = WebSocketStream<reqwest::Upgraded>;
 
 /// Bytes of input that are read at once.
 const CHUNK: usize = 16 * 1024;
-/// What a program ends with whose reader has gone.
-const BROKEN_PIPE: i32 = 128 + 13;
 /// Silence that means that the daemon has gone: it asks every 20 s whether this client is there.
 const SILENCE: Duration = Duration::from_secs(60);
+/// How often the daemon hears that this client is there. It does not wait to be asked: the question may be behind output
+/// that nobody here takes yet.
+const ALIVE: Duration = Duration::from_secs(15);
+/// How long the daemon may take to hear that this client goes.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// Whether standard input is read, and how the terminal is set.
 pub(super) enum Input {
@@ -62,76 +71,225 @@ impl RawTerminal {
 
 impl Drop for RawTerminal {
     fn drop(&mut self) {
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Drain, &self.0);
+        // Not after all output was shown: somebody may have stopped it, and the terminal is needed to go on.
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
     }
 }
 
-/// Carries everything until the command has ended; gives how it did.
-pub(super) async fn carry(socket: Socket, input: &Input, in_terminal: bool) -> Result<Exit> {
-    let mut interrupts = super::output::interrupts()?;
-    let mut resized = signal(SignalKind::window_change()).map_err(ClientError::Start)?;
-    let (mut sink, mut stream) = socket.split();
-    let mut typed = matches!(input, Input::Forwarded).then(read_input);
-    let (mut stdout, mut stderr) = (tokio::io::stdout(), tokio::io::stderr());
-    let mut room = INPUT_WINDOW;
-    let mut interrupted = false;
-    loop {
-        let piece = async {
-            match &mut typed {
-                Some(typed) if room >= CHUNK => typed.recv().await,
-                _ => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            message = tokio::time::timeout(SILENCE, stream.next()) => {
-                let Ok(Some(Ok(message))) = message else { return Err(lost()) };
-                match message {
-                    Message::Binary(bytes) => print(&bytes, &mut stdout, &mut stderr).await?,
-                    Message::Text(text) => match decode(&text)? {
-                        DaemonMessage::Room(bytes) => room += bytes,
-                        DaemonMessage::Ended(exit) => return Ok(exit),
-                        DaemonMessage::Lost(bytes) => {
-                            super::output::warn(&format!("{bytes} bytes of output are missing here."));
-                        }
-                        DaemonMessage::Broken(reason) => {
-                            super::output::warn(&format!("The output ends too early: {reason}"));
-                        }
-                        DaemonMessage::Refused { status, code, detail } => {
-                            return Err(ClientError::Refused { status, code, message: detail });
-                        }
-                        DaemonMessage::Started(_) => {}
-                    },
-                    Message::Close(_) => return Err(lost()),
-                    Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
-                }
-            }
-            piece = piece => {
-                let message = if let Some(bytes) = piece {
-                    room -= bytes.len();
-                    Message::Binary(bytes)
-                } else {
-                    typed = None;
-                    encode(&ClientMessage::End)
-                };
-                sink.send(message).await.map_err(|_| lost())?;
-            }
-            _ = interrupts.recv() => {
-                if interrupted || matches!(input, Input::None) {
-                    let text = match input {
-                        Input::Forwarded => "Left; the command ends with this.",
-                        Input::None => "Left; the command goes on.",
-                    };
-                    return Err(ClientError::Interrupted(text.to_owned()));
-                }
-                interrupted = true;
-                sink.send(encode(&ClientMessage::Signal(Signal::Int))).await.map_err(|_| lost())?;
-            }
-            _ = resized.recv(), if in_terminal => {
-                if let Some(size) = terminal() {
-                    sink.send(encode(&ClientMessage::Resize(size))).await.map_err(|_| lost())?;
-                }
+/// How a command ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) exit: Exit,
+    /// Why its output ended too early, if it did.
+    pub(super) reason: Option<String>,
+}
+
+/// Signals to this program.
+struct Signals {
+    interrupt: unix::Signal,
+    resized: unix::Signal,
+    /// Those that end a program which does not say otherwise: a raw terminal must be set back before.
+    fatal: Vec<(i32, unix::Signal)>,
+}
+
+enum Told {
+    Interrupt,
+    Resized,
+    Fatal(i32),
+}
+
+impl Signals {
+    fn new(in_terminal: bool) -> Result<Self> {
+        let listen = |kind: SignalKind| signal(kind).map_err(ClientError::Start);
+        let mut fatal = Vec::new();
+        if in_terminal {
+            for kind in [SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()] {
+                fatal.push((kind.as_raw_value(), listen(kind)?));
             }
         }
+        Ok(Self { interrupt: output::interrupts()?, resized: listen(SignalKind::window_change())?, fatal })
+    }
+
+    async fn next(&mut self) -> Told {
+        let fatal = poll_fn(|cx| {
+            let mut came = self.fatal.iter_mut().filter_map(|(number, signal)| {
+                if signal.poll_recv(cx).is_ready() { Some(*number) } else { None }
+            });
+            came.next().map_or(Poll::Pending, Poll::Ready)
+        });
+        tokio::select! {
+            _ = self.interrupt.recv() => Told::Interrupt,
+            _ = self.resized.recv() => Told::Resized,
+            number = fatal => Told::Fatal(number),
+        }
+    }
+}
+
+/// Carries everything until the command has ended and all of its output is written. `lost` is what to say when the
+/// connection breaks off.
+pub(super) async fn carry(socket: Socket, input: &Input, in_terminal: bool, lost: &str) -> Result<Ended> {
+    let mut signals = Signals::new(in_terminal)?;
+    let (queue, mut printed) = printer::start();
+    let talk = Talk { input, in_terminal, lost, queue: &queue };
+    let ended = tokio::select! {
+        ended = talk.talk(socket, &mut signals) => ended,
+        // Before the end of the queue it ends only because it failed.
+        failed = &mut printed => return Err(outcome(failed).err().unwrap_or_else(|| talk.lost())),
+    };
+    if let Err(ClientError::Interrupted(_) | ClientError::Signalled(_)) = ended {
+        return ended;
+    }
+    // Whatever came before the end is written, however long that takes.
+    drop(queue);
+    loop {
+        tokio::select! {
+            result = &mut printed => return outcome(result).and(ended),
+            told = signals.next() => match told {
+                Told::Fatal(number) => return Err(ClientError::Signalled(number)),
+                Told::Interrupt => return Err(ClientError::Interrupted("Left.".to_owned())),
+                Told::Resized => {}
+            }
+        }
+    }
+}
+
+/// One conversation about a command.
+struct Talk<'a> {
+    input: &'a Input,
+    in_terminal: bool,
+    lost: &'a str,
+    queue: &'a mpsc::Sender<Piece>,
+}
+
+impl Talk<'_> {
+    async fn talk(&self, socket: Socket, signals: &mut Signals) -> Result<Ended> {
+        let (sink, mut stream) = socket.split();
+        let mut sink = Sending { sink, broken: false };
+        let mut typed = matches!(self.input, Input::Forwarded).then(read_input);
+        let mut alive = interval(ALIVE);
+        alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut window, mut interrupted, mut reason) = (INPUT_WINDOW, false, None);
+        // Nothing is read without a place in the queue for it: what comes may have to be written.
+        let (mut place, mut heard) = (None, Instant::now());
+        loop {
+            let piece = async {
+                match &mut typed {
+                    Some(typed) if window >= CHUNK => typed.recv().await,
+                    _ => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                free = self.queue.reserve(), if place.is_none() => {
+                    // Without a queue writing has failed, which `carry` tells.
+                    let Ok(free) = free else { return std::future::pending().await };
+                    (place, heard) = (Some(free), Instant::now());
+                }
+                message = timeout_at(heard + SILENCE, stream.next()), if place.is_some() => {
+                    let Ok(Some(Ok(message))) = message else { return Err(self.lost()) };
+                    heard = Instant::now();
+                    let written = match message {
+                        Message::Binary(bytes) => Some(piece_of(&bytes)?),
+                        Message::Text(text) => match decode(&text)? {
+                            DaemonMessage::Room(bytes) => {
+                                window += bytes;
+                                None
+                            }
+                            DaemonMessage::Ended(exit) => {
+                                sink.goodbye().await;
+                                return Ok(Ended { exit, reason });
+                            }
+                            DaemonMessage::Lost(bytes) => {
+                                Some(Piece::Warning(format!("{bytes} bytes of output are missing here.")))
+                            }
+                            DaemonMessage::Broken(why) => {
+                                let text = format!("The output ends too early: {why}");
+                                reason = Some(why);
+                                Some(Piece::Warning(text))
+                            }
+                            DaemonMessage::Refused { status, code, detail } => {
+                                sink.goodbye().await;
+                                return Err(ClientError::Refused { status, code, message: detail });
+                            }
+                            DaemonMessage::Started(_) => None,
+                        },
+                        Message::Close(_) => return Err(self.lost()),
+                        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => None,
+                    };
+                    if let Some(written) = written
+                        && let Some(place) = place.take()
+                    {
+                        place.send(written);
+                    }
+                }
+                piece = piece => {
+                    if let Some(bytes) = piece {
+                        window -= bytes.len();
+                        sink.send(Message::Binary(bytes)).await;
+                    } else {
+                        typed = None;
+                        sink.send(encode(&ClientMessage::End)).await;
+                    }
+                    if sink.broken {
+                        // Nobody takes more; what the daemon said before is still to be read.
+                        typed = None;
+                    }
+                }
+                told = signals.next() => match told {
+                    Told::Fatal(number) => return Err(ClientError::Signalled(number)),
+                    Told::Interrupt if interrupted || matches!(self.input, Input::None) => {
+                        return Err(self.left());
+                    }
+                    Told::Interrupt => {
+                        interrupted = true;
+                        sink.send(encode(&ClientMessage::Signal(Signal::Int))).await;
+                    }
+                    Told::Resized => {
+                        if let Some(size) = terminal().filter(|_| self.in_terminal) {
+                            sink.send(encode(&ClientMessage::Resize(size))).await;
+                        }
+                    }
+                },
+                _ = alive.tick() => sink.send(Message::Pong(Bytes::new())).await,
+            }
+        }
+    }
+
+    fn lost(&self) -> ClientError {
+        ClientError::Other(self.lost.to_owned())
+    }
+
+    fn left(&self) -> ClientError {
+        let text = match self.input {
+            Input::Forwarded => "Left; the command ends with this.",
+            Input::None => "Left; the command goes on.",
+        };
+        ClientError::Interrupted(text.to_owned())
+    }
+}
+
+/// What is said to the daemon. That it hears no more is no reason to stop listening: what it said last may be on its
+/// way, and its silence shows that it has gone.
+struct Sending {
+    sink: SplitSink<Socket, Message>,
+    broken: bool,
+}
+
+impl Sending {
+    async fn send(&mut self, message: Message) {
+        self.broken = self.broken || self.sink.send(message).await.is_err();
+    }
+
+    /// Everything was heard: the daemon need not wait until it is written too.
+    async fn goodbye(&mut self) {
+        let _ = timeout(GOODBYE, self.sink.send(Message::Close(None))).await;
+    }
+}
+
+fn piece_of(message: &Bytes) -> Result<Piece> {
+    match message.first() {
+        Some(&STDOUT) => Ok(Piece::Stdout(message.slice(1..))),
+        Some(&STDERR) => Ok(Piece::Stderr(message.slice(1..))),
+        _ => Err(ClientError::BadAnswer("output of an unknown stream".to_owned())),
     }
 }
 
@@ -162,28 +320,4 @@ fn read_input() -> mpsc::Receiver<Bytes> {
         }
     });
     receiver
-}
-
-async fn print(
-    bytes: &[u8],
-    stdout: &mut (impl AsyncWrite + Unpin),
-    stderr: &mut (impl AsyncWrite + Unpin),
-) -> Result<()> {
-    let Some((stream, bytes)) = bytes.split_first() else { return Ok(()) };
-    let written = match *stream {
-        STDOUT => write(stdout, bytes).await,
-        STDERR => write(stderr, bytes).await,
-        _ => return Err(ClientError::BadAnswer("output of an unknown stream".to_owned())),
-    };
-    // As for any program whose reader has gone.
-    written.map_err(|_| ClientError::Remote(BROKEN_PIPE))
-}
-
-async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
-    to.write_all(bytes).await?;
-    to.flush().await
-}
-
-fn lost() -> ClientError {
-    ClientError::Other("the connection to the command was lost; it ends with it".to_owned())
 }

@@ -1,34 +1,28 @@
 //! Commands as pipes: their input, output, signals and end on a websocket.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
     extract::{
-        State, WebSocketUpgrade,
-        ws::{Message, WebSocket, rejection::WebSocketUpgradeRejection},
+        State,
+        ws::{Message, WebSocket},
     },
     http::Response,
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
-use deis_client::attach::{ClientMessage, DaemonMessage, INPUT_WINDOW, MAX_MESSAGE, STDERR, STDOUT};
+use deis_client::attach::{ClientMessage, DaemonMessage, STDERR, STDOUT, StartRun};
 use deis_core::{
     AppHandle, AppName, Kind, Username,
     model::TaskInput,
-    port::{Attached, Cursor, MAX_CHUNK, OutputItem, OutputItems, OutputStream, TaskWriter},
+    port::{Attached, Cursor, OutputItem, OutputItems, OutputStream, TaskWriter},
     service::RunOptions,
 };
 use futures_util::{
     SinkExt as _, StreamExt as _,
     stream::{SplitSink, SplitStream},
 };
+use serde_json::Value;
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval, timeout},
@@ -38,8 +32,11 @@ use super::{
     ApiState,
     auth::Caller,
     error::{ApiError, Result},
+    json,
+    pending_input::PendingInput,
     runs,
     url::{Query, Segments},
+    websocket::{self, Asked, LINGER, SILENCE, text},
 };
 use crate::{
     dto::command,
@@ -54,8 +51,6 @@ const MAX_IN_ALL: usize = 256;
 const START_WAIT: Duration = Duration::from_secs(10);
 /// How often a client is asked whether it is there.
 const PING: Duration = Duration::from_secs(20);
-/// A client that says nothing for so long, not even that it is there, is gone.
-const SILENCE: Duration = Duration::from_secs(60);
 /// Messages that wait for a slow client; output that follows waits in the task.
 const QUEUE: usize = 8;
 
@@ -75,18 +70,12 @@ impl Attachments {
             Exhausted::Key => ApiError::TooMany(format!(
                 "You are attached to {MAX_PER_USER} commands already; end one of them first."
             )),
-            Exhausted::Total => ApiError::Unavailable(
-                "Too many commands are attached to right now; try again later.".to_owned(),
-            ),
+            Exhausted::Total => ApiError::Service {
+                code: "total_attachments",
+                text: "Too many commands are attached to right now; try again later.".to_owned(),
+            },
         })
     }
-}
-
-type Upgrade = std::result::Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
-
-fn upgrade(asked: Upgrade) -> Result<WebSocketUpgrade> {
-    let asked = asked.map_err(|_| ApiError::Bad("This needs a websocket.".to_owned()))?;
-    Ok(asked.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE))
 }
 
 async fn app_of(caller: &Caller, path: &Segments) -> Result<AppHandle> {
@@ -99,18 +88,17 @@ pub(super) async fn run(
     State(state): State<ApiState>,
     caller: Caller,
     path: Segments,
-    asked: Upgrade,
+    asked: Asked,
 ) -> Result<Response<Body>> {
     let app = app_of(&caller, &path).await?;
-    let upgrade = upgrade(asked)?;
+    let upgrade = asked.accept()?;
     let permit = state.attachments.enter(&caller.user.name)?;
     Ok(upgrade.on_upgrade(move |mut socket| async move {
         match begin(&app, &mut socket).await {
             Ok(attached) => serve(socket, attached).await,
             Err(error) => {
                 let (status, code, detail) = error.into_message();
-                let _ = socket.send(text(&DaemonMessage::Refused { status, code, detail })).await;
-                let _ = socket.send(Message::Close(None)).await;
+                websocket::part(socket, &DaemonMessage::Refused { status, code, detail }).await;
             }
         }
         drop(permit);
@@ -123,11 +111,11 @@ pub(super) async fn follow(
     caller: Caller,
     path: Segments,
     query: Query,
-    asked: Upgrade,
+    asked: Asked,
 ) -> Result<Response<Body>> {
     let app = app_of(&caller, &path).await?;
     let name = runs::name_of(&path)?;
-    let upgrade = upgrade(asked)?;
+    let upgrade = asked.accept()?;
     let permit = state.attachments.enter(&caller.user.name)?;
     let input = matches!(query.get("input"), Some("1" | "true"));
     let attached = app.attach_run(&name, Cursor::START, input).await?;
@@ -140,56 +128,74 @@ pub(super) async fn follow(
 async fn begin(app: &AppHandle, socket: &mut WebSocket) -> Result<Attached> {
     let first = timeout(START_WAIT, socket.recv()).await;
     let Ok(Some(Ok(Message::Text(first)))) = first else {
-        return Err(ApiError::Bad("The first message says what to run.".to_owned()));
+        return Err(ApiError::Bad(FIRST.to_owned()));
     };
-    let Ok(ClientMessage::Start(start)) = serde_json::from_str(&first) else {
-        return Err(ApiError::Bad("The first message says what to run.".to_owned()));
-    };
+    let start = first_message(&first)?;
     let input = start.terminal.map_or(TaskInput::Open, |size| TaskInput::Terminal(command::size(size)));
     let options = RunOptions { env: runs::variables(&start)?, ..RunOptions::attached(input) };
     let name = app.start_run(&start.command, options).await.map_err(super::run::not_run)?;
-    let attached = app.attach_run(&name, Cursor::START, true).await?;
-    let _ = socket.send(text(&DaemonMessage::Started(name.to_string()))).await;
-    Ok(attached)
+    match app.attach_run(&name, Cursor::START, true).await {
+        Ok(attached) => {
+            let _ = socket.send(text(&DaemonMessage::Started(name.to_string()))).await;
+            Ok(attached)
+        }
+        Err(error) => {
+            // Nobody would ever see what it does.
+            let _ = app.stop_run(&name).await;
+            Err(error.into())
+        }
+    }
 }
 
-fn text(message: &DaemonMessage) -> Message {
-    Message::Text(serde_json::to_string(message).unwrap_or_default().into())
-}
+/// What a first message must be.
+const FIRST: &str = "The first message says what to run.";
 
-/// What a client has sent and the task has not taken yet.
-enum Input {
-    Bytes(Bytes),
-    End,
+fn first_message(text: &str) -> Result<StartRun> {
+    let value = json::parse(text.as_bytes());
+    match value.map_err(|error| ApiError::Bad(format!("{FIRST} {error}")))? {
+        Value::Object(mut message) => match message.remove("start") {
+            Some(Value::Object(members)) => runs::start_of(&members),
+            _ => Err(ApiError::field("start", "Expected an object with the command.")),
+        },
+        _ => Err(ApiError::Bad(FIRST.to_owned())),
+    }
 }
 
 /// Carries everything both ways until the task has ended, or the client has gone.
 async fn serve(socket: WebSocket, attached: Attached) {
     let (sink, stream) = socket.split();
     let (sender, queue) = mpsc::channel(QUEUE);
-    // Bounded by the window: a client that sends more is disconnected.
-    let (input_sender, input_queue) = mpsc::unbounded_channel();
-    let unread = Arc::new(AtomicUsize::new(0));
+    let input = Arc::new(PendingInput::default());
     let writer: Option<Arc<dyn TaskWriter>> = attached.input.map(Arc::from);
-    let receiving =
-        Receiving { stream, writer: writer.clone(), input: input_sender, unread: Arc::clone(&unread) };
-    tokio::select! {
+    let receiving = Receiving { stream, writer: writer.clone(), input: Arc::clone(&input) }.receive();
+    tokio::pin!(receiving);
+    let has_ended = tokio::select! {
         // The first three end with the connection; the others go on as long as it does.
-        () = send_all(sink, queue) => {}
-        () = receiving.receive() => {}
-        () = ping(sender.clone()) => {}
+        sent = send_all(sink, queue) => sent,
+        () = &mut receiving => false,
+        () = ping(sender.clone()) => false,
         never = send_output(attached.output, sender.clone()) => match never {},
-        never = write_input(writer, input_queue, unread, sender) => match never {},
+        never = write_input(writer, &input, sender) => match never {},
+    };
+    if has_ended {
+        // Until the client has read everything it sends: see `websocket::part`.
+        input.discard();
+        let _ = timeout(LINGER, receiving).await;
     }
 }
 
-async fn send_all(mut sink: SplitSink<WebSocket, Message>, mut queue: mpsc::Receiver<Message>) {
+/// Sends what is queued up to the end of the conversation; `false` if the connection ended before.
+async fn send_all(mut sink: SplitSink<WebSocket, Message>, mut queue: mpsc::Receiver<Message>) -> bool {
     while let Some(message) = queue.recv().await {
         let last = matches!(message, Message::Close(_));
-        if sink.send(message).await.is_err() || last {
-            return;
+        if sink.send(message).await.is_err() {
+            return false;
+        }
+        if last {
+            return true;
         }
     }
+    false
 }
 
 async fn send_output(mut output: OutputItems, sender: mpsc::Sender<Message>) -> std::convert::Infallible {
@@ -223,28 +229,18 @@ async fn send_output(mut output: OutputItems, sender: mpsc::Sender<Message>) -> 
 
 async fn write_input(
     writer: Option<Arc<dyn TaskWriter>>,
-    mut queue: mpsc::UnboundedReceiver<Input>,
-    unread: Arc<AtomicUsize>,
+    input: &PendingInput,
     sender: mpsc::Sender<Message>,
 ) -> std::convert::Infallible {
-    while let Some(input) = queue.recv().await {
-        let Some(writer) = &writer else { continue };
-        let Input::Bytes(bytes) = input else {
-            let _ = writer.end().await;
-            continue;
-        };
-        let mut pieces: VecDeque<Bytes> = VecDeque::new();
-        let mut rest = bytes.clone();
-        while !rest.is_empty() {
-            pieces.push_back(rest.split_to(rest.len().min(MAX_CHUNK)));
-        }
-        while let Some(piece) = pieces.pop_front() {
-            // A task that has ended takes nothing more; its end is on its way.
-            let _ = writer.write(piece).await;
-        }
-        unread.fetch_sub(bytes.len(), Ordering::Relaxed);
-        let _ = sender.send(text(&DaemonMessage::Room(bytes.len()))).await;
+    let Some(writer) = writer else { return std::future::pending().await };
+    while let Some(piece) = input.next().await {
+        let size = piece.len();
+        // A task that has ended takes nothing more; its end is on its way.
+        let _ = writer.write(piece).await;
+        input.taken();
+        let _ = sender.send(text(&DaemonMessage::Room(size))).await;
     }
+    let _ = writer.end().await;
     std::future::pending().await
 }
 
@@ -261,8 +257,7 @@ async fn ping(sender: mpsc::Sender<Message>) {
 struct Receiving {
     stream: SplitStream<WebSocket>,
     writer: Option<Arc<dyn TaskWriter>>,
-    input: mpsc::UnboundedSender<Input>,
-    unread: Arc<AtomicUsize>,
+    input: Arc<PendingInput>,
 }
 
 impl Receiving {
@@ -270,21 +265,17 @@ impl Receiving {
     /// passes input that nobody reads.
     async fn receive(mut self) {
         while let Ok(Some(Ok(message))) = timeout(SILENCE, self.stream.next()).await {
-            match message {
-                Message::Binary(bytes) => {
-                    let unread = self.unread.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
-                    if unread > INPUT_WINDOW || self.input.send(Input::Bytes(bytes)).is_err() {
-                        return;
-                    }
-                }
-                Message::Text(text) => {
-                    let Ok(message) = serde_json::from_str(&text) else { return };
-                    if !self.obey(message).await {
-                        return;
-                    }
-                }
-                Message::Ping(_) | Message::Pong(_) => {}
-                Message::Close(_) => return,
+            let goes_on = match message {
+                Message::Binary(bytes) => self.writer.is_some() && self.input.push(&bytes),
+                Message::Text(text) => match serde_json::from_str(&text) {
+                    Ok(message) => self.obey(message).await,
+                    Err(_) => false,
+                },
+                Message::Ping(_) | Message::Pong(_) => true,
+                Message::Close(_) => false,
+            };
+            if !goes_on {
+                return;
             }
         }
     }
@@ -292,11 +283,43 @@ impl Receiving {
     async fn obey(&self, message: ClientMessage) -> bool {
         let Some(writer) = &self.writer else { return false };
         match message {
-            ClientMessage::End => return self.input.send(Input::End).is_ok(),
+            ClientMessage::End => return self.input.end(),
             ClientMessage::Resize(size) => drop(writer.resize(command::size(size)).await),
             ClientMessage::Signal(signal) => drop(writer.signal(command::signal(signal)).await),
             ClientMessage::Start(_) => return false,
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_message_says_each_thing_once_and_by_name() {
+        let said =
+            |text: &str| first_message(text).map(|start| start.command).map_err(|e| e.into_message().2);
+        let whole = r#"{"start":{"command":"ls","env":{"A":"1"},"terminal":{"columns":80,"rows":24}}}"#;
+        assert_eq!(said(whole).unwrap(), "ls");
+        assert_eq!(said(r#"{"start":{"command":"ls","env":null,"terminal":null}}"#).unwrap(), "ls");
+        let many: Vec<String> = (0..1001).map(|n| format!("\"V{n}\":\"\"")).collect();
+        let many = format!(r#"{{"start":{{"command":"ls","env":{{{}}}}}}}"#, many.join(","));
+        for (text, reason) in [
+            (r#"{"start":{"command":"ls","env":{"A":"1","A":"2"}}}"#, "duplicate key \"A\""),
+            (r#"{"start":["ls",{},null]}"#, "start: Expected an object"),
+            (r#"{"start":{"command":"ls","terminal":[80,24]}}"#, "terminal: Expected an object"),
+            (r#"{"start":{"command":"ls","terminal":{"columns":80}}}"#, "terminal: rows"),
+            (r#"{"start":{"command":"ls","terminal":{"columns":80,"rows":70000}}}"#, "terminal: rows"),
+            (r#"{"start":{"command":7}}"#, "command: Not a valid string"),
+            (r#"{"start":{}}"#, "command: This field is required"),
+            (r#"{"start":{"command":"ls","env":["A=1"]}}"#, "env: Expected an object"),
+            (r#"{"start":{"command":"ls","env":{"A":1}}}"#, "env: A is not a valid string"),
+            (&many, "more than 1000 members"),
+            (r#""end""#, FIRST),
+        ] {
+            let refusal = said(text).unwrap_err();
+            assert!(refusal.contains(reason), "{text:.80}: {refusal}");
+        }
     }
 }

@@ -88,13 +88,15 @@ async fn collect(mut body: Body, mut permit: KeyedPermit<IpAddr>) -> Result<Whol
         if size > all.capacity() {
             // Doubled, so that the copies add up to little; counted before it is allocated.
             let more = size.next_power_of_two() - all.capacity();
-            permit.grow(more).map_err(|exhausted| {
-                ApiError::Unavailable(match exhausted {
-                    Exhausted::Key => {
-                        "The requests of this address hold as much memory as they may.".to_owned()
-                    }
-                    Exhausted::Total => "All requests together hold as much memory as they may.".to_owned(),
-                })
+            permit.grow(more).map_err(|exhausted| match exhausted {
+                Exhausted::Key => ApiError::Service {
+                    code: "address_request_memory",
+                    text: "The requests of this address hold as much memory as they may.".to_owned(),
+                },
+                Exhausted::Total => ApiError::Service {
+                    code: "total_request_memory",
+                    text: "All requests together hold as much memory as they may.".to_owned(),
+                },
             })?;
             all.reserve(size.next_power_of_two() - all.len());
         }
@@ -161,7 +163,7 @@ mod tests {
             held.push(WholeBody::read(full(), &extensions).await.unwrap());
         }
         let refused = WholeBody::read(full(), &extensions).await;
-        assert!(matches!(refused, Err(ApiError::Unavailable(text)) if text.contains("this address")));
+        assert!(matches!(refused, Err(ApiError::Service { code: "address_request_memory", .. })));
         held.pop();
         assert!(WholeBody::read(full(), &extensions).await.is_ok());
     }

@@ -81,8 +81,17 @@ pub(super) enum ApiError {
         /// Seconds until it is possible again.
         wait: u64,
     },
-    /// 503.
+    /// 409: it was planned before a change that came in between.
+    Stale,
+    /// 503 of a back end that is away.
     Unavailable(String),
+    /// 503 of anything else.
+    Service {
+        /// The code.
+        code: &'static str,
+        /// What it cannot do now.
+        text: String,
+    },
     /// 500 as plain text, of the log only.
     Logs(String),
     /// 500.
@@ -129,7 +138,7 @@ impl ApiError {
             Self::WrongPassword => "wrong_password",
             Self::Forbidden => "forbidden",
             Self::NoCredentials => "no_credentials",
-            Self::Barred { code, .. } => code,
+            Self::Barred { code, .. } | Self::Service { code, .. } => code,
             Self::NoMatch(kind) => match kind {
                 Kind::App => "app_not_found",
                 Kind::Release => "release_not_found",
@@ -156,6 +165,7 @@ impl ApiError {
             Self::Full => "disk_full",
             Self::MediaType(_) => "media_type",
             Self::Unprocessable(_) => "not_set",
+            Self::Stale => "stale",
             Self::Unavailable(_) => "unavailable",
             Self::Logs(_) => "logs_unavailable",
             Self::Internal => "internal",
@@ -165,6 +175,11 @@ impl ApiError {
     /// Its status, its code and its text, for who is answered on a websocket.
     pub(super) fn into_message(self) -> (u16, String, String) {
         let code = self.code().to_owned();
+        if let Self::Fields(texts) = self {
+            let lines: Vec<String> =
+                texts.into_iter().map(|(field, texts)| format!("{field}: {}", texts.join(" "))).collect();
+            return (StatusCode::BAD_REQUEST.as_u16(), code, lines.join("\n"));
+        }
         let (status, body) = self.parts();
         let text = body.get("detail").and_then(Value::as_str).map_or_else(|| body.to_string(), str::to_owned);
         (status.as_u16(), code, text)
@@ -216,7 +231,13 @@ impl ApiError {
                 let text = format!("{what}; try again in {wait} s.");
                 (StatusCode::TOO_MANY_REQUESTS, detail(&text))
             }
-            Self::Unavailable(text) => (StatusCode::SERVICE_UNAVAILABLE, detail(&text)),
+            Self::Stale => (
+                StatusCode::CONFLICT,
+                detail("A newer change came in between: look again, then repeat it if it is still wanted."),
+            ),
+            Self::Unavailable(text) | Self::Service { text, .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, detail(&text))
+            }
             Self::Logs(_) | Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, detail("Server Error")),
         }
     }
@@ -341,7 +362,8 @@ impl From<Error> for ApiError {
             }
             Error::Forbidden { .. } => Self::Forbidden,
             Error::Rejected { cause } => Self::Rejected(format!("{cause}\n{}", cause.hint())),
-            Error::Unavailable(_) | Error::Stale(_) => {
+            Error::Stale(_) => Self::Stale,
+            Error::Unavailable(_) => {
                 log(&error);
                 Self::Unavailable(
                     "The platform is not available right now; try again in a moment.".to_owned(),
@@ -358,7 +380,8 @@ impl From<Error> for ApiError {
 impl From<PasswordError> for ApiError {
     fn from(error: PasswordError) -> Self {
         match error {
-            PasswordError::Busy | PasswordError::BusyAddress => Self::Unavailable(error.to_string()),
+            PasswordError::Busy => Self::Service { code: "total_logins", text: error.to_string() },
+            PasswordError::BusyAddress => Self::Service { code: "address_logins", text: error.to_string() },
             PasswordError::Failed => Self::Internal,
         }
     }
@@ -379,4 +402,16 @@ pub(super) async fn method_not_allowed(method: axum::http::Method) -> Response<B
     let mut response = super::respond::json(StatusCode::METHOD_NOT_ALLOWED, &json!({"detail": text}));
     response.headers_mut().insert(CODE, HeaderValue::from_static("method_not_allowed"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_overtaken_is_no_outage() {
+        let response = ApiError::from(Error::Stale("a newer one".into())).into_response();
+        assert_eq!(response.status(), StatusCode::CONFLICT);
+        assert_eq!(response.headers()[CODE], "stale");
+    }
 }

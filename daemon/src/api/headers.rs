@@ -21,7 +21,7 @@ const FIXED: [(HeaderName, &str); 6] = [
 
 const CORS: [(HeaderName, &str); 5] = [
     (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-    (header::ACCESS_CONTROL_EXPOSE_HEADERS, "DEIS_API_VERSION, DEIS_PLATFORM_VERSION"),
+    (header::ACCESS_CONTROL_EXPOSE_HEADERS, "DEIS_API_VERSION, DEIS_PLATFORM_VERSION, DEIS_ERROR_CODE"),
     (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, PATCH, DELETE, OPTIONS"),
     (header::ACCESS_CONTROL_ALLOW_HEADERS, "content-type, accept, origin, Authorization, Host"),
     (header::ACCESS_CONTROL_MAX_AGE, "86400"),

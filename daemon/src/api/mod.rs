@@ -13,12 +13,14 @@ mod domains;
 mod error;
 mod headers;
 mod health;
+mod held_answer;
 mod json;
 mod keys;
 mod logs;
 mod names;
 mod page;
 mod payload;
+mod pending_input;
 mod plan;
 mod platform;
 mod pods;
@@ -28,6 +30,7 @@ mod run;
 mod runs;
 mod throttles;
 mod url;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -119,6 +122,7 @@ pub fn router(state: ApiState) -> Router {
         .layer(axum::middleware::from_fn(headers::add))
         .layer(Extension(body::BodyBudget::default()))
         .layer(Extension(logs::Followers::default()))
+        .layer(Extension(held_answer::AnswerBudget::default()))
         .with_state(state)
 }
 

@@ -48,7 +48,10 @@ pub(super) async fn scale(App(app): App, payload: Payload) -> Result<Empty> {
     let change = app.scale(scales(&payload.members)?).await?;
     match app.wait(&change).await? {
         Settled::Done | Settled::Superseded { .. } => Ok(Empty::DONE),
-        Settled::Failed(cause) => Err(ApiError::Unavailable(format!("(scale): {cause}\n{}", cause.hint()))),
+        Settled::Failed(cause) => Err(ApiError::Service {
+            code: "scale_failed",
+            text: format!("(scale): {cause}\n{}", cause.hint()),
+        }),
     }
 }
 

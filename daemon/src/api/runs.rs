@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use deis_client::attach::StartRun;
+use deis_client::attach::{StartRun, TerminalSize};
 use deis_core::{
     EnvKey, Kind,
     model::{TaskInfo, TaskLife, TaskName, TaskState},
     service::RunOptions,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     auth::App,
@@ -27,8 +27,7 @@ pub(super) async fn list(App(app): App) -> Result<Answer<Value>> {
 
 /// Starts a command that goes on by itself; answers once it is accepted.
 pub(super) async fn create(App(app): App, payload: Payload) -> Result<Answer<Value>> {
-    let start: StartRun = serde_json::from_value(Value::Object(payload.members))
-        .map_err(|e| ApiError::Bad(format!("a command to run: {e}")))?;
+    let start = start_of(&payload.members)?;
     let options = RunOptions { env: variables(&start)?, ..RunOptions::detached() };
     let name = app.start_run(&start.command, options).await.map_err(super::run::not_run)?;
     Ok(Answer::created(shown(&find(&app, &name).await?)))
@@ -54,6 +53,38 @@ async fn find(app: &deis_core::AppHandle, name: &TaskName) -> Result<TaskInfo> {
 pub(super) fn name_of(path: &Segments) -> Result<TaskName> {
     let name = path.get("name").and_then(|name| TaskName::new(name).ok());
     name.ok_or(ApiError::NoMatch(Kind::Run))
+}
+
+/// What is to be run, member by member: a refusal names the one that is wrong.
+pub(super) fn start_of(members: &Map<String, Value>) -> Result<StartRun> {
+    let command = match members.get("command") {
+        Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => return Err(ApiError::field("command", "This field is required.")),
+        Some(_) => return Err(ApiError::field("command", "Not a valid string.")),
+    };
+    let text = |(key, value): (&String, &Value)| match value {
+        Value::String(text) => Ok((key.clone(), text.clone())),
+        _ => Err(ApiError::field("env", format!("{key} is not a valid string."))),
+    };
+    let env = match members.get("env") {
+        None | Some(Value::Null) => BTreeMap::new(),
+        Some(Value::Object(pairs)) => pairs.iter().map(text).collect::<Result<_>>()?,
+        Some(_) => return Err(ApiError::field("env", "Expected an object of texts.")),
+    };
+    let terminal = match members.get("terminal") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(size)) => {
+            Some(TerminalSize { columns: length(size, "columns")?, rows: length(size, "rows")? })
+        }
+        Some(_) => return Err(ApiError::field("terminal", "Expected an object with columns and rows.")),
+    };
+    Ok(StartRun { command, env, terminal })
+}
+
+fn length(size: &Map<String, Value>, name: &str) -> Result<u16> {
+    let number = size.get(name).and_then(Value::as_u64).and_then(|number| u16::try_from(number).ok());
+    let wrong = || ApiError::field("terminal", format!("{name} must be a number from 1 to {}.", u16::MAX));
+    number.filter(|number| *number > 0).ok_or_else(wrong)
 }
 
 /// The variables that a command gets beside the config's.

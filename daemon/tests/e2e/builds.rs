@@ -67,6 +67,8 @@ fn each_build_has_a_record_and_its_output_as_long_as_its_app_lives() {
     // As it was shown to whoever pushed: a terminal obeys nothing in it.
     let failed = rig.deis(&["builds:output", "-a", "runs"]);
     assert!(failed.contains("a mark ]0;title\n") && failed.contains("failed with exit code 3"), "{failed}");
+    let (code, said) = rig.try_deis(&["builds:output", "-f", "-a", "runs"]);
+    assert!(code == 1 && said.contains("build 2 of runs ended as failed: "), "{code}: {said}");
     let first = rig.deis(&["builds:output", "1", "-f", "-a", "runs"]);
     assert!(first.contains("-----> Static app detected") && !first.contains("a mark"), "{first}");
     let (code, said) = rig.try_deis(&["builds:info", "9", "-a", "runs"]);
@@ -145,7 +147,8 @@ fn a_build_is_followed_and_cancelled() {
     assert!(!pushed.status.success() && said.contains("the build was cancelled by ann"), "{said}");
     let mut rest = String::new();
     shown.read_to_string(&mut rest).unwrap();
-    assert!(rest.contains("the build was cancelled by ann") && follower.wait().unwrap().success(), "{rest}");
+    assert!(rest.contains("the build was cancelled by ann"), "{rest}");
+    assert_eq!(follower.wait().unwrap().code(), Some(1), "who follows learns that it did not succeed");
     let info = rig.deis(&["builds:info", "2", "-a", "slow"]);
     assert!(info.contains("cancelled by ann"), "{info}");
     assert_eq!(rig.releases("slow").len(), 2);
@@ -164,8 +167,10 @@ fn a_build_that_the_platform_did_not_outlive_is_interrupted_and_its_output_kept(
     push.wait().unwrap();
     let info = rig.deis(&["builds:info", "-a", "killed"]);
     assert!(info.contains("interrupted"), "{info}");
-    let said = rig.deis(&["builds:output", "-f", "-a", "killed"]);
+    let said = rig.deis(&["builds:output", "-a", "killed"]);
     assert!(said.contains("held\n") && said.ends_with("the build was interrupted\n"), "{said}");
+    let (code, said) = rig.try_deis(&["builds:output", "-f", "-a", "killed"]);
+    assert!(code == 1 && said.contains("build 1 of killed ended as interrupted"), "{code}: {said}");
     work.commit(&[("bin/pre-compile", "#!/bin/bash\ntrue\n")]);
     work.git(&["push", "deis", "main"]);
     let list = rig.deis(&["builds", "-a", "killed"]);

@@ -36,11 +36,21 @@ fn a_full_disk_stops_no_start_and_is_called_that() {
     let (code, said) = rig.try_deis(&["config:set", "A=1", "-a", "site"]);
     assert!(code != 0 && said.contains("disk is full"), "{said}");
 
+    // A command that finds no room says why, and what it leaves stops no start.
+    let (code, said) = rig.try_deis(&["run", "-a", "site", "true"]);
+    assert!(code == 1 && said.contains("disk is full"), "{code}: {said}");
+
     rig.kill();
     fill(&filler);
     rig.restart();
     served(&rig);
     assert_eq!(rig.releases("site").len(), 2);
+    let (_, said) = rig.try_deis(&["run", "-a", "site", "true"]);
+    assert!(said.contains("disk is full"), "{said}");
+    rig.down();
+    fill(&filler);
+    rig.restart();
+    served(&rig);
 
     rig.signal(Signal::TERM);
     rig.wait();

@@ -1,6 +1,6 @@
 //! Builds.
 
-use std::{collections::BTreeMap, io::Write as _};
+use std::{collections::BTreeMap, io::Write as _, time::Duration};
 
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -14,6 +14,9 @@ use super::super::{
     output,
 };
 use super::{DETACHED, newest_release, print_list};
+
+/// How often the state of a build is asked for once its output has ended.
+const LOOK: Duration = Duration::from_millis(300);
 
 pub(super) async fn run(cx: &Context, command: BuildsCommand) -> Result<()> {
     match command {
@@ -62,9 +65,9 @@ async fn info(cx: &Context, arg: &AppArg, number: Option<u64>, json: JsonArg) ->
 async fn printed(cx: &Context, arg: &AppArg, number: Option<u64>, follow: bool) -> Result<()> {
     let (api, app) = (cx.api()?, cx.app(arg).await?);
     let number = number_of(&api, &app, number).await?;
-    let follow = if follow { "?follow=1" } else { "" };
     let mut interrupts = output::interrupts()?;
-    let answer = api.stream(&format!("/v2/apps/{app}/build-runs/{number}/output{follow}")).await?;
+    let query = if follow { "?follow=1" } else { "" };
+    let answer = api.stream(&format!("/v2/apps/{app}/build-runs/{number}/output{query}")).await?;
     let mut chunks = answer.bytes_stream();
     loop {
         let chunk = tokio::select! {
@@ -74,11 +77,36 @@ async fn printed(cx: &Context, arg: &AppArg, number: Option<u64>, follow: bool) 
                 return Err(ClientError::Interrupted(text));
             }
         };
-        let Some(chunk) = chunk else { return Ok(()) };
+        let Some(chunk) = chunk else { break };
         let chunk = chunk.map_err(ClientError::Ended)?;
         let mut out = std::io::stdout().lock();
         if out.write_all(&chunk).and_then(|()| out.flush()).is_err() {
             return Ok(());
+        }
+    }
+    if !follow {
+        return Ok(());
+    }
+    tokio::select! {
+        succeeded = succeeded(&api, &app, number) => succeeded,
+        _ = interrupts.recv() => {
+            Err(ClientError::Interrupted(format!("Detached from build {number} of {app}; it goes on.")))
+        }
+    }
+}
+
+/// Whoever follows a build waits for what becomes of it, which is known a moment after it has said its last word.
+async fn succeeded(api: &Api, app: &AppName, number: u64) -> Result<()> {
+    loop {
+        let run: Value = api.get(&format!("/v2/apps/{app}/build-runs/{number}/")).await?;
+        let (state, cause) = (output::text(&run, "state"), output::text(&run, "cause"));
+        match &*state {
+            "running" => tokio::time::sleep(LOOK).await,
+            "failed" | "cancelled" | "interrupted" => {
+                let because = if cause.is_empty() { String::new() } else { format!(": {cause}") };
+                return Err(ClientError::Other(format!("build {number} of {app} ended as {state}{because}")));
+            }
+            _ => return Ok(()),
         }
     }
 }

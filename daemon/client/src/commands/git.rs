@@ -126,28 +126,38 @@ fn absolute(profile: &str) -> String {
 
 async fn remove(cx: &Context, arg: &AppArg) -> Result<()> {
     let app = cx.app(arg).await?;
-    if !remove_remotes(cx, &app).await? {
-        output::line(&format!("There is no git remote for app {app} here."));
+    match &arg.remote {
+        Some(name) => {
+            remove_those(cx, |remote, _| remote.name == *name).await?;
+            output::line(&format!("Git remote {name} of app {app} removed."));
+        }
+        None if remove_remotes(cx, &app).await? => {}
+        None => output::line(&format!("There is no git remote for app {app} here.")),
     }
     Ok(())
 }
 
 /// Removes every remote that leads to the app, and says so; whether there was one.
 pub(super) async fn remove_remotes(cx: &Context, app: &AppName) -> Result<bool> {
-    let (ours, others): (Vec<_>, Vec<_>) =
-        cx.remotes().await?.into_iter().partition(|(_, leads_to)| leads_to == app);
-    for (remote, _) in &ours {
+    let found = remove_those(cx, |_, leads_to| leads_to == app).await?;
+    if found {
+        output::line(&format!("Git remotes for app {app} removed."));
+    }
+    Ok(found)
+}
+
+/// Removes remotes that lead to this platform, and what they needed; whether there was one.
+async fn remove_those(cx: &Context, which: impl Fn(&Remote, &AppName) -> bool) -> Result<bool> {
+    let (those, others): (Vec<_>, Vec<_>) =
+        cx.remotes().await?.into_iter().partition(|(remote, leads_to)| which(remote, leads_to));
+    for (remote, _) in &those {
         git(&["remote", "remove", &remote.name])?;
     }
-    if ours.is_empty() {
-        return Ok(false);
-    }
-    if others.is_empty() {
+    if !those.is_empty() && others.is_empty() {
         // Git says no when there is no such setting, as after remotes over SSH.
         let _ = git(&["config", "--local", "--unset-all", &helper_key(&cx.profile()?.controller)]);
     }
-    output::line(&format!("Git remotes for app {app} removed."));
-    Ok(true)
+    Ok(!those.is_empty())
 }
 
 /// Speaks git's credential protocol: for our controller's host, the user and the token.

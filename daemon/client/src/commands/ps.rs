@@ -9,7 +9,7 @@ use super::super::{
     args::{AppArg, JsonArg, PsCommand},
     context::Context,
     error::{ClientError, Result},
-    http::segment,
+    http::{Api, segment},
     output,
 };
 use super::{DETACHED, ListPage};
@@ -28,17 +28,18 @@ pub(super) async fn run(cx: &Context, command: PsCommand) -> Result<()> {
 }
 
 async fn list(cx: &Context, arg: &AppArg, json: JsonArg) -> Result<()> {
-    let app = cx.app(arg).await?;
-    let value: Value = cx.api()?.get(&format!("/v2/apps/{app}/pods/")).await?;
+    let (api, app) = (cx.api()?, cx.app(arg).await?);
+    let mut value: Value = api.get(&format!("/v2/apps/{app}/pods/")).await?;
+    let runs = runs(&api, &app).await?;
     if json.json {
+        // Beside the processes, which are all that scripts of the original look at.
+        if let Some(members) = value.as_object_mut() {
+            members.insert("runs".to_owned(), Value::Array(runs));
+        }
         return output::json(&value);
     }
     let page: ListPage = serde_json::from_value(value).map_err(|e| ClientError::BadAnswer(e.to_string()))?;
     print(&app, &page.results);
-    // A controller that knows no runs has none.
-    let runs = cx.api()?.get::<ListPage>(&format!("/v2/apps/{app}/runs")).await;
-    let mut runs = runs.map_or_else(|_| Vec::new(), |page| page.results);
-    runs.retain(|run| output::text(run, "state") != "ended");
     if !runs.is_empty() {
         output::line("--- run:");
     }
@@ -47,6 +48,20 @@ async fn list(cx: &Context, arg: &AppArg, json: JsonArg) -> Result<()> {
         output::line(&format!("{} {} ({since})", output::text(&run, "name"), output::text(&run, "state")));
     }
     Ok(())
+}
+
+/// The commands that run.
+async fn runs(api: &Api, app: &AppName) -> Result<Vec<Value>> {
+    let mut runs = match api.get::<ListPage>(&format!("/v2/apps/{app}/runs")).await {
+        Ok(page) => page.results,
+        // A controller that knows no runs has none; the original's says no code.
+        Err(ClientError::Refused { status: 404, code, .. }) if matches!(&*code, "" | "not_found") => {
+            Vec::new()
+        }
+        Err(error) => return Err(error),
+    };
+    runs.retain(|run| output::text(run, "state") != "ended");
+    Ok(runs)
 }
 
 async fn stop(cx: &Context, arg: &AppArg, name: &str) -> Result<()> {

@@ -11,7 +11,7 @@ use super::super::{
     error::{ClientError, Result},
     http::segment,
     output,
-    pipe::{Input, RawTerminal, carry, encode, terminal},
+    pipe::{Ended, Input, RawTerminal, carry, encode, terminal},
     shell,
 };
 use crate::attach::{ClientMessage, Exit, StartRun};
@@ -40,26 +40,39 @@ pub(super) async fn run(cx: &Context, arg: &AppArg, run: &RunArgs) -> Result<()>
     let sent = socket.send(encode(&start)).await;
     sent.map_err(|e| ClientError::Other(format!("the connection ended: {e}")))?;
     let raw = terminal.map(|_| RawTerminal::enter()).transpose()?;
-    let exit = carry(socket, &Input::Forwarded, raw.is_some()).await;
+    let lost = "the connection to the command was lost; it ends with it";
+    let ended = carry(socket, &Input::Forwarded, raw.is_some(), lost).await;
     drop(raw);
-    ended(exit?)
+    end_as(ended?)
 }
 
 /// Follows a command that runs by itself, from the oldest output that is kept.
 pub(super) async fn attach(cx: &Context, arg: &AppArg, name: &str) -> Result<()> {
     let (api, app) = (cx.api()?, cx.app(arg).await?);
-    let socket = api.websocket(&format!("/v2/apps/{app}/runs/{}/attach", segment(name)?)).await?;
-    ended(carry(socket, &Input::None, false).await?)
+    let path = format!("/v2/apps/{app}/runs/{}", segment(name)?);
+    let run: Value = api.get(&path).await?;
+    let lost = if run["detached"] == true {
+        format!(
+            "the connection to {name} was lost; it goes on: `deis ps:attach {name} -a {app}` follows it again"
+        )
+    } else {
+        format!("the connection to {name} was lost; it ends with the connection of whoever started it")
+    };
+    let socket = api.websocket(&format!("{path}/attach")).await?;
+    end_as(carry(socket, &Input::None, false, &lost).await?)
 }
 
 /// This program ends as the command did.
-fn ended(exit: Exit) -> Result<()> {
-    match exit {
+fn end_as(ended: Ended) -> Result<()> {
+    match ended.exit {
         Exit::Code(0) => Ok(()),
         Exit::Code(code) => Err(ClientError::Remote(code)),
         Exit::Signal(signal) => Err(ClientError::Remote(128 + signal)),
         Exit::TimedOut => Err(ClientError::Other("the command took too long and was stopped".to_owned())),
-        Exit::Lost => Err(ClientError::Other("the command was interrupted".to_owned())),
+        Exit::Lost => {
+            let text = ended.reason.unwrap_or_else(|| "the command was interrupted".to_owned());
+            Err(ClientError::Other(text))
+        }
     }
 }
 

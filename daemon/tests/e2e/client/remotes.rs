@@ -50,6 +50,25 @@ fn a_remote_of_another_service_names_no_app() {
 }
 
 #[test]
+fn a_remote_that_is_named_goes_alone() {
+    let rig = TestPlatform::new();
+    rig.deis(&["create", "mine", "--no-remote"]);
+    let url = format!("{}/mine.git", rig.url());
+    let folder = repository(&rig, "two", &[("deis", &url), ("other", &url)]);
+    let run = |args: &[&str]| {
+        let output = rig.deis_command(args).current_dir(&folder).output().unwrap();
+        (output.status.code().unwrap(), text(&output))
+    };
+    let (code, said) = run(&["git:remove", "-r", "other"]);
+    assert!(code == 0 && said.contains("Git remote other of app mine removed."), "{code}: {said}");
+    let left = remotes(&folder);
+    assert!(left.contains("deis\t") && !left.contains("other"), "{left}");
+    assert_eq!(run(&["git:remove", "-r", "other"]).0, 2, "it is there no more");
+    assert_eq!(run(&["git:remove"]).0, 0);
+    assert_eq!(remotes(&folder), "");
+}
+
+#[test]
 fn every_form_of_the_apps_own_remote_names_it() {
     let rig = TestPlatform::new();
     rig.deis(&["create", "mine", "--no-remote"]);

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::process::ExitStatusExt as _,
     process::{Child, Command, Stdio},
     thread::sleep,
     time::Duration,
@@ -11,7 +12,7 @@ use std::{
 use rustix::{
     process::{Pid, Signal, kill_process},
     pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt},
-    termios::{Winsize, tcsetwinsize},
+    termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
 
 use super::super::test_platform::{STATIC, TestPlatform, processes_with, text, until};
@@ -145,7 +146,9 @@ fn detached_commands_are_listed_followed_and_stopped() {
     );
     let listed = rig.deis(&["ps", "-a", "site"]);
     assert!(listed.contains("--- run:") && listed.contains(&lasting) && listed.contains(&short), "{listed}");
-    assert!(!rig.deis(&["ps", "-a", "site", "--json"]).contains(&lasting), "pods are no runs");
+    let json: serde_json::Value = serde_json::from_str(&rig.deis(&["ps", "-a", "site", "--json"])).unwrap();
+    assert!(!json["results"].to_string().contains(&lasting), "pods are no runs: {json}");
+    assert!(json["runs"].to_string().contains(&lasting), "{json}");
     // They do not end with the daemon.
     rig.kill_and_restart();
     assert!(rig.deis(&["ps", "-a", "site"]).contains(&short));
@@ -161,6 +164,120 @@ fn detached_commands_are_listed_followed_and_stopped() {
     until("it is no longer listed", || !rig.deis(&["ps", "-a", "site"]).contains(&lasting));
     let (code, said) = rig.try_deis(&["ps:stop", "run-nosuch", "-a", "site"]);
     assert!(code == 1 && said.contains("No Run matches"), "{code}: {said}");
+}
+
+#[test]
+fn input_that_is_left_unread_costs_neither_the_code_nor_output() {
+    let rig = site();
+    fs::write(rig.path("zeros"), vec![0; 50_000_000]).unwrap();
+    let fed = |words: &[&str]| {
+        let mut command = run(&rig, words);
+        command.stdin(File::open(rig.path("zeros")).unwrap()).output().unwrap()
+    };
+    for _ in 0..20 {
+        let output = fed(&["true"]);
+        assert!(output.status.success(), "{}", text(&output));
+    }
+    for _ in 0..10 {
+        let output = fed(&["head -c 20000000 /dev/zero; exit 4"]);
+        assert_eq!((output.stdout.len(), output.status.code()), (20_000_000, Some(4)));
+    }
+    // What is refused is told, too.
+    rig.deis(&["create", "empty", "--no-remote"]);
+    for _ in 0..10 {
+        let mut command = rig.deis_command(&["run", "-a", "empty", "true"]);
+        let output = command.stdin(File::open(rig.path("zeros")).unwrap()).output().unwrap();
+        assert!(text(&output).contains("No build associated"), "{}", text(&output));
+    }
+}
+
+#[test]
+fn a_reader_that_pauses_before_the_last_bytes_loses_nothing() {
+    let rig = site();
+    let mut child = piped(run(&rig, &["seq 1 5000000; exit 3"]));
+    let mut all = vec![0; 38_888_896];
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut all[..38_000_000]).unwrap();
+    // Longer than a client may be silent, and what is sent to it unread.
+    sleep(Duration::from_secs(75));
+    out.read_exact(&mut all[38_000_000..]).unwrap();
+    assert_eq!(out.read(&mut [0]).unwrap(), 0);
+    assert!(all.ends_with(b"4999999\n5000000\n"));
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn a_command_ends_with_a_request_that_was_given_up() {
+    let rig = site();
+    let body = r#"{"command":"sleep 636"}"#;
+    let request = format!(
+        "POST /v2/apps/site/run HTTP/1.1\r\nHost: localhost\r\nAuthorization: token {}\r\nContent-Length: {}\r\n\r\n{body}",
+        rig.token(),
+        body.len()
+    );
+    let mut asks = std::net::TcpStream::connect(("127.0.0.1", rig.http)).unwrap();
+    asks.write_all(request.as_bytes()).unwrap();
+    until("it runs", || !processes_with("sleep 636").is_empty());
+    drop(asks);
+    until("it has ended", || processes_with("sleep 636").is_empty());
+}
+
+#[test]
+fn many_that_start_at_once_are_no_more_than_may_run() {
+    let rig = site();
+    let token = format!("token {}", rig.token());
+    let start = || {
+        let headers = [("Authorization", token.as_str()), ("Content-Type", "application/json")];
+        let body = Some(r#"{"command":"sleep 637"}"#);
+        super::super::web::ask(rig.http, "POST", "/v2/apps/site/runs", &headers, body).status
+    };
+    let answers: Vec<u16> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..60).map(|_| scope.spawn(start)).collect();
+        asked.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let count = |status| answers.iter().filter(|answer| **answer == status).count();
+    assert_eq!((count(201), count(409)), (32, 28), "{answers:?}");
+}
+
+#[test]
+fn what_goes_on_without_its_daemon_is_called_that() {
+    let mut rig = site();
+    let name = rig.deis(&["run", "-a", "site", "--detach", "echo up; sleep 638"]).trim().to_owned();
+    let mut follows = piped(rig.deis_command(&["ps:attach", &name, "-a", "site"]));
+    let (line, _out) = first_line(&mut follows);
+    assert_eq!(line, "up\n");
+    rig.kill();
+    let said = text(&follows.wait_with_output().unwrap());
+    let again = format!("it goes on: `deis ps:attach {name} -a site` follows it again");
+    assert!(said.contains(&again), "{said}");
+    rig.restart();
+    rig.deis(&["ps:stop", &name, "-a", "site"]);
+    until("it has ended", || processes_with("sleep 638").is_empty());
+}
+
+#[test]
+fn a_signal_leaves_the_terminal_as_it_was() {
+    let rig = site();
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+    let ours = openpt(flags).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let theirs = ioctl_tiocgptpeer(&ours, flags).unwrap();
+    let lines = || tcgetattr(&theirs).unwrap().local_modes.contains(LocalModes::ICANON);
+    assert!(lines());
+    for signal in [Signal::TERM, Signal::HUP, Signal::QUIT] {
+        let mut command = run(&rig, &["sleep 639"]);
+        for set in [Command::stdin, Command::stdout, Command::stderr] {
+            set(&mut command, theirs.try_clone().unwrap());
+        }
+        let mut child = command.spawn().unwrap();
+        until("the terminal is raw", || !lines());
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let ended = child.wait().unwrap();
+        assert_eq!(ended.signal(), Some(signal.as_raw()), "{ended:?}");
+        assert!(lines(), "after {signal:?}");
+    }
+    until("the commands end with their client", || processes_with("sleep 639").is_empty());
 }
 
 #[test]
