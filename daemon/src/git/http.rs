@@ -22,7 +22,11 @@ use super::{
     input::{GitInput, git_input},
     no_such_app, unavailable,
 };
-use crate::{accounts::token_hash, push::Pushes, telemetry::chain};
+use crate::{
+    accounts::token_hash,
+    push::{Conversation, Crowded, Pushes},
+    telemetry::chain,
+};
 
 /// What the routes need.
 #[derive(Clone, Debug)]
@@ -58,9 +62,30 @@ async fn advertise(
     let service = asked.service.as_deref().and_then(Service::from_name).ok_or_else(|| {
         text(StatusCode::FORBIDDEN, "this server speaks smart HTTP only; use git 1.6.6 or newer")
     })?;
-    let (_, app) = authorize(&state, &headers, &repository).await?;
+    let (user, app) = authorize(&state, &headers, &repository).await?;
+    // It costs what the refs cost, up to some megabytes, until the client has read them.
+    let conversation = state.pushes.converse(&user.name).map_err(too_many)?;
     let bytes = state.pushes.advertise(&app, service, true).await.map_err(|e| failed(&e))?;
-    Ok(answer(&format!("application/x-{}-advertisement", service.name()), Body::from(bytes)))
+    let body = Body::from(Bytes::from_owner(Advertised { bytes, _conversation: conversation }));
+    Ok(answer(&format!("application/x-{}-advertisement", service.name()), body))
+}
+
+/// The refs of a repository, which count as a git command until they are sent.
+struct Advertised {
+    bytes: Vec<u8>,
+    _conversation: Conversation,
+}
+
+impl AsRef<[u8]> for Advertised {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn too_many(crowded: Crowded) -> Response<Body> {
+    let mut refusal = text(StatusCode::TOO_MANY_REQUESTS, &crowded.to_string());
+    refusal.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+    refusal
 }
 
 async fn serve(
@@ -71,14 +96,17 @@ async fn serve(
     request: Request,
 ) -> GitAnswer {
     let (user, app) = authorize(&state, &headers, &repository).await?;
+    // A browser sends a password that it has by itself, and a page of somebody else may
+    // make it send a form or plain text, but not this.
+    if !is_of(service, &headers) {
+        let reason =
+            format!("the body of this request must be of the type application/x-{}-request", service.name());
+        return Err(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &reason));
+    }
     let packed = is_packed(&headers).ok_or_else(|| {
         text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a body is packed with gzip or not at all")
     })?;
-    let conversation = state.pushes.converse(&user.name).map_err(|crowded| {
-        let mut refusal = text(StatusCode::TOO_MANY_REQUESTS, &crowded.to_string());
-        refusal.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
-        refusal
-    })?;
+    let conversation = state.pushes.converse(&user.name).map_err(too_many)?;
     let (output, body) = streamed();
     let input = read_body(request, packed);
     tokio::spawn(async move {
@@ -141,6 +169,13 @@ fn is_packed(headers: &HeaderMap) -> Option<bool> {
         (Some(b"gzip" | b"x-gzip"), None) => Some(true),
         _ => None,
     }
+}
+
+/// Whether a body is said to be what git sends, and nothing else.
+fn is_of(service: Service, headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let wanted = format!("application/x-{}-request", service.name());
+    matches!((types.next(), types.next()), (Some(only), None) if only.as_bytes() == wanted.as_bytes())
 }
 
 /// The body of a request, unpacked where the client packed it.

@@ -192,11 +192,23 @@ fn paths_and_methods_that_nobody_serves() {
     }
     let login = format!("Basic {}", BASE64_STANDARD.encode(format!("ann:{}", platform.token())));
     let upload = "/notes.git/git-upload-pack";
+    let (user, kind) =
+        (("Authorization", login.as_str()), ("Content-Type", "application/x-git-upload-pack-request"));
     for more in [("Content-Encoding", "br"), ("Content-Encoding", "gzip, gzip")] {
-        let headers = [("Authorization", login.as_str()), more];
-        assert_eq!(ask(platform.http, "POST", upload, &headers, Some("0000")).status, 415, "{more:?}");
+        assert_eq!(
+            ask(platform.http, "POST", upload, &[user, kind, more], Some("0000")).status,
+            415,
+            "{more:?}"
+        );
     }
-    let twice = [("Authorization", login.as_str()), ("Authorization", login.as_str())];
-    assert_eq!(ask(platform.http, "POST", upload, &twice, Some("0000")).status, 401);
-    assert_eq!(ask(platform.http, "POST", upload, &twice[..1], Some("0000")).status, 200);
+    assert_eq!(ask(platform.http, "POST", upload, &[user, user, kind], Some("0000")).status, 401);
+    assert_eq!(ask(platform.http, "POST", upload, &[user, kind], Some("0000")).status, 200);
+    // What a page of somebody else can make a browser send is not what git sends.
+    for other in ["text/plain", "application/x-www-form-urlencoded", "application/x-git-receive-pack-request"]
+    {
+        let odd = [user, ("Content-Type", other), ("Origin", "http://elsewhere.example")];
+        assert_eq!(ask(platform.http, "POST", upload, &odd, Some("0000")).status, 415, "{other}");
+    }
+    assert_eq!(ask(platform.http, "POST", upload, &[user], Some("0000")).status, 415);
+    assert_eq!(ask(platform.http, "POST", upload, &[user, kind, kind], Some("0000")).status, 415);
 }

@@ -1,16 +1,33 @@
 //! Connections over SSH, before and after the log-in.
 
-use std::{fs, path::Path, process::Command, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    net::Ipv4Addr,
+    path::Path,
+    pin::Pin,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use russh::{
     client::{self, Handle},
     keys::{PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate, load_secret_key},
 };
 
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
 use crate::{
-    attacker::{many, until_ended},
+    attacker::{connect_from, many, until_ended},
     scenario::Scenario,
-    test_platform::text,
+    test_platform::{text, until},
 };
 
 /// A client that takes every server for the right one.
@@ -25,8 +42,53 @@ impl client::Handler for Trusting {
 }
 
 async fn log_in(port: u16, key: Arc<PrivateKey>) -> Option<Handle<Trusting>> {
+    log_in_deaf(port, key, Arc::default()).await
+}
+
+/// A client that reads nothing any more once `is_deaf` is set.
+struct Deaf {
+    socket: TcpStream,
+    is_deaf: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Deaf {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_deaf.load(Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.socket).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Deaf {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+async fn log_in_deaf(port: u16, key: Arc<PrivateKey>, is_deaf: Arc<AtomicBool>) -> Option<Handle<Trusting>> {
     let config = Arc::new(client::Config::default());
-    let mut session = client::connect(config, ("127.0.0.1", port), Trusting).await.ok()?;
+    let socket = connect_from(Ipv4Addr::LOCALHOST, port);
+    rustix::net::sockopt::set_socket_recv_buffer_size(&socket, 4096).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let socket = TcpStream::from_std(socket).unwrap();
+    let mut session = client::connect_stream(config, Deaf { socket, is_deaf }, Trusting).await.ok()?;
     let key = PrivateKeyWithHashAlg::new(key, None);
     session.authenticate_publickey("git", key).await.ok()?.success().then_some(session)
 }
@@ -105,6 +167,33 @@ fn channels_and_requests_of_one_user() {
         // Until the runtime goes, the connections are there.
         std::thread::sleep(Duration::from_millis(200));
         (held, runtime)
+    });
+    cost.is_at_most(64, 0, 10);
+}
+
+#[test]
+fn clients_that_read_nothing_hold_no_seat() {
+    let scenario = Scenario::new();
+    scenario.platform.with_key();
+    let (ssh, key) = (scenario.platform.ssh, scenario.platform.path("key"));
+    let mallory = mallorys_key(&scenario);
+    let cost = scenario.attack("10 SSH connections that ask without end and read nothing", || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            for _ in 0..10 {
+                let is_deaf = Arc::new(AtomicBool::new(false));
+                let session = log_in_deaf(ssh, Arc::clone(&mallory), Arc::clone(&is_deaf)).await.unwrap();
+                is_deaf.store(true, Ordering::SeqCst);
+                tokio::spawn(async move { while session.send_keepalive(true).await.is_ok() {} });
+            }
+            assert!(log_in(ssh, Arc::clone(&mallory)).await.is_none(), "all seats are taken");
+        });
+        assert_eq!(ping(&key, ssh), "pong");
+        until("the seats are free while the clients hold their ends", || {
+            std::thread::sleep(Duration::from_millis(500));
+            runtime.block_on(log_in(ssh, Arc::clone(&mallory))).is_some()
+        });
+        runtime.shutdown_background();
     });
     cost.is_at_most(64, 0, 10);
 }

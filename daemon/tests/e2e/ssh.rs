@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use super::test_platform::{STATIC, TestPlatform, text, until};
+use super::{
+    test_platform::{STATIC, TestPlatform, text, until},
+    web::ask,
+};
 
 pub(crate) fn ssh(rig: &TestPlatform, args: &[&str]) -> Command {
     let mut command = Command::new("ssh");
@@ -111,4 +114,114 @@ fn idle_clients_of_one_user_take_nothing_from_others() {
     }
     until("their places are free", || work.try_git(&["push", "deis", "main"]).0);
     assert_eq!(rig.get("busy.localhost").0, 200);
+}
+
+/// A user of the platform with a key: what it takes to log in over SSH and to call the API.
+struct Carl {
+    authorization: String,
+}
+
+impl Carl {
+    fn register(rig: &TestPlatform) -> Self {
+        let login = r#"{"username":"carl","password":"secret"}"#;
+        let admin = format!("token {}", rig.token());
+        let json = ("Content-Type", "application/json");
+        let headers = [("Authorization", admin.as_str()), json];
+        assert_eq!(ask(rig.http, "POST", "/v2/auth/register/", &headers, Some(login)).status, 201);
+        let answer = ask(rig.http, "POST", "/v2/auth/login/", &[json], Some(login));
+        let answer: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        Self { authorization: format!("token {}", answer["token"].as_str().unwrap()) }
+    }
+
+    fn call(&self, rig: &TestPlatform, method: &str, path: &str, body: Option<serde_json::Value>) {
+        let headers = [("Authorization", self.authorization.as_str()), ("Content-Type", "application/json")];
+        let body = body.map(|body| body.to_string());
+        let answer = ask(rig.http, method, path, &headers, body.as_deref());
+        assert!((200..300).contains(&answer.status), "{method} {path}: {answer:?}");
+    }
+
+    fn add_key(&self, rig: &TestPlatform) {
+        let public = std::fs::read_to_string(rig.path("key.pub")).unwrap();
+        let key = serde_json::json!({"id": "carls", "public": public.trim()});
+        self.call(rig, "POST", "/v2/keys/", Some(key));
+    }
+}
+
+#[test]
+fn a_connection_does_not_outlive_its_key_or_its_user() {
+    let rig = TestPlatform::new();
+    rig.with_key();
+    rig.deis(&["keys:remove", "ann@box"]);
+    let mut number = 0;
+    let mut connect = || {
+        number += 1;
+        let socket = rig.path(&format!("c{number}"));
+        let path = format!("ControlPath={}", socket.display());
+        let master = ssh(&rig, &["-o", &path, "-M", "-N", "git@localhost"]).spawn().unwrap();
+        until("the connection is there", || socket.exists());
+        (path, master)
+    };
+    let over = |path: &str, command: &str| {
+        ssh(&rig, &["-o", path, "-o", "ControlMaster=no", "git@localhost", command]).output().unwrap()
+    };
+    let carl = Carl::register(&rig);
+    carl.call(&rig, "POST", "/v2/apps/", Some(serde_json::json!({"id": "first"})));
+    carl.add_key(&rig);
+    let (path, mut master) = connect();
+    assert!(text(&over(&path, "git-receive-pack 'first'")).contains("refs"), "the key is good");
+    // The key goes, and the same key comes back: whoever logged in before has to log in again.
+    carl.call(&rig, "DELETE", "/v2/keys/carls", None);
+    carl.add_key(&rig);
+    let refused = over(&path, "git-receive-pack 'first'");
+    assert!(!refused.status.success() && !text(&refused).contains("refs"), "{}", text(&refused));
+    until("the connection ends", || master.try_wait().unwrap().is_some());
+
+    // The user goes, and somebody else takes the name, an app of the same name, and even the key.
+    let (path, mut master) = connect();
+    assert_eq!(text(&over(&path, "ping")), "pong");
+    carl.call(&rig, "DELETE", "/v2/apps/first/", None);
+    carl.call(&rig, "DELETE", "/v2/keys/carls", None);
+    carl.call(&rig, "DELETE", "/v2/auth/cancel/", None);
+    let other = Carl::register(&rig);
+    other.call(&rig, "POST", "/v2/apps/", Some(serde_json::json!({"id": "carlapp"})));
+    other.add_key(&rig);
+    let refused = over(&path, "git-receive-pack 'carlapp'");
+    assert!(!refused.status.success() && !text(&refused).contains("refs"), "{}", text(&refused));
+    until("the connection ends", || master.try_wait().unwrap().is_some());
+    let (path, mut master) = connect();
+    assert!(text(&over(&path, "git-receive-pack 'carlapp'")).contains("refs"));
+    let _ = master.kill();
+    let _ = master.wait();
+}
+
+#[test]
+fn what_strangers_send_is_no_error_of_the_daemon() {
+    let rig = TestPlatform::new();
+    // A name, then a good beginning of a key exchange, twice, where the second has no place.
+    let mut kexinit = vec![20];
+    kexinit.extend([7; 16]);
+    let cipher = "chacha20-poly1305@openssh.com";
+    let mac = "hmac-sha2-512-etm@openssh.com";
+    for names in ["curve25519-sha256", "ssh-ed25519", cipher, cipher, mac, mac, "none", "none", "", ""] {
+        kexinit.extend(u32::try_from(names.len()).unwrap().to_be_bytes());
+        kexinit.extend(names.bytes());
+    }
+    kexinit.extend([0; 5]);
+    let padding = 4 + (8 - (kexinit.len() + 9) % 8) % 8;
+    let length = u32::try_from(kexinit.len() + padding + 1).unwrap();
+    let mut packet = length.to_be_bytes().to_vec();
+    packet.push(u8::try_from(padding).unwrap());
+    packet.extend(kexinit);
+    packet.resize(packet.len() + padding, 0);
+    for _ in 0..20 {
+        let mut socket = TcpStream::connect(("127.0.0.1", rig.ssh)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let both = [&b"SSH-2.0-odd\r\n"[..], &packet, &packet].concat();
+        let _ = socket.write_all(&both);
+        // The server ends it, for it is told what it cannot go on with.
+        let _ = socket.read_to_end(&mut Vec::new());
+    }
+    let log = std::fs::read_to_string(rig.path("deisd.log")).unwrap();
+    let loud: Vec<&str> = log.lines().filter(|l| l.contains(" ERROR ") || l.contains("kex")).collect();
+    assert!(loud.is_empty(), "{loud:#?}");
 }
