@@ -89,15 +89,14 @@ impl BuildOutputs {
         }
     }
 
-    /// Removes the output of one build; none is fine.
+    /// Removes the outputs of a build and of all older ones of its app; none are fine. Older ones too, since whoever
+    /// should have removed them when their time came may have been killed.
     ///
     /// # Errors
     /// The object store cannot be reached.
-    pub async fn remove(&self, app: AppUid, attempt: Attempt) -> Result<(), StoreFailed> {
-        match self.0.store.delete(&path(app, attempt)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed(error)),
-        }
+    pub async fn remove_through(&self, app: AppUid, attempt: Attempt) -> Result<(), StoreFailed> {
+        let newest = path(app, attempt);
+        self.remove_if(app, |path| *path <= newest).await
     }
 
     /// The apps of which output is kept.
@@ -116,10 +115,24 @@ impl BuildOutputs {
     /// # Errors
     /// The object store cannot be reached.
     pub async fn forget(&self, app: AppUid) -> Result<(), StoreFailed> {
+        self.remove_if(app, |_| true).await
+    }
+
+    async fn remove_if(
+        &self,
+        app: AppUid,
+        is_old: impl Fn(&ObjectPath) -> bool + Send + Sync,
+    ) -> Result<(), StoreFailed> {
         let all = self.0.store.list(Some(&ObjectPath::from(format!("{FOLDER}/{app}"))));
         let paths: Vec<_> = all.map_ok(|meta| meta.location).try_collect().await.map_err(failed)?;
         for path in paths {
-            self.0.store.delete(&path).await.map_err(failed)?;
+            if !is_old(&path) {
+                continue;
+            }
+            match self.0.store.delete(&path).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(failed(error)),
+            }
         }
         Ok(())
     }
@@ -278,5 +291,26 @@ mod tests {
         assert_eq!(outputs.apps().await.unwrap(), [app]);
         outputs.forget(app).await.unwrap();
         assert!(outputs.read(app, attempt, false).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn old_outputs_go_although_a_turn_was_missed() {
+        let outputs = BuildOutputs::new(Arc::new(object_store::memory::InMemory::new()));
+        let (app, other) = (AppUid(uuid::Uuid::new_v4()), AppUid(uuid::Uuid::new_v4()));
+        for app in [app, other] {
+            for attempt in [1, 2, 9, 10, 100] {
+                outputs.record(app, Attempt(attempt)).finish().await.unwrap();
+            }
+        }
+        outputs.remove_through(app, Attempt(10)).await.unwrap();
+        for (app, left) in [(app, &[100][..]), (other, &[1, 2, 9, 10, 100])] {
+            let mut found = Vec::new();
+            for attempt in 0..=100 {
+                if outputs.read(app, Attempt(attempt), false).await.unwrap().is_some() {
+                    found.push(attempt);
+                }
+            }
+            assert_eq!(found, left);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A running daemon.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use deis_core::{Error, Platform, Workers};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -69,7 +69,8 @@ impl Daemon {
             ports: PlatformPorts { http: listens.http.port(), ssh: listens.ssh.map(|a| a.port()) },
         });
         let pushes = engine.pushes(settings, &data, &info).map_err(open("the repositories"))?;
-        recover(&pushes).await?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        recover(&pushes, &tasks, &stop).await?;
 
         let state = ApiState {
             platform: engine.platform.clone(),
@@ -112,7 +113,6 @@ impl Daemon {
             None => None,
         };
 
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let workers = engine.platform.start();
         let caught_up = workers.caught_up();
         tasks.spawn(async move {
@@ -172,20 +172,28 @@ fn proxy_options(settings: &Settings) -> ProxyOptions {
 }
 
 /// Closes or follows the pushes of a daemon that was killed: now, or where the disk is full as soon as there is room.
-async fn recover(pushes: &Pushes) -> Result<(), StartError> {
-    match pushes.recover().await {
-        Err(Error::Full(_)) => {
-            tracing::error!("the disk is full: open pushes are closed once there is room");
-            let pushes = pushes.clone();
-            tokio::spawn(async move {
-                while let Err(Error::Full(_)) = pushes.recover().await {
-                    tokio::time::sleep(RECOVER_AGAIN).await;
-                }
-            });
-            Ok(())
-        }
-        done => done.map_err(open("the open pushes")),
+async fn recover(pushes: &Pushes, tasks: &TaskTracker, stop: &CancellationToken) -> Result<(), StartError> {
+    let mut done = BTreeSet::new();
+    match pushes.recover(&mut done).await {
+        Err(Error::Full(_)) => {}
+        other => return other.map_err(open("the open pushes")),
     }
+    tracing::error!("the disk is full: open pushes are closed once there is room");
+    let (pushes, stop) = (pushes.clone(), stop.clone());
+    let again = async move {
+        loop {
+            tokio::time::sleep(RECOVER_AGAIN).await;
+            match pushes.recover(&mut done).await {
+                Ok(()) => return tracing::info!("the pushes that were open are closed or followed"),
+                Err(error) => {
+                    let error = crate::telemetry::chain(&error);
+                    tracing::warn!(%error, "open pushes could not be closed yet");
+                }
+            }
+        }
+    };
+    tasks.spawn(async move { stop.run_until_cancelled(again).await });
+    Ok(())
 }
 
 /// A one-time token for the first registration, where others can reach the daemon and nobody has registered.

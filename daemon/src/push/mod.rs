@@ -124,11 +124,11 @@ impl Pushes {
         tokio::task::spawn_blocking(remove).await.map_err(std::io::Error::other)?
     }
 
-    /// Keeps what a build printed, and no longer that of the build which is too old now.
+    /// Keeps what a build printed, and no longer that of the builds which are too old now.
     async fn keep_output(&self, recorder: OutputRecorder, app: &AppHandle, attempt: Attempt) {
         let kept = recorder.finish().await;
         let oldest = Attempt(attempt.0.saturating_sub(BUILD_RUNS_KEPT));
-        if let Err(error) = kept.and(self.0.outputs.remove(app.app().uid, oldest).await) {
+        if let Err(error) = kept.and(self.0.outputs.remove_through(app.app().uid, oldest).await) {
             tracing::warn!(app = %app.name(), error = chain(&error), "the output of a build is not kept");
         }
     }

@@ -1,12 +1,14 @@
 //! Pushes that were open when the daemon ended.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use deis_core::{
-    Actor, AppHandle, Change, Error, ReleaseVersion, Settled,
-    model::{Push, PushOutcome},
+    Error,
+    model::{Actor, AppName, Push, PushOutcome, ReleaseVersion},
+    service::{AppHandle, Change, Settled},
 };
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::{
     Pushes, blocking,
@@ -25,29 +27,46 @@ impl Pushes {
     /// dead. A push without a release ends as interrupted, at once, so that the same commit can be pushed again; one with
     /// a release is followed, and its refs move if that becomes live, unless a new push takes its place.
     ///
+    /// Pushes of this process stay as they are: it may be called again, with the same `done`, while others come in.
+    ///
     /// # Errors
     ///
-    /// Those of the store.
-    pub async fn recover(&self) -> Result<(), Error> {
+    /// The first one; pushes that could be closed are, all the same. What is in `done` is not looked at again.
+    pub async fn recover(&self, done: &mut BTreeSet<Uuid>) -> Result<(), Error> {
+        let mut outcome = Ok(());
         for (name, push) in self.0.platform.open_pushes().await? {
-            let session = self.0.platform.session(Actor::System { name: push.by.clone() });
-            let app = match session.app(&name).await {
-                Ok(app) => app,
-                Err(Error::NotFound { .. }) => continue,
-                Err(error) => return Err(error),
-            };
-            let Some(release) = push.release else {
-                self.discard_of(&app, &push).await;
-                self.recover_output(&app, &push);
-                let outcome = PushOutcome::Interrupted { sha: push.sha.clone() };
-                match app.push_close(push.id, &outcome).await {
-                    Ok(()) | Err(Error::NotFound { .. }) => continue,
-                    Err(error) => return Err(error),
-                }
-            };
-            if !app.push_assign(push.id, None).await? {
+            if push.owner == Some(self.owner()) || done.contains(&push.id) {
                 continue;
             }
+            let id = push.id;
+            match self.recover_one(&name, push).await {
+                Ok(()) => drop(done.insert(id)),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        outcome
+    }
+
+    async fn recover_one(&self, name: &AppName, push: Push) -> Result<(), Error> {
+        let session = self.0.platform.session(Actor::System { name: push.by.clone() });
+        let app = match session.app(name).await {
+            Ok(app) => app,
+            Err(Error::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let Some(release) = push.release else {
+            self.discard_of(&app, &push).await;
+            let outcome = PushOutcome::Interrupted { sha: push.sha.clone() };
+            match app.push_close(push.id, &outcome).await {
+                Ok(()) => {}
+                Err(Error::NotFound { .. }) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+            // Once, however often closing is tried.
+            self.recover_output(&app, &push);
+            return Ok(());
+        };
+        if app.push_assign(push.id, None).await? {
             let own = self.clone();
             tokio::spawn(async move {
                 if let Err(error) = own.finish(&app, &push, release).await {
