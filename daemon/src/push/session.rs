@@ -60,7 +60,7 @@ impl Pushes {
         if let Err(error) = input.wait().await {
             return Ok(never_spoke(error, &output));
         }
-        let (limits, reader, runtime) = (self.0.limits, repository.clone(), Handle::current());
+        let (limits, reader, runtime) = (self.0.limits.clone(), repository.clone(), Handle::current());
         let read = on_thread(move || {
             // What follows waits for no client, so others may have its place.
             let _conversation = conversation;
@@ -202,7 +202,7 @@ impl PushSession {
     /// one change that is no longer possible refuses the whole push.
     async fn still_allowed(&mut self) -> bool {
         let before = self.received.accepted().len();
-        let (own, limits) = (self.repository.clone(), self.pushes.0.limits);
+        let (own, limits) = (self.repository.clone(), self.pushes.0.limits.clone());
         let mut checked = self.received.clone();
         let again = blocking(move || own.check_again(&mut checked, &limits).map(|()| checked)).await;
         match again {

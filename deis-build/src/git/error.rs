@@ -65,7 +65,7 @@ impl GitError {
 }
 
 /// What somebody is told who meets a full disk.
-pub(super) const DISK_FULL: &str = "the disk of the platform is full; tell its operator";
+pub(crate) const DISK_FULL: &str = "the disk of the platform is full; tell its operator";
 
 /// Whether an error, or one of its causes, is that a disk has no room left.
 pub fn is_disk_full(error: &(dyn StdError + 'static)) -> bool {

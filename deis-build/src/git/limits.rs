@@ -1,7 +1,9 @@
 //! How much a push may bring.
 
+use super::pack_memory::PackMemory;
+
 /// How much a push may bring.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Bytes of the pack as sent.
     pub pack_bytes: u64,
@@ -9,6 +11,8 @@ pub struct Limits {
     pub object_bytes: usize,
     /// Bytes of all objects, unpacked.
     pub unpacked_bytes: u64,
+    /// Memory for unpacking packs, of all pushes that share these limits.
+    pub memory: PackMemory,
     /// Objects of the pack.
     pub objects: u32,
     /// Refs that may move in one push.
@@ -29,8 +33,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             pack_bytes: 2 << 30,
-            object_bytes: 512 << 20,
+            object_bytes: 128 << 20,
             unpacked_bytes: 4 << 30,
+            memory: PackMemory::new(1 << 30),
             objects: 1_000_000,
             commands: 1000,
             command_bytes: 1 << 20,

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, BufReader, Read},
+    io::{self, BufReader, BufWriter, Read},
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
 };
@@ -10,13 +10,19 @@ use std::{
 use gix::{
     error::{Class, ResourceExhaustionKind},
     hash::Kind,
+    objs::Exists as _,
 };
 use gix_pack::bundle::write::{Options, Outcome};
 
 use super::{
     error::{DISK_FULL, Result, is_disk_full},
     limits::Limits,
+    pack_memory::PackMemoryPermit,
+    pack_scan::{PackCost, ScanError, scan},
 };
+
+/// What a client is told whose pack is none.
+const DAMAGED: &str = "the pack is damaged or incomplete";
 
 /// How the folders are named, so that a start after a kill finds them.
 pub(super) const PREFIX: &str = "incoming-";
@@ -38,7 +44,7 @@ impl Quarantine {
         Ok(Self { folder, main })
     }
 
-    /// Reads a pack to its end, completes and verifies it.
+    /// Reads a pack to its end, completes and verifies it; what that takes of memory is held until the permit goes.
     ///
     /// The error is the short reason that the client is told.
     pub(super) fn ingest(
@@ -47,53 +53,39 @@ impl Quarantine {
         input: impl Read,
         limits: &Limits,
         cancel: &AtomicBool,
-    ) -> std::result::Result<Outcome, String> {
-        let limited = Limited { input, left: limits.pack_bytes, ended: None };
-        let mut reader = BufReader::with_capacity(256 * 1024, limited);
-        let outcome = self.write(repo, &mut reader, limits, cancel);
-        let ended = reader.into_inner().ended;
-        match (outcome, ended) {
-            (_, Some(ReadStopped::TooLarge)) => {
-                Err(format!("the push is larger than {} MiB", limits.pack_bytes >> 20))
-            }
-            (_, Some(ReadStopped::Broken(error))) if error.kind() == io::ErrorKind::TimedOut => {
-                Err("the client stopped sending".to_owned())
-            }
-            (_, Some(ReadStopped::Broken(_))) => {
-                Err("the connection broke while the pack arrived".to_owned())
-            }
-            (outcome, None) => outcome,
-        }
+    ) -> std::result::Result<(Outcome, PackMemoryPermit), String> {
+        let file = self.folder.path().join("received");
+        let cost = receive(repo, &file, input, limits, cancel)?;
+        let permit = limits.memory.take(cost.memory).ok_or_else(|| {
+            let most = limits.memory.total() >> 20;
+            format!(
+                "the deltas of the pack take more than {most} MiB of memory; `git repack -adf --depth=10` makes simpler ones"
+            )
+        })?;
+        let outcome = self.write(repo, &file, cost.threads, limits, cancel)?;
+        // What is in there is in the pack now.
+        let _ = fs::remove_file(file);
+        Ok((outcome, permit))
     }
 
     fn write(
         &self,
         repo: &gix::Repository,
-        reader: &mut impl io::BufRead,
+        file: &Path,
+        threads: usize,
         limits: &Limits,
         cancel: &AtomicBool,
     ) -> std::result::Result<Outcome, String> {
-        let damaged = || "the pack is damaged or incomplete".to_owned();
-        // The number of objects stands in the head, so that too many cost nothing.
-        match reader.fill_buf().map_err(|_| damaged())? {
-            [] => return Err("the push came without a pack".to_owned()),
-            [b'P', b'A', b'C', b'K', 0, 0, 0, 2 | 3, a, b, c, d, ..] => {
-                if u32::from_be_bytes([*a, *b, *c, *d]) > limits.objects {
-                    return Err(format!("the pack has more than {} objects", limits.objects));
-                }
-            }
-            // A first read may be short; what is no pack at all is found out below.
-            head if b"PACK".starts_with(&head[..head.len().min(4)]) => {}
-            _ => return Err(damaged()),
-        }
+        let file = fs::File::open(file).map_err(|_| DAMAGED.to_owned())?;
+        let mut reader = BufReader::with_capacity(256 * 1024, file);
         let options = Options {
-            thread_limit: Some(2),
+            thread_limit: Some(threads),
             iteration_mode: gix_pack::data::input::Mode::Verify,
             alloc_limit_bytes: Some(limits.object_bytes),
             ..Options::default()
         };
         let outcome = gix_pack::Bundle::write_to_directory(
-            reader,
+            &mut reader,
             Some(&self.folder.path().join("pack")),
             &mut gix::progress::Discard,
             cancel,
@@ -115,7 +107,7 @@ impl Quarantine {
                 Err(if too_large {
                     format!("an object is larger than {} MiB", limits.object_bytes >> 20)
                 } else {
-                    damaged()
+                    DAMAGED.to_owned()
                 })
             }
         }
@@ -138,6 +130,40 @@ impl Quarantine {
     /// The main objects.
     pub(super) fn main(&self) -> &Path {
         &self.main
+    }
+}
+
+/// Writes a pack to a file as it comes.
+fn receive(
+    repo: &gix::Repository,
+    file: &Path,
+    input: impl Read,
+    limits: &Limits,
+    cancel: &AtomicBool,
+) -> std::result::Result<PackCost, String> {
+    let limited = Limited { input, left: limits.pack_bytes, ended: None };
+    let mut reader = BufReader::with_capacity(256 * 1024, limited);
+    let is_here = |id: &gix::hash::oid| repo.objects.exists(id);
+    let scanned = fs::File::create_new(file).map_err(ScanError::Io).and_then(|file| {
+        scan(&mut reader, BufWriter::with_capacity(64 * 1024, file), is_here, limits, cancel)
+    });
+    match (scanned, reader.into_inner().ended) {
+        (_, Some(ReadStopped::TooLarge)) => {
+            Err(format!("the push is larger than {} MiB", limits.pack_bytes >> 20))
+        }
+        (_, Some(ReadStopped::Broken(error))) if error.kind() == io::ErrorKind::TimedOut => {
+            Err("the client stopped sending".to_owned())
+        }
+        (_, Some(ReadStopped::Broken(_))) => Err("the connection broke while the pack arrived".to_owned()),
+        (Ok(cost), None) => Ok(cost),
+        (Err(ScanError::Missing), None) => Err("the push came without a pack".to_owned()),
+        (Err(ScanError::Refused(reason)), None) => Err(reason),
+        (Err(ScanError::Damaged), None) => Err(DAMAGED.to_owned()),
+        (Err(ScanError::Io(error)), None) if is_disk_full(&error) => Err(DISK_FULL.to_owned()),
+        (Err(ScanError::Io(error)), None) => {
+            tracing::error!(path = %file.display(), %error, "a pack could not be written");
+            Err("the push could not be stored".to_owned())
+        }
     }
 }
 

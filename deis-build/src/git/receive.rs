@@ -99,7 +99,8 @@ impl Repository {
         let view = quarantine.view(repo)?;
         let mut kept = None;
         match ingested {
-            Some(Ok(outcome)) => {
+            // What is looked at beyond here is held in memory again.
+            Some(Ok((outcome, _permit))) => {
                 let mut pack = KeptPack::new(quarantine, outcome, shallow, beside);
                 match connectivity::check(&view, &pack.outcome, &pack.shallow, limits) {
                     Ok(roots) => pack.roots = roots,
