@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 
 use deis_build::{BuildError, BuildRequest, OutputRecorder, git::Oid};
 use deis_core::{
-    BuildSpec, Change, Error, ReleaseVersion, Settled,
-    model::{Attempt, BuildRunState, BuildSource, GitSource, PushOutcome, RefUpdate},
+    Error,
+    model::{
+        Attempt, BuildRunState, BuildSource, BuildSpec, GitSource, ProcessType, PushOutcome, RefUpdate,
+        ReleaseVersion,
+    },
+    plan::serving::probably_meant,
+    service::{Change, Settled},
 };
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
@@ -48,6 +53,9 @@ impl PushSession {
         let attempt = self.build_run.ok_or("this push builds nothing")?;
         let spec = from_branch(self.build(attempt, commit).await?, &update.name);
         lines.print("Build complete.").await;
+        for text in self.lost_types(&spec).await {
+            lines.print(&format!(" !     {text}")).await;
+        }
         lines.print("Launching App...").await;
         let change = match app.deploy_push(self.id, spec).await {
             Ok(change) => change,
@@ -84,6 +92,26 @@ impl PushSession {
                 Err(format!("{version} failed: {}", first.trim_end_matches("; its last lines:")))
             }
         }
+    }
+
+    /// What is said of process types that run now and that a build lacks. `web` has a check of its own, which refuses.
+    async fn lost_types(&self, spec: &BuildSpec) -> Vec<String> {
+        let Ok(info) = self.app.info().await else { return Vec::new() };
+        let is_lost = |process: &ProcessType| {
+            info.processes.contains_key(process)
+                && !spec.processes.contains_key(process)
+                && !process.is_routable()
+        };
+        let lost = info.structure.iter().filter(|(process, scale)| **scale > 0 && is_lost(process));
+        lost.map(|(process, scale)| {
+            let fresh = spec.processes.keys().filter(|new| !info.processes.contains_key(*new));
+            let meant = match probably_meant(process.as_str(), fresh) {
+                Some(meant) => format!("; is \"{meant}\" in its Procfile meant to be \"{process}\"?"),
+                None => String::new(),
+            };
+            format!("{process}={scale} runs now, and this build has no process type {process}{meant}")
+        })
+        .collect()
     }
 
     /// Builds, and keeps what that prints.

@@ -49,13 +49,19 @@ fn the_next_build_that_has_a_type_starts_as_many_as_were_wanted() {
     let both = "web: python3 app.py\nworker: exec sleep 1000\n";
     assert!(push(&work, both).0);
     rig.deis(&["scale", "worker=2", "-a", "kept"]);
-    assert!(push(&work, WEB).0);
+    let (ok, said) = push(&work, "web: python3 app.py\nwroker: exec sleep 1000\n");
+    assert!(ok, "{said}");
+    let words =
+        "worker=2 runs now, and this build has no process type worker; is \"wroker\" in its Procfile meant";
+    assert!(said.contains(words), "{said}");
+    let (ok, said) = push(&work, WEB);
+    assert!(ok && !said.contains("runs now, and"), "{said}");
     assert_eq!(structure(&rig, "kept"), serde_json::json!({"web": 1, "worker": 0}));
     let (ok, said) = push(&work, both);
     assert!(ok, "{said}");
     assert_eq!(structure(&rig, "kept"), serde_json::json!({"web": 1, "worker": 2}));
     let shown = rig.deis(&["ps", "-a", "kept"]);
-    assert_eq!(shown.matches(" up (v4)").count(), 3, "{shown}");
+    assert_eq!(shown.matches(" up (v5)").count(), 3, "{shown}");
 }
 
 #[test]

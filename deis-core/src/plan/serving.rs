@@ -47,9 +47,17 @@ pub(crate) fn check_push(
         return Ok(());
     }
     let fresh = types.keys().filter(|process| !live.processes.contains_key(*process));
-    let near = fresh.map(|process| (distance(process.as_str(), "web"), process));
-    let nearest = near.filter(|(far, _)| *far <= MAX_DISTANCE).min();
-    Err(NothingServes { scale, meant: nearest.map(|(_, process)| process.clone()) })
+    Err(NothingServes { scale, meant: probably_meant("web", fresh).cloned() })
+}
+
+/// The process type that was probably meant to be `word`: the one that differs from it in the fewest letters, and in no
+/// more than two.
+pub fn probably_meant<'a>(
+    word: &str,
+    among: impl Iterator<Item = &'a ProcessType>,
+) -> Option<&'a ProcessType> {
+    let near = among.map(|process| (distance(process.as_str(), word), process));
+    near.filter(|(far, _)| *far <= MAX_DISTANCE).min().map(|(_, process)| process)
 }
 
 /// How many letters must be put in, left out or replaced to make one word of the other.
