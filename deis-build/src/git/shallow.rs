@@ -100,10 +100,14 @@ fn since(
     for name in not {
         let found = history.repo().try_find_reference(name.as_str()).ok().flatten();
         let id = found.and_then(|mut r| r.peel_to_id().ok().map(gix::Id::detach));
-        excluded.push(id.ok_or_else(|| {
+        let id = id.ok_or_else(|| {
             let name: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
-            GitError::Refused(format!("deepen-not is not a ref: {name}"))
-        })?);
+            GitError::Refused(format!("git upload-pack: ambiguous deepen-not: deepen-not {name}"))
+        })?;
+        // Tags may name trees and blobs, which exclude no history.
+        if history.is_commit(id) {
+            excluded.push(id);
+        }
     }
     let mut stops = history.reached(excluded, &HashSet::default(), &HashSet::default())?;
     let is_old = |id: ObjectId| -> Result<bool> {

@@ -43,6 +43,14 @@ fn a_history_ends_where_it_is_asked_to() {
     let sides = Sides::new();
     let ids: Vec<String> = (0..4).map(|i| sides.commit("a", i.to_string().as_bytes())).collect();
     sides.push_branch(&ids[3]);
+    sides.server.adopt_head("refs/heads/main").unwrap();
+    for (name, of) in [("tree", "HEAD^{tree}"), ("blob", "HEAD:a"), ("first", &ids[0])] {
+        sides.git(&["tag", name, of]);
+    }
+    for (name, of) in [("of-a-tree", "tree"), ("of-first", "first"), ("of-of-first", "of-first")] {
+        sides.git(&["tag", "--annotate", "--message", "x", name, of]);
+    }
+    sides.git(&["push", "--quiet", sides.server.path().to_str().unwrap(), "--tags"]);
     let want = format!("want {}", ids[3]);
     let (_, answer) = ask(&sides, &[want.clone(), "deepen 2".to_owned()]);
     assert!(answer.starts_with(&format!("0034shallow {}0000", ids[2])), "{answer}");
@@ -51,6 +59,22 @@ fn a_history_ends_where_it_is_asked_to() {
     assert!(answer.starts_with(&format!("0034shallow {}0036unshallow {}0000", ids[1], ids[2])), "{answer}");
     let (_, answer) = ask(&sides, &[want.clone(), "deepen 9".to_owned()]);
     assert!(answer.starts_with("00000008NAK"), "{answer}");
+    // Whatever a ref names in the end, what is no history excludes none.
+    for name in ["tree", "blob", "of-a-tree"] {
+        let (_, answer) = ask(&sides, &[want.clone(), format!("deepen-not {name}")]);
+        assert!(!answer.contains("ERR") && !answer.contains("shallow"), "{name}: {answer}");
+    }
+    for name in ["first", "of-first", "of-of-first"] {
+        let (_, answer) = ask(&sides, &[want.clone(), format!("deepen-not {name}")]);
+        assert!(
+            !answer.contains("ERR") && answer.contains(&format!("shallow {}", ids[1])),
+            "{name}: {answer}"
+        );
+    }
+    let (_, answer) = ask(&sides, &[want.clone(), "deepen-not nowhere".to_owned()]);
+    assert!(answer.contains("ERR git upload-pack: ambiguous deepen-not: deepen-not nowhere"), "{answer}");
+    let (_, answer) = ask(&sides, &[want.clone(), "deepen-not HEAD".to_owned()]);
+    assert!(answer.contains("no commits selected for shallow requests"), "{answer}");
     let (_, answer) = ask(&sides, &[want.clone(), "deepen-not refs/heads/main".to_owned()]);
     assert!(answer.contains("ERR no commits selected"), "{answer}");
     let (ended, answer) = ask(&sides, &[want, "filter blob:none".to_owned()]);
