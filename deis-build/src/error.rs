@@ -1,6 +1,9 @@
 //! Why a build did not become a release.
 
-use crate::{artifacts::StoreFailed, git::GitError};
+use crate::{
+    artifacts::StoreFailed,
+    git::{DISK_FULL, GitError},
+};
 
 /// Failure of a build. The message is for the person who pushed.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +20,15 @@ pub enum BuildError {
     Failed {
         /// Which.
         step: String,
+        /// How.
+        exit: i32,
+    },
+    /// There is no room for what the build writes.
+    #[error("{DISK_FULL}")]
+    DiskFull,
+    /// The builder ended without saying what came of the build.
+    #[error("the build ended without a result, with exit code {exit}")]
+    NoResult {
         /// How.
         exit: i32,
     },
@@ -58,6 +70,9 @@ impl BuildError {
             Self::Failed { .. } => "the lines above say why; push again once it is mended",
             Self::TooLong(_) => "make the build faster, or ask the operator for a higher limit",
             Self::Interrupted => "push again",
+            Self::NoResult { .. } => {
+                "push again; if that does not help, the lines above are for the platform's operator"
+            }
             _ => return None,
         })
     }

@@ -25,7 +25,7 @@ use crate::{
     depot::Ticket,
     error::BuildError,
     folders::remove_tree,
-    git::{Oid, Repository},
+    git::{Oid, Repository, is_disk_full},
     key::build_key,
 };
 
@@ -86,6 +86,12 @@ impl Pipeline {
     /// # Errors
     /// Why there is no build, for the person who pushed.
     pub async fn build(&self, request: &BuildRequest, output: &LineSender) -> Result<BuildSpec, BuildError> {
+        let built = self.build_once(request, output).await;
+        // Wherever the disk is met, it is no fault of the source.
+        built.map_err(|error| if is_disk_full(&error) { BuildError::DiskFull } else { error })
+    }
+
+    async fn build_once(&self, request: &BuildRequest, output: &LineSender) -> Result<BuildSpec, BuildError> {
         let sha = request.commit.to_string();
         let (own, asked) = (self.clone(), request.clone());
         let (fetch, key) = blocking(move || {

@@ -17,14 +17,14 @@ use deis_core::{ProcessType, model::parse_procfile};
 
 use super::{
     control_files, export,
-    job::{BuildResult, Built, Job},
+    job::{BuildResult, Built, EXIT_DISK_FULL, Job},
     orphans,
     release::{self, Released},
     script::{self, Env, print_line},
     selection,
     watch::Watch,
 };
-use crate::{depot::Depot, slug};
+use crate::{depot::Depot, git::is_disk_full, slug};
 
 pub use super::job::NAME;
 
@@ -50,14 +50,22 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let outcome = outcome_of(|| build(&job, &depot));
+    let mut outcome = outcome_of(|| build(&job, &depot));
+    // Whatever a script says then, nobody can mend it in the source.
+    if !matches!(outcome, BuildResult::Built(_)) && has_no_room(depot.folder()) {
+        outcome = BuildResult::DiskFull;
+    }
     let built = matches!(outcome, BuildResult::Built(_));
     let text = serde_json::to_vec(&outcome).unwrap_or_default();
     // Created: whatever a script put there is not followed.
     let written = fs::File::create_new(depot.result()).and_then(|mut file| file.write_all(&text));
     if let Err(error) = written {
         print_line(&format!(" !     the result cannot be written: {error}"));
-        return ExitCode::from(2);
+        return if is_disk_full(&error) {
+            u8::try_from(EXIT_DISK_FULL).unwrap_or(2).into()
+        } else {
+            2.into()
+        };
     }
     ExitCode::from(u8::from(!built))
 }
@@ -68,6 +76,7 @@ fn outcome_of(build: impl FnOnce() -> io::Result<BuildResult>) -> BuildResult {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(build));
     match caught {
         Ok(Ok(outcome)) => outcome,
+        Ok(Err(error)) if is_disk_full(&error) => BuildResult::DiskFull,
         Ok(Err(error)) => BuildResult::Refused { reason: error.to_string() },
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -76,6 +85,12 @@ fn outcome_of(build: impl FnOnce() -> io::Result<BuildResult>) -> BuildResult {
             BuildResult::Refused { reason: format!("the build ended by an error of the platform: {text}") }
         }
     }
+}
+
+/// Whether the disk below a folder has no block left, or next to none.
+fn has_no_room(folder: &Path) -> bool {
+    const LEAST: u64 = 64 << 10;
+    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST)
 }
 
 /// The folders of a build that are nobody else's: what is in them goes with it.
@@ -127,6 +142,12 @@ fn build(job: &Job, depot: &Depot) -> io::Result<BuildResult> {
     let mut released = Released::default();
     for (step, program, args) in steps {
         if step != "compile" && !script::is_executable(&program) {
+            if program.is_file() {
+                let mend = format!("git update-index --chmod=+x {step}");
+                print_line(&format!(
+                    " !     {step} is left out, for it is not executable; `{mend}` makes it so"
+                ));
+            }
             continue;
         }
         let status = script::stream(&program, args, &root, &env, &watch)?;

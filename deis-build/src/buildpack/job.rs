@@ -10,6 +10,9 @@ use crate::slug::SlugLimits;
 /// Name that the program is called by (`argv[0]`) to be a build.
 pub const NAME: &str = "deis-builder";
 
+/// Exit code of a builder that could not even write its result, for lack of room.
+pub(crate) const EXIT_DISK_FULL: i32 = 3;
+
 /// What to build, and how.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
@@ -51,9 +54,18 @@ impl Default for BuildLimits {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum BuildResult {
     Built(Built),
-    NoMatch { tried: Vec<(String, String)> },
-    Failed { step: String, exit: Option<i32> },
-    Refused { reason: String },
+    NoMatch {
+        tried: Vec<(String, String)>,
+    },
+    Failed {
+        step: String,
+        exit: Option<i32>,
+    },
+    Refused {
+        reason: String,
+    },
+    /// There is no room for what the build writes.
+    DiskFull,
 }
 
 /// What a build left; also what is remembered under a build key.

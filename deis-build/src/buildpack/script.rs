@@ -83,7 +83,33 @@ pub(super) fn capture(
 fn spawn(program: &Path, args: &[&Path], directory: &Path, env: &Env) -> io::Result<Child> {
     let mut command = Command::new(program);
     command.args(args).current_dir(directory).env_clear().envs(env);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    child.map_err(|error| not_started(program, &error))
+}
+
+/// Why a script cannot be run, by its name and with what mends it: the kernel names neither.
+fn not_started(program: &Path, error: &io::Error) -> io::Error {
+    let folder = program.parent().and_then(Path::file_name).unwrap_or_default();
+    let name = Path::new(folder).join(program.file_name().unwrap_or_default());
+    let mut line = Vec::new();
+    let read =
+        fs::File::open(program).and_then(|file| BufReader::new(file.take(200)).read_until(b'\n', &mut line));
+    let line = String::from_utf8_lossy(&line);
+    let interpreter = line.strip_prefix("#!").map(|rest| rest.trim_end_matches('\n').trim_start());
+    let why = match (read, interpreter, error.kind()) {
+        (Ok(_), Some(interpreter), io::ErrorKind::NotFound) if interpreter.ends_with('\r') => {
+            "its lines end as on Windows; save it with the line ends of Unix".to_owned()
+        }
+        (Ok(_), Some(interpreter), io::ErrorKind::NotFound) => {
+            let shown: String = interpreter.chars().filter(|c| !c.is_control()).take(60).collect();
+            format!("{shown:?} in its first line is not on this machine")
+        }
+        (Ok(_), None, _) if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
+            "it has no first line such as \"#!/usr/bin/env bash\"; put one there".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    io::Error::new(error.kind(), format!("{} cannot be run: {why}", name.display()))
 }
 
 /// Waits for the end of a child without reaping it.

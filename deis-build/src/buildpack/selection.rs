@@ -64,7 +64,7 @@ pub(super) fn choose(
             Ok(ended) => {
                 tried.push((own, first_line(if ended.err.is_empty() { &ended.out } else { &ended.err })));
             }
-            Err(error) => tried.push((own, format!("its bin/detect cannot be run: {error}"))),
+            Err(error) => tried.push((own, format!("its {error}"))),
         }
     }
     Ok(Err(BuildResult::NoMatch { tried }))

@@ -18,7 +18,7 @@ use deis_core::{
 
 use super::{BuildRequest, DEPOTS, LineSender, Pipeline, blocking};
 use crate::{
-    buildpack::job::{BuildResult, Built, Job},
+    buildpack::job::{BuildResult, Built, EXIT_DISK_FULL, Job},
     depot::{Depot, Ticket},
     error::BuildError,
     git::Budget,
@@ -104,9 +104,10 @@ impl Pipeline {
                 return Err(BuildError::Failed { step, exit: exit.unwrap_or(1) });
             }
             (_, Some(BuildResult::Refused { reason })) => return Err(BuildError::Refused(reason)),
-            (Exit::Code(exit), None) => {
-                return Err(BuildError::Failed { step: "the build".to_owned(), exit });
+            (_, Some(BuildResult::DiskFull)) | (Exit::Code(EXIT_DISK_FULL), None) => {
+                return Err(BuildError::DiskFull);
             }
+            (Exit::Code(exit), None) => return Err(BuildError::NoResult { exit }),
         };
         self.0.artifacts.add_user(request.app.uid, &built.digest).await?;
         self.0.artifacts.put(&built.digest, &folders.depot.slug()).await?;

@@ -47,6 +47,7 @@ pub(crate) fn pack(root: &Path, file: &Path, limits: &SlugLimits) -> io::Result<
     list.folder(Path::new(""))?;
     let Listing { entries, mut notices, ignored, .. } = list;
     notices.extend(ignored.mistakes);
+    notices.extend(changed_modes(&entries));
     notices.truncate(MAX_NOTICES);
     let out = BufWriter::new(File::create_new(file)?);
     let out = Hashed { inner: out, hasher: Sha256::new(), bytes: 0, limit: limits.packed_bytes };
@@ -148,6 +149,24 @@ fn append_all(archive: &mut tar::Builder<impl Write>, root: &Path, entries: &[En
         appended.map_err(|e| if e.kind() == io::ErrorKind::InvalidData { e } else { at(path, &e) })?;
     }
     Ok(())
+}
+
+/// What is said of entries whose modes a slug does not keep as they are: how many, and which is the first.
+fn changed_modes(entries: &[Entry]) -> Vec<String> {
+    let list = |is_changed: fn(&Metadata) -> bool, what: &str| {
+        let mut those = entries.iter().filter(|e| !e.meta.is_symlink() && is_changed(&e.meta));
+        let first = those.next()?.path.display().to_string();
+        let others = match those.count() {
+            0 => String::new(),
+            number => format!(" and {number} more"),
+        };
+        Some(format!("{first}{others}: {what}"))
+    };
+    let special = |meta: &Metadata| meta.mode() & 0o7000 != 0;
+    let closed = |meta: &Metadata| mode(meta) != meta.mode() & 0o777;
+    let special = list(special, "a slug keeps no set-user-id, set-group-id or sticky bits");
+    let closed = list(closed, "its owner could not read it, and can in the slug");
+    special.into_iter().chain(closed).collect()
 }
 
 /// The permission bits that a slug keeps. Set-user-id and its like would give an app rights that its owner has not

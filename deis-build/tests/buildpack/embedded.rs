@@ -4,13 +4,13 @@ use std::{fs, process::Command};
 
 use crate::workshop::{Built, Workshop, git, write};
 
-/// Runs a command in the unpacked slug as an instance would: with its `.profile.d`.
+/// Runs a command in the unpacked slug as an instance would: with its `.profile.d`, and a `HOME` that the config names.
 fn run(built: &Built, command: &str) -> String {
     let script = format!("for f in .profile.d/*.sh; do . \"$f\"; done; {command}");
     let output = Command::new("bash")
         .args(["-c", &script])
         .current_dir(&built.slug)
-        .env("HOME", &built.slug)
+        .env("HOME", "/nowhere")
         .output()
         .unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
@@ -70,6 +70,7 @@ async fn node_runs_its_build_and_its_start_script() {
     assert!(built.said.contains("Node.js app detected"), "{}", built.said);
     assert_eq!((built.command("web"), built.read("made").as_str()), (Some("node server.js"), "yes"));
     assert_eq!(run(&built, "echo $NODE_ENV"), "production\n");
+    assert_eq!(run(&built, "case $PATH in $PWD/node_modules/.bin:*) echo first;; esac"), "first\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

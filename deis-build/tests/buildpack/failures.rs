@@ -39,6 +39,54 @@ async fn each_step_can_fail_and_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_cannot_be_run_is_named_with_what_mends_it() {
+    let shop = Workshop::new().await;
+    let none = "it has no first line such as \"#!/usr/bin/env bash\"";
+    for (script, text, words) in [
+        ("bin/pre-compile", "echo hello\n", none),
+        ("bin/post-compile", "echo hello\n", none),
+        ("bin/post-compile", "", none),
+        (
+            "bin/post-compile",
+            "#!/no/such/shell -e\n",
+            "\"/no/such/shell -e\" in its first line is not on this machine",
+        ),
+        ("bin/post-compile", "#!/bin/sh\r\necho hello\r\n", "save it with the line ends of Unix"),
+    ] {
+        let (error, _) = failure(&shop, &[FILES[0], (script, text)]).await;
+        let error = error.to_string();
+        assert!(error.starts_with(&format!("{script} cannot be run: ")) && error.contains(words), "{error}");
+    }
+    let pack = shop.path("packs/mine");
+    for script in ["compile", "release"] {
+        shop.pack("mine", &[YES, ("compile", "true"), ("release", "")]);
+        crate::workshop::write(&pack, &format!("bin/{script}"), "echo hello\n");
+        let (error, _) = failure(&shop, &FILES).await;
+        assert!(error.to_string().contains(&format!("bin/{script} cannot be run: {none}")), "{error}");
+    }
+    shop.pack("mine", &[YES, ("compile", "true"), ("release", "")]);
+    // One that is a file like any other runs no more than it did, but is named.
+    let stage = |shop: &Workshop| drop(shop.git(&["update-index", "--chmod=-x", "bin/post-compile"]));
+    let built = shop.build_with(&[FILES[0], ("bin/post-compile", "#!/bin/sh\nexit 5\n")], stage).await;
+    let built = built.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
+    assert!(built.said.contains("bin/post-compile is left out, for it is not executable"), "{}", built.said);
+    shop.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn modes_that_a_slug_does_not_keep_are_said() {
+    let shop = Workshop::new().await;
+    let compile =
+        "cd $1; touch a b c; chmod 4755 a b; chmod 2644 c; mkdir d; chmod 0 d; mkdir t; chmod 1777 t";
+    shop.pack("mine", &[YES, ("compile", compile)]);
+    let built = shop.build(&FILES).await.map_err(|(e, s)| format!("{e}: {s}")).unwrap();
+    for words in [" !     a and 3 more: a slug keeps no set-user-id", " !     d: its owner could not read it"]
+    {
+        assert!(built.said.contains(words), "{}", built.said);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_build_ends_at_its_limit_with_everything_it_started() {
     let shop = Workshop::with(|o| o.limit = Duration::from_secs(2)).await;
     let mark = format!("9{}.25", std::process::id());

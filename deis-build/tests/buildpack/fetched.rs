@@ -56,6 +56,36 @@ async fn a_named_buildpack_is_fetched_at_its_reference() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_url_over_an_allowed_scheme_is_never_fetched() {
+    let mut shop = Workshop::new().await;
+    let owned = shop.path("owned");
+    for url in [
+        format!("ext::sh -c touch% {}", owned.display()),
+        format!("--upload-pack=touch {}", owned.display()),
+        "-uhttps://localhost/pack.git".to_owned(),
+        "file:///etc".to_owned(),
+        "file:/etc".to_owned(),
+        "/etc".to_owned(),
+        "git@localhost:pack.git".to_owned(),
+        "ssh://localhost/pack.git".to_owned(),
+        "git://localhost/pack.git".to_owned(),
+        "ext::https://localhost/pack.git".to_owned(),
+    ] {
+        shop.config.insert("BUILDPACK_URL".to_owned(), url.clone());
+        let Err((error, said)) = shop.build(&[("Procfile", "web: x\n")]).await else {
+            panic!("{url} is taken");
+        };
+        let error = error.to_string();
+        assert!(
+            error.contains("BUILDPACK_URL") && error.contains("use a git URL over https"),
+            "{url}: {error}"
+        );
+        assert!(!said.contains("Fetching"), "{said}");
+    }
+    assert!(!owned.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_fetched_is_said() {
     let mut shop = Workshop::with(|o| o.schemes.push("file".to_owned())).await;
     fs::create_dir(shop.path("plain")).unwrap();
