@@ -140,7 +140,17 @@ impl SlugFolders {
                 removed += 1;
             }
         }
+        self.forget_unused();
         Ok(removed)
+    }
+
+    /// Forgets slugs that nobody uses, or is about to: whoever holds an entry beside the table has asked for its folder.
+    fn forget_unused(&self) {
+        let mut users = self.0.users.lock().unwrap_or_else(PoisonError::into_inner);
+        users.retain(|_, entry| {
+            let is_free = Arc::strong_count(entry) == 1;
+            !(is_free && entry.try_lock().is_ok_and(|users| users.strong_count() == 0))
+        });
     }
 }
 
@@ -172,6 +182,7 @@ mod tests {
         assert_eq!(fs::read_to_string(one.unwrap().path.join("index.html")).unwrap(), "hello");
         let lease = two.unwrap();
         assert_eq!(folders.prune(&[]).await.unwrap(), 0);
+        assert_eq!(folders.0.users.lock().unwrap().len(), 1);
         drop(lease);
         // What is prepared stays as long as its lease.
         let app = deis_core::model::AppRef {
@@ -182,6 +193,7 @@ mod tests {
         assert_eq!(folders.prune(&[]).await.unwrap(), 0);
         drop(prepared);
         assert_eq!(folders.prune(&[]).await.unwrap(), 1);
+        assert_eq!(folders.0.users.lock().unwrap().len(), 0, "who does not use it is not remembered");
 
         let place = ObjectPath::from(format!("slugs/{}.tar.zst", packed.digest.hex()));
         store.put(&place, Bytes::from_static(b"garbage").into()).await.unwrap();

@@ -5,11 +5,9 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
 };
-
-use tokio::sync::Notify;
 
 use super::lease::{Endpoint, Lease};
 use crate::model::{AppUid, InstanceName, ProcessType, TemplateId};
@@ -128,7 +126,9 @@ impl Endpoints {
         if let Some(known) =
             known.find(|e| (&e.process, &e.instance, e.address) == (process, instance, address))
         {
+            known.set_class(EndpointClass::Ready);
             known.refused.store(false, Ordering::SeqCst);
+            // Last: from here on it takes requests, and then as what it is now.
             known.draining.store(false, Ordering::SeqCst);
             return;
         }
@@ -173,10 +173,14 @@ impl Endpoints {
         for known in table.of_app(app) {
             let same = seen.iter().find(|info| {
                 let place = (&info.process, &info.instance, info.address);
-                place == (&known.process, &known.instance, known.address) && info.class == known.class
+                place == (&known.process, &known.instance, known.address)
             });
             match same {
-                Some(info) => known.draining.store(info.draining, Ordering::SeqCst),
+                // What goes on being there keeps its entry, and with it its leases and its refusal.
+                Some(info) => {
+                    known.set_class(info.class);
+                    known.draining.store(info.draining, Ordering::SeqCst);
+                }
                 None => table.remove(app, &known.process, &known.instance),
             }
         }
@@ -194,6 +198,7 @@ impl Endpoints {
     /// Takes an instance out of rotation until it has [`Endpoints::passed`] a check, because a connect to it was refused or
     /// took too long. Where nothing better is left, requests still go to it: trying costs less than a refusal.
     pub fn refused(&self, lease: &Lease) {
+        // Marked before the check is asked for: its `passed` must not be undone by this.
         lease.endpoint.refused.store(true, Ordering::SeqCst);
         lease.endpoint.refusals.notify_one();
     }
@@ -244,9 +249,14 @@ impl Endpoints {
             return None;
         }
         let is_only = candidates.len() == 1;
+        // Turned first and sorted afterwards: the sort is stable, so that equals keep the order of whose turn it is.
         let turn = self.0.turn.fetch_add(1, Ordering::Relaxed) % candidates.len();
         candidates.rotate_left(turn);
-        candidates.sort_by_cached_key(|e| (e.is_refused(), e.class, e.leases.load(Ordering::Relaxed)));
+        // Read once each: a key that changes while it is compared is no order. Refused ones come last whatever their
+        // class, for a connect that failed is newer than what a scheduler has seen; the fewest requests come last in the
+        // key, for a less busy instance of a worse class may not answer at all.
+        candidates.sort_by_cached_key(|e| (e.is_refused(), e.class(), e.leases.load(Ordering::Relaxed)));
+        // One that began to drain since the list was filtered gives no lease, and the next one is asked.
         candidates.into_iter().find_map(|candidate| candidate.lease(is_only))
     }
 
@@ -286,24 +296,12 @@ impl Table {
     }
 
     fn insert(&mut self, app: AppUid, info: &EndpointInfo) {
+        // Before the new entry is there: two apps with one address would send the requests of one to the other.
         if let Some(earlier) = self.addresses.get(&info.address).map(Arc::clone) {
             self.remove(earlier.app, &earlier.process, &earlier.instance);
         }
         self.serial += 1;
-        let endpoint = Arc::new(Endpoint {
-            app,
-            process: info.process.clone(),
-            instance: info.instance.clone(),
-            template: info.template.clone(),
-            address: info.address,
-            class: info.class,
-            serial: self.serial,
-            draining: AtomicBool::new(info.draining),
-            refused: AtomicBool::new(false),
-            refusals: Notify::new(),
-            leases: AtomicUsize::new(0),
-            idle: Notify::new(),
-        });
+        let endpoint = Arc::new(Endpoint::new(app, info, self.serial));
         self.addresses.insert(info.address, Arc::clone(&endpoint));
         let list = self.apps.entry(app).or_default().entry(info.process.clone()).or_default();
         Arc::make_mut(list).push(endpoint);
@@ -315,6 +313,7 @@ impl Table {
         let Some(list) = types.get_mut(process) else { return };
         let Some(place) = list.iter().position(|e| e.instance == *instance) else { return };
         let gone = Arc::make_mut(list).remove(place);
+        // Whoever took the list before may still choose it; with this mark such a choice fails.
         gone.draining.store(true, Ordering::SeqCst);
         if list.is_empty() {
             types.remove(process);
@@ -322,6 +321,7 @@ impl Table {
         if types.is_empty() {
             self.apps.remove(&app);
         }
+        // The address may be another's by now: only its own claim goes.
         if self.addresses.get(&gone.address).is_some_and(|holder| holder.serial == gone.serial) {
             self.addresses.remove(&gone.address);
         }

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
 };
 
@@ -21,7 +21,7 @@ pub(super) struct Endpoint {
     pub(super) instance: InstanceName,
     pub(super) template: TemplateId,
     pub(super) address: SocketAddr,
-    pub(super) class: EndpointClass,
+    class: AtomicU8,
     /// Tells this entry from every other one that the table ever had.
     pub(super) serial: u64,
     pub(super) draining: AtomicBool,
@@ -33,6 +33,37 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
+    /// An instance that nobody has a lease of yet.
+    pub(super) fn new(app: AppUid, info: &EndpointInfo, serial: u64) -> Self {
+        Self {
+            app,
+            process: info.process.clone(),
+            instance: info.instance.clone(),
+            template: info.template.clone(),
+            address: info.address,
+            class: AtomicU8::new(info.class as u8),
+            serial,
+            draining: AtomicBool::new(info.draining),
+            refused: AtomicBool::new(false),
+            refusals: Notify::new(),
+            leases: AtomicUsize::new(0),
+            idle: Notify::new(),
+        }
+    }
+
+    pub(super) fn class(&self) -> EndpointClass {
+        let class = self.class.load(Ordering::Relaxed);
+        let all = [EndpointClass::Ready, EndpointClass::ContainersReady];
+        all.into_iter().find(|known| *known as u8 == class).unwrap_or(EndpointClass::Running)
+    }
+
+    /// Changes the class in place. A new entry would begin without the leases that are out, so that a drain would not
+    /// wait for their requests, and as one that was never refused.
+    pub(super) fn set_class(&self, class: EndpointClass) {
+        // Relaxed: the class is a preference. What stops an instance is `draining`, and what waits for it the count.
+        self.class.store(class as u8, Ordering::Relaxed);
+    }
+
     /// Leases it unless it is draining.
     ///
     /// The lease is counted first and `draining` is read second. Whoever drains does the opposite: sets `draining`
@@ -59,7 +90,7 @@ impl Endpoint {
             instance: self.instance.clone(),
             template: self.template.clone(),
             address: self.address,
-            class: self.class,
+            class: self.class(),
             draining: self.is_draining(),
             refused: self.is_refused(),
             in_flight: self.leases.load(Ordering::SeqCst),
@@ -109,6 +140,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        // The count goes down before anybody is woken: who waits in `idle` reads it again then. Only the last lease wakes,
+        // for with any other one still out the drainer would look in vain.
         if self.endpoint.leases.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.endpoint.idle.notify_waiters();
         }

@@ -7,6 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 
+use super::DestroyedApps;
 use crate::{
     model::{AppRef, AppRoutes, AppUid, DomainName, Generation, ProcessType, RouteFence, RouteMode},
     port::{Router, RouterError},
@@ -58,14 +59,15 @@ pub struct RouteTable {
 #[derive(Debug, Default)]
 struct Tables {
     apps: HashMap<AppUid, Entry>,
+    /// What was withdrawn is not published any more.
+    withdrawn: DestroyedApps,
     hosts: Hosts,
 }
 
 #[derive(Debug)]
 struct Entry {
     fence: RouteFence,
-    /// `None` once the app is withdrawn.
-    route: Option<Arc<Route>>,
+    route: Arc<Route>,
     /// The domains whose hosts lead here. None while the app is closed, so that its hosts are unknown.
     domains: BTreeSet<DomainName>,
 }
@@ -103,7 +105,7 @@ impl RouteTable {
             .get(&host)
             .or_else(|| parents.into_iter().find_map(|parent| hosts.wildcard.get(parent)))
             .or_else(|| hosts.label.get(host.split_once('.')?.0))?;
-        tables.apps.get(claims.last()?)?.route.clone()
+        Some(Arc::clone(&tables.apps.get(claims.last()?)?.route))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Tables> {
@@ -116,24 +118,31 @@ impl RouteTable {
 }
 
 impl Tables {
+    fn fence(&self, app: AppUid) -> Option<RouteFence> {
+        if self.withdrawn.contains(app) { Some(WITHDRAWN) } else { Some(self.apps.get(&app)?.fence) }
+    }
+
     /// Replaces what is known of an app, and touches no domain that it had before and has now.
-    fn replace(&mut self, platform: Option<&str>, app: &AppRef, entry: Entry) {
-        let uid = app.uid;
-        let before = self.apps.remove(&uid).map(|entry| entry.domains).unwrap_or_default();
-        for domain in before.difference(&entry.domains) {
+    fn replace(&mut self, platform: Option<&str>, app: AppUid, entry: Option<Entry>) {
+        let before = self.apps.remove(&app).map(|entry| entry.domains).unwrap_or_default();
+        let none = BTreeSet::new();
+        let after = entry.as_ref().map_or(&none, |entry| &entry.domains);
+        for domain in before.difference(after) {
             let (hosts, key) = self.hosts.place(platform, domain);
             if let Some(claims) = hosts.get_mut(&key) {
-                claims.retain(|claim| *claim != uid);
+                claims.retain(|claim| *claim != app);
                 if claims.is_empty() {
                     hosts.remove(&key);
                 }
             }
         }
-        for domain in entry.domains.difference(&before) {
+        for domain in after.difference(&before) {
             let (hosts, key) = self.hosts.place(platform, domain);
-            hosts.entry(key).or_default().push(uid);
+            hosts.entry(key).or_default().push(app);
         }
-        self.apps.insert(uid, entry);
+        if let Some(entry) = entry {
+            self.apps.insert(app, entry);
+        }
     }
 }
 
@@ -164,32 +173,32 @@ impl Router for RouteTable {
         let is_closed = routes.mode == RouteMode::Closed;
         let domains = if is_closed { BTreeSet::new() } else { routes.domains.iter().cloned().collect() };
         let route = Route { app: routes.app.clone(), process: routes.process.clone(), mode: routes.mode };
-        let entry = Entry { fence: routes.fence, route: Some(Arc::new(route)), domains };
+        let entry = Entry { fence: routes.fence, route: Arc::new(route), domains };
         let mut tables = self.write();
-        let known = tables.apps.get(&routes.app.uid).map(|entry| entry.fence);
+        let known = tables.fence(routes.app.uid);
         if let Some(current) = known.filter(|current| routes.fence < *current) {
             return Err(RouterError::Stale { given: routes.fence, current });
         }
         if known != Some(routes.fence) {
-            tables.replace(self.platform.as_deref(), &routes.app, entry);
+            tables.replace(self.platform.as_deref(), routes.app.uid, Some(entry));
         }
         Ok(Vec::new())
     }
 
     async fn published(&self, app: &AppRef) -> Result<Option<RouteFence>, RouterError> {
-        Ok(self.read().apps.get(&app.uid).map(|entry| entry.fence))
+        Ok(self.read().fence(app.uid))
     }
 
     async fn withdraw(&self, app: &AppRef) -> Result<(), RouterError> {
-        let entry = Entry { fence: WITHDRAWN, route: None, domains: BTreeSet::new() };
-        self.write().replace(self.platform.as_deref(), app, entry);
+        let mut tables = self.write();
+        tables.replace(self.platform.as_deref(), app.uid, None);
+        tables.withdrawn.insert(app.uid);
         Ok(())
     }
 
     async fn apps(&self) -> Result<Vec<AppRef>, RouterError> {
         let tables = self.read();
-        let mut apps: Vec<AppRef> =
-            tables.apps.values().filter_map(|entry| Some(entry.route.as_ref()?.app.clone())).collect();
+        let mut apps: Vec<AppRef> = tables.apps.values().map(|entry| entry.route.app.clone()).collect();
         apps.sort_by_key(|app| app.uid);
         Ok(apps)
     }

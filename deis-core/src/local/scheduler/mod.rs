@@ -132,7 +132,8 @@ impl Scheduler for LocalScheduler {
             instances: app.entries.iter().map(|(name, entry)| entry.observe(name)).collect(),
             ..Observation::default()
         });
-        Ok(seen.unwrap_or_default())
+        let fence = || Observation { generation: self.table.fence(app.uid), ..Observation::default() };
+        Ok(seen.unwrap_or_else(fence))
     }
 
     async fn evict(&self, app: &AppRef, instances: &[InstanceName]) -> Result<(), SchedulerError> {

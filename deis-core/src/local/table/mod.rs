@@ -28,6 +28,7 @@ use crate::{
         AppRef, AppUid, Generation, InstanceName, InstanceState, ProcessType, Template, TemplateId, Workload,
     },
     plan::convergence::surge,
+    routing::DestroyedApps,
 };
 
 /// Instances that are copied and started at a time.
@@ -43,6 +44,8 @@ pub(in crate::local) struct Table {
     /// Told whenever an instance is forgotten.
     pub(in crate::local) ended: Notify,
     apps: Mutex<BTreeMap<AppUid, AppEntry>>,
+    /// Removed apps; only looked at under the lock of `apps`.
+    removed: Mutex<DestroyedApps>,
     /// Instances that are to be watched over: the table itself only keeps the books.
     unwatched: mpsc::UnboundedSender<Unwatched>,
 }
@@ -65,7 +68,7 @@ pub(in crate::local) struct Unwatched {
 #[derive(Debug)]
 pub(in crate::local) struct AppEntry {
     pub(in crate::local) name: AppRef,
-    /// Generation accepted last; the largest there is once the app was removed.
+    /// Generation accepted last; the largest there is once the app was removed, until its last instance has gone.
     pub(in crate::local) accepted: Generation,
     /// `None` until something was accepted: then what runs is left as it is.
     wanted: Option<BTreeMap<ProcessType, Group>>,
@@ -87,7 +90,8 @@ impl Table {
         let ports = Ports::new(options.ports.clone(), options.timing.port_rest);
         let (starting, ended) = (Semaphore::new(AT_ONCE), Notify::new());
         let (unwatched, told) = mpsc::unbounded_channel();
-        (Self { options, ports, starting, ended, apps: Mutex::default(), unwatched }, told)
+        let (apps, removed) = (Mutex::default(), Mutex::default());
+        (Self { options, ports, starting, ended, apps, removed, unwatched }, told)
     }
 
     /// Runs `read` over what is known of an app.
@@ -103,6 +107,10 @@ impl Table {
     /// Makes `workload` what is wanted, unless the fence forbids it.
     pub(in crate::local) fn accept(&self, workload: &Workload) -> Result<(), Generation> {
         let mut apps = self.lock();
+        // The fence outlives the instances: a late `apply` of a destroyed app is refused.
+        if self.is_removed(workload.app.uid) {
+            return Err(Generation::MAX);
+        }
         let app = apps.entry(workload.app.uid).or_insert_with(|| AppEntry::new(workload.app.clone()));
         // A process that was overtaken must not bring back what a newer one has replaced.
         if workload.generation < app.accepted {
@@ -132,11 +140,33 @@ impl Table {
     /// Lets everything of an app go and refuses it from now on.
     pub(in crate::local) fn remove(&self, name: &AppRef) {
         let mut apps = self.lock();
-        let app = apps.entry(name.uid).or_insert_with(|| AppEntry::new(name.clone()));
-        // The fence outlives the instances: a late `apply` of a destroyed app is refused for ever.
-        app.accepted = Generation::MAX;
-        app.wanted = Some(BTreeMap::new());
-        self.roll(app);
+        self.removed.lock().unwrap_or_else(PoisonError::into_inner).insert(name.uid);
+        if let Some(app) = apps.get_mut(&name.uid) {
+            app.accepted = Generation::MAX;
+            app.wanted = Some(BTreeMap::new());
+            self.roll(app);
+        }
+        self.drop_removed(&mut apps, name.uid);
+    }
+
+    /// The generation below which an app without instances is refused.
+    pub(in crate::local) fn fence(&self, uid: AppUid) -> Generation {
+        let apps = self.lock();
+        if self.is_removed(uid) {
+            return Generation::MAX;
+        }
+        apps.get(&uid).map_or(Generation(0), |app| app.accepted)
+    }
+
+    fn is_removed(&self, uid: AppUid) -> bool {
+        self.removed.lock().unwrap_or_else(PoisonError::into_inner).contains(uid)
+    }
+
+    /// Drops what is kept of a removed app once it has no instances.
+    fn drop_removed(&self, apps: &mut BTreeMap<AppUid, AppEntry>, uid: AppUid) {
+        if self.is_removed(uid) && apps.get(&uid).is_some_and(|app| app.entries.is_empty()) {
+            apps.remove(&uid);
+        }
     }
 
     /// Lets everything of all apps go, without a fence against what comes later.
@@ -196,6 +226,7 @@ impl Table {
         // Whoever waits for the end of all has registered before it looked, so this cannot be missed.
         self.ended.notify_waiters();
         self.roll(known);
+        self.drop_removed(&mut apps, app.uid);
         self.options.wake.hint(&app.name);
     }
 

@@ -5,6 +5,7 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -33,7 +34,11 @@ use crate::{
         TaskState, Tool,
     },
     port::{Attached, BoxError, Cursor, StopScope, TaskError, TaskRunner},
+    routing::DestroyedApps,
 };
+
+/// Pause between two looks for ended tasks whose time is over.
+const TIDY_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Runs tasks as processes of this machine. Bound ones end with this process, even if it is killed; detached ones are
 /// adopted by the next one.
@@ -44,6 +49,8 @@ pub struct LocalRunner {
 struct Shared {
     options: LocalOptions,
     apps: Mutex<BTreeMap<AppUid, AppTasks>>,
+    /// Apps that were stopped for good; only looked at under the lock of `apps`.
+    over: Mutex<DestroyedApps>,
     followers: Mutex<JoinSet<()>>,
 }
 
@@ -60,7 +67,12 @@ impl LocalRunner {
             adopt::scan(&tasks, grace)
         })
         .await??;
-        let shared = Arc::new(Shared { options, apps: Mutex::default(), followers: Mutex::default() });
+        let shared = Arc::new(Shared {
+            options,
+            apps: Mutex::default(),
+            over: Mutex::default(),
+            followers: Mutex::default(),
+        });
         for found in found {
             let started = match found.shim {
                 Some(shim) => Started::adopted(found.folder.clone(), shim, grace)?,
@@ -69,6 +81,7 @@ impl LocalRunner {
             shared.adopt(found.folder, found.identity, started).await;
         }
         shared.tidy_all().await;
+        shared.spawn(Arc::clone(&shared).tidy_regularly());
         Ok(Self { shared })
     }
 
@@ -94,6 +107,9 @@ impl TaskRunner for LocalRunner {
         // Admitted and added under one lock: of two callers with the same task one starts it.
         let (stage, stop) = {
             let mut apps = self.shared.lock();
+            if self.shared.is_over(task.app.uid) {
+                return Err(TaskError::Stale { given: task.attempt, current: Attempt::MAX });
+            }
             let app = apps.entry(task.app.uid).or_default();
             if !app.admit(task)? {
                 return Ok(());
@@ -121,11 +137,8 @@ impl TaskRunner for LocalRunner {
         let (mut seen, folder) = {
             let apps = self.shared.lock();
             let Some(app) = apps.get(&task.app.uid) else {
-                return Ok(TaskObservation {
-                    fence: Attempt(0),
-                    older_running: false,
-                    state: TaskState::Unknown,
-                });
+                let fence = if self.shared.is_over(task.app.uid) { Attempt::MAX } else { Attempt(0) };
+                return Ok(TaskObservation { fence, older_running: false, state: TaskState::Unknown });
             };
             let entry = app.find(task.kind, &task.name);
             (app.observe(task.kind, entry), entry.map(|entry| entry.folder.clone()))
@@ -249,7 +262,15 @@ impl Shared {
 
     /// Removes what need not be kept of an app's ended tasks.
     async fn tidy(&self, app: AppUid) {
-        let gone = self.lock().get_mut(&app).map(AppTasks::take_surplus).unwrap_or_default();
+        let gone = {
+            let mut apps = self.lock();
+            let gone = apps.get_mut(&app).map(AppTasks::take_surplus).unwrap_or_default();
+            if apps.get(&app).is_some_and(AppTasks::is_over) {
+                apps.remove(&app);
+                self.over.lock().unwrap_or_else(PoisonError::into_inner).insert(app);
+            }
+            gone
+        };
         if gone.is_empty() {
             return;
         }
@@ -263,6 +284,14 @@ impl Shared {
         });
         if let Err(error) = removed.await {
             tracing::warn!(%error, "the folder of an ended task cannot be removed");
+        }
+    }
+
+    /// Ended tasks go when their time is over, also those of apps of which nothing is asked any more.
+    async fn tidy_regularly(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(TIDY_PAUSE).await;
+            self.tidy_all().await;
         }
     }
 
@@ -300,6 +329,10 @@ impl Shared {
             },
         };
         problem.or_else(|| validate::environment(&task.env))
+    }
+
+    fn is_over(&self, app: AppUid) -> bool {
+        self.over.lock().unwrap_or_else(PoisonError::into_inner).contains(app)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<AppUid, AppTasks>> {

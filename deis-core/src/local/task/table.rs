@@ -142,10 +142,19 @@ impl AppTasks {
         })
     }
 
+    /// Whether the app is gone for good, and nothing of it is left here.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_gone() && self.tasks.is_empty()
+    }
+
+    fn is_gone(&self) -> bool {
+        TaskKind::ALL.iter().all(|kind| self.fences.get(kind) == Some(&Attempt::MAX))
+    }
+
     /// Forgets ended tasks that need not be kept – all of them once the app is gone for good – and gives their folders,
     /// which the caller removes.
     pub(super) fn take_surplus(&mut self) -> Vec<PathBuf> {
-        let is_gone = TaskKind::ALL.iter().all(|kind| self.fences.get(kind) == Some(&Attempt::MAX));
+        let is_gone = self.is_gone();
         let (mut gone, mut bytes) = (Vec::new(), 0);
         let mut count: BTreeMap<TaskKind, usize> = BTreeMap::new();
         let mut kept: Vec<Entry> = Vec::new();

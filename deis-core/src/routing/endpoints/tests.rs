@@ -137,3 +137,35 @@ fn an_address_belongs_to_whoever_showed_it_last() {
     endpoints.set(uid(3), &[seen("y", 1)]);
     assert!(lease(&endpoints, uid(2), &[]).is_none());
 }
+
+#[tokio::test]
+async fn another_class_keeps_the_leases_and_the_refusal() {
+    let endpoints = table(&[("a", 1), ("b", 2)]);
+    let held = lease(&endpoints, uid(1), &[name("b")]).unwrap();
+    endpoints.refused(&held);
+    let unready = EndpointInfo { class: EndpointClass::ContainersReady, ..seen("a", 1) };
+    endpoints.set(uid(1), &[unready, seen("b", 2)]);
+    let known = endpoints.of(uid(1), &ProcessType::web());
+    let a = known.iter().find(|info| info.instance == name("a")).unwrap();
+    assert_eq!((a.class, a.in_flight, a.refused), (EndpointClass::ContainersReady, 1, true));
+    assert!(!held.is_draining(), "it goes on being there");
+    endpoints.set(uid(1), &[seen("a", 1), seen("b", 2)]);
+    assert_eq!(turns(&endpoints, 4), ["b"; 4], "a is ready again, and was refused since its last check");
+    // A drain still waits for the request that was given out before.
+    endpoints.drain(uid(1), &name("a"));
+    let a = name("a");
+    let idle = endpoints.idle(uid(1), &a);
+    tokio::pin!(idle);
+    assert!(futures_util::poll!(idle.as_mut()).is_pending());
+    drop(held);
+    idle.await;
+}
+
+#[test]
+fn a_ready_instance_is_of_the_best_class_whatever_it_was() {
+    let endpoints = Endpoints::default();
+    endpoints.set(uid(1), &[EndpointInfo { class: EndpointClass::Running, ..seen("a", 1) }, seen("b", 2)]);
+    assert_eq!(turns(&endpoints, 2), ["b"; 2]);
+    add(&endpoints, uid(1), "a", 1);
+    assert!(turns(&endpoints, 4).contains(&"a".to_owned()));
+}
