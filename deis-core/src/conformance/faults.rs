@@ -61,6 +61,8 @@ struct FuseState {
     harm: Option<Harm>,
     /// The call of a dead process that is still on its way.
     late: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// Calls that could change something, by number.
+    writes: Mutex<Vec<usize>>,
     died: AtomicBool,
     death: Notify,
 }
@@ -135,6 +137,12 @@ impl Fuse {
         self.0.calls.load(Ordering::SeqCst)
     }
 
+    /// Numbers of the calls so far that could change something outside the process. Between two of them, and unless time
+    /// goes by, it is all the same to everybody else where the process dies.
+    pub fn writes(&self) -> Vec<usize> {
+        self.0.writes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Whether the chosen call was reached.
     pub fn struck(&self) -> bool {
         self.0.strike.is_some_and(|(number, _)| self.calls() > number)
@@ -157,11 +165,14 @@ impl Fuse {
     }
 
     /// Counts a call, and tells what strikes it.
-    async fn next(&self) -> Option<Fault> {
+    async fn next(&self, is_write: bool) -> Option<Fault> {
         if self.0.waits.load(Ordering::SeqCst) {
             return None;
         }
         let number = self.0.calls.fetch_add(1, Ordering::SeqCst);
+        if is_write {
+            self.0.writes.lock().unwrap_or_else(PoisonError::into_inner).push(number);
+        }
         if let Some(seed) = self.0.turns {
             for _ in 0..turns(seed, number) {
                 tokio::task::yield_now().await;
@@ -176,7 +187,7 @@ impl Fuse {
         work: impl Future<Output = Result<T, E>> + Send,
         away: impl Fn(BoxError) -> E + Send + Sync,
     ) -> Result<T, E> {
-        let fault = self.next().await;
+        let fault = self.next(false).await;
         self.strike(fault, work, away).await
     }
 
@@ -186,7 +197,7 @@ impl Fuse {
         work: impl Future<Output = Result<T, E>> + Send + 'static,
         away: impl Fn(BoxError) -> E + Send + Sync,
     ) -> Result<T, E> {
-        let fault = self.next().await;
+        let fault = self.next(true).await;
         if fault == Some(Fault::DieLate) {
             let call: BoxFuture<'static, ()> = Box::pin(async move {
                 let _ = work.await;
