@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::fixture::{Fixture, WEB, ann, build};
 
-fn push(sha: &str) -> Push {
+pub(super) fn push(sha: &str) -> Push {
     Push {
         id: Uuid::new_v4(),
         updates: Vec::new(),

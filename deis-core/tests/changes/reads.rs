@@ -5,10 +5,15 @@ use std::{fmt::Write as _, sync::atomic::Ordering::SeqCst};
 
 use deis_core::{
     Actor, AppHandle, AppName, Digest, DomainName, PageQuery, Platform, ReleaseVersion, RestartScope,
-    Session, Username, service::Progress,
+    Session, Timestamp, Username,
+    model::{PushOutcome, SshKey},
+    service::{BUILD_RUNS_KEPT, Progress},
 };
 
-use super::fixture::{Fixture, RELEASE, app, build, config, name, newcomer, web};
+use super::{
+    build_runs::push,
+    fixture::{Fixture, RELEASE, app, build, config, name, newcomer, web},
+};
 
 /// Calls of the store: reads and commits.
 type Cost = (usize, usize);
@@ -78,6 +83,17 @@ async fn costs(fixture: &Fixture, platform: Platform) -> Vec<(&'static str, Cost
         counter.caller("ann").await;
         counter.platform.users().await.unwrap()
     });
+    count!("list of build runs", counter.app().await.build_runs(all).await.unwrap());
+    count!("change: new user", counter.platform.register(newcomer("carol")).await.unwrap());
+    count!("change: new key", {
+        let caller = counter.caller("ann").await;
+        counter.platform.add_key(&key(caller.actor().name().clone())).await.unwrap();
+    });
+    count!("who has a key", counter.platform.user_by_key(&Digest::of(b"key")).await.unwrap().unwrap());
+    count!("change: key away", {
+        let caller = counter.caller("ann").await;
+        counter.platform.remove_key(caller.actor().name(), "laptop").await.unwrap();
+    });
     count!("change: config", counter.app().await.config_made(config("KEY", "new")).await.unwrap());
     counter.rest().await;
     count!("change: scale", counter.app().await.scale([(web(), 2)].into()).await.unwrap());
@@ -105,9 +121,31 @@ async fn costs(fixture: &Fixture, platform: Platform) -> Vec<(&'static str, Cost
         }
     }
     counter.table.push(("a pass", most));
+    let push = count!("change: push begins", counter.app().await.push_begin(push("1"), true).await.unwrap());
+    let spec = build("pushed", &[("web", "serve")]);
+    count!("change: push deploys", counter.app().await.deploy_push(push.id, spec).await.unwrap());
+    counter.rest().await;
+    let stored = PushOutcome::NotStored { reason: "that is the end of it".to_owned() };
+    count!("change: push ends", counter.app().await.push_close(push.id, &stored).await.unwrap());
     let fresh = AppName::new("fresh").unwrap();
-    count!("change: new app", counter.caller("ann").await.create_app(fresh).await.unwrap());
+    count!("change: new app", counter.caller("ann").await.create_app(fresh.clone()).await.unwrap());
+    count!("change: destroy", {
+        let handle = counter.caller("ann").await.app(&fresh).await.unwrap();
+        handle.destroy().await.unwrap();
+    });
     counter.table
+}
+
+fn key(owner: Username) -> SshKey {
+    SshKey {
+        uuid: uuid::Uuid::new_v4(),
+        id: "laptop".to_owned(),
+        owner,
+        public: "ssh-ed25519 AAAA laptop".to_owned(),
+        fingerprint: Digest::of(b"key"),
+        fingerprint_md5: String::new(),
+        created: Timestamp(0),
+    }
 }
 
 /// A platform with so many apps and releases of one of them.
@@ -132,6 +170,12 @@ async fn filled(apps: usize, releases: usize) -> (Fixture, Platform) {
     for n in 0..releases {
         blog.config_set(config("N", &n.to_string())).await.unwrap();
         fixture.drive(&platform).await;
+    }
+    // As many build runs as are kept: from then on each one that begins removes the oldest.
+    for n in 0..usize::try_from(BUILD_RUNS_KEPT).unwrap() + releases {
+        let begun = blog.push_begin(push(&n.to_string()), true).await.unwrap();
+        let outcome = PushOutcome::NotStored { reason: "nothing came of it".to_owned() };
+        blog.push_close(begun.id, &outcome).await.unwrap();
     }
     (fixture, platform)
 }
