@@ -14,6 +14,10 @@ pub const PULL_LIMIT: Duration = Duration::from_secs(600);
 pub const START_GRACE: Duration = Duration::from_secs(5);
 /// Active time that an artifact may take to be ready.
 pub const PREPARE_LIMIT: Duration = Duration::from_secs(600);
+/// How long a rollout that is under way waits for a lease of its artifact, which the process before held.
+pub const LEASE_LIMIT: Duration = Duration::from_secs(5);
+/// Pause before such a lease is asked for once more.
+pub const LEASE_PAUSE: Duration = Duration::from_secs(30);
 /// Time that a process may take to listen.
 pub const START_BUDGET: Duration = Duration::from_secs(60);
 /// A process that listens elsewhere for so long is not listening.

@@ -16,6 +16,8 @@ mod races;
 mod reads;
 mod records;
 mod rollouts;
+mod slots;
 mod stale_views;
+mod successors;
 mod waiting;
 mod workers;

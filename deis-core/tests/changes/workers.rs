@@ -24,7 +24,7 @@ use super::fixture::{
 
 /// Sends on what is written.
 #[derive(Debug)]
-struct Lines(mpsc::UnboundedSender<String>);
+pub(super) struct Lines(mpsc::UnboundedSender<String>);
 
 #[async_trait]
 impl LogStore for Lines {
@@ -44,13 +44,13 @@ impl LogStore for Lines {
     }
 }
 
-fn lines() -> (Arc<Lines>, mpsc::UnboundedReceiver<String>) {
+pub(super) fn lines() -> (Arc<Lines>, mpsc::UnboundedReceiver<String>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     (Arc::new(Lines(sender)), receiver)
 }
 
 /// The next line with this text in it; what comes before goes to `skipped`.
-async fn line(lines: &mut mpsc::UnboundedReceiver<String>, part: &str) -> Vec<String> {
+pub(super) async fn line(lines: &mut mpsc::UnboundedReceiver<String>, part: &str) -> Vec<String> {
     let mut skipped = Vec::new();
     loop {
         let next = tokio::time::timeout(Duration::from_secs(600), lines.recv()).await;

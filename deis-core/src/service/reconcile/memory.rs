@@ -10,8 +10,8 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    model::{AppName, AppUid, Digest, DomainName, Generation, Rollout},
-    plan::rollout::Budget,
+    model::{AppName, AppUid, Attempt, Digest, DomainName, Generation, Rollout, TaskName},
+    plan::{constants::LEASE_PAUSE, rollout::Budget},
     port::Prepared,
     state::apps::{AppState, RoutesChange},
 };
@@ -63,6 +63,10 @@ pub(super) struct InMemoryState {
     artifact: Option<(Digest, Prepared)>,
     /// Why the artifact will never be ready.
     artifact_failed: Option<String>,
+    /// When the artifact of a rollout that is already under way was asked for last.
+    lease_asked: Option<Instant>,
+    /// The release command whose output this process follows.
+    followed: Option<(TaskName, Attempt)>,
     /// Generation that the scheduler refuses, until it is asked again.
     refused: Option<Generation>,
     /// The same, once people were told.
@@ -78,8 +82,9 @@ impl InMemoryState {
             self.artifact = None;
         }
         if self.generation != rollout.generation {
-            let (told, domains) = (self.told.take(), self.domains.take());
-            *self = Self { told, domains, generation: rollout.generation, ..Self::default() };
+            // Scaling and restarting begin another rollout around the same release command.
+            let (told, domains, followed) = (self.told.take(), self.domains.take(), self.followed.take());
+            *self = Self { told, domains, followed, generation: rollout.generation, ..Self::default() };
         } else if self.budget == Budget::of(rollout) {
             return;
         }
@@ -134,6 +139,25 @@ impl InMemoryState {
     /// Whether this artifact is known to be ready.
     pub(super) fn has_artifact(&self, digest: &Digest) -> bool {
         self.artifact.as_ref().is_some_and(|(known, _)| known == digest)
+    }
+
+    /// Whether the lease of this artifact is to be taken anew now: it is not held, and was not asked for a moment ago.
+    pub(super) fn lacks_lease(&mut self, digest: &Digest) -> bool {
+        let now = Instant::now();
+        let is_due = !self.has_artifact(digest)
+            && self.lease_asked.is_none_or(|asked| now.duration_since(asked) >= LEASE_PAUSE);
+        if is_due {
+            self.lease_asked = Some(now);
+        }
+        is_due
+    }
+
+    /// This process follows a release command from now on; whether it did not before.
+    pub(super) fn follows(&mut self, name: &TaskName, attempt: Attempt) -> bool {
+        let task = (name.clone(), attempt);
+        let is_new = self.followed.as_ref() != Some(&task);
+        self.followed = Some(task);
+        is_new
     }
 
     /// Why the artifact will never be ready, if so.
@@ -232,6 +256,11 @@ impl ActiveTime {
     /// Time for which the clock has stood still because of a stall, in milliseconds.
     pub(super) fn stalled_ms(&self) -> u64 {
         milliseconds(self.stalled)
+    }
+
+    /// Counts from now on, and not from the last pass that waited.
+    pub(super) fn begin(&mut self) {
+        self.since = Some(Instant::now());
     }
 
     /// Does not count until the next tick.

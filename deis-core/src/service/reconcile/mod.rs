@@ -7,9 +7,11 @@ mod orphans;
 mod output;
 mod pass;
 mod perform;
+mod prepare;
 mod publish;
 mod reconciler;
 mod renumber;
+mod slot;
 mod work_queue;
 mod workers;
 

@@ -5,9 +5,13 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::reconciler::Reconciler;
+use super::{
+    memory::InMemoryState,
+    pass::{LoadedRollout, release_task},
+    reconciler::Reconciler,
+};
 use crate::{
-    model::{InstanceName, LogLine, LogSource, ReleaseVersion, Task, TaskRef},
+    model::{InstanceName, LogLine, LogSource, ReleaseVersion, TaskKind, TaskRef},
     port::{Cursor, LogError, TaskRunnerExt as _},
 };
 
@@ -36,17 +40,29 @@ impl Default for TaskOutputs {
 
 impl TaskOutputs {
     /// From now on the task's output goes into the app's log, as long as workers run.
-    pub(super) fn follow(&self, task: &Task) {
-        let (process, release) = (task.kind.process(), task.release.unwrap_or(ReleaseVersion(0)));
+    fn follow(&self, task: TaskRef, release: ReleaseVersion) {
         if let Ok(instance) = InstanceName::new(format!("{}-{}", task.app.name, task.name)) {
-            let source = LogSource::Process { process, release, instance };
+            let source = LogSource::Process { process: task.kind.process(), release, instance };
             // The receiving end lives as long as `self`.
-            let _ = self.sender.send(FollowedTask { task: task.reference(), source });
+            let _ = self.sender.send(FollowedTask { task, source });
         }
     }
 }
 
 impl Reconciler {
+    /// Follows the release command of a rollout, once in each process: whoever starts it, or finds it running when the
+    /// process that started it has ended. What that one has written already is then written again, for it has told
+    /// nobody how far it was: a line twice is better than the one missing that says why the command failed.
+    pub(super) fn follow_command(&self, loaded: &LoadedRollout) {
+        let rollout = &loaded.rollout.value;
+        let task =
+            TaskRef { app: loaded.state.reference(), kind: TaskKind::Release, name: release_task(rollout) };
+        let is_new = |kept: &mut InMemoryState| kept.follows(&task.name, rollout.attempt);
+        if self.memory().with_state(loaded.state.name(), is_new) {
+            self.platform.0.outputs.follow(task, rollout.target);
+        }
+    }
+
     /// Writes the output of all followed tasks, until it is told to stop.
     pub(super) async fn write_outputs(self, mut stopped: watch::Receiver<bool>) {
         let work = async {

@@ -4,8 +4,8 @@ use super::{Progress, memory::InMemoryState, reconciler::Reconciler};
 use crate::{
     error::Result,
     model::{
-        AppName, AppStatus, Digest, Generation, Observation, Phase, Rollout, RouteFence, TaskKind, TaskName,
-        TaskObservation, TaskRef, TaskState, Workload,
+        AppName, AppStatus, Digest, Generation, Observation, Phase, ReleaseCommand, Rollout, RouteFence,
+        TaskKind, TaskName, TaskObservation, TaskRef, TaskState, Workload,
     },
     plan::{
         constants::SAVE_SPENT,
@@ -109,6 +109,14 @@ impl Reconciler {
             refused,
         });
         self.report(&loaded, scheduler.as_ref());
+        let runs = task.as_ref().is_some_and(|task| task.state.is_active());
+        if runs && matches!(loaded.rollout.value.command, ReleaseCommand::Started { .. }) {
+            self.follow_command(&loaded);
+        }
+        if let Some(artifact) = self.missing_lease(&loaded, &step) {
+            self.take_lease(&loaded, artifact).await;
+            return Ok(Progress::Advanced);
+        }
         match step {
             Step::Wait => self.wait_step(&loaded).await,
             Step::BackendUnavailable => Ok(Progress::BackendUnavailable),

@@ -11,12 +11,11 @@ use crate::{
         Cause, EventKind, Observation, Phase, Program, ReleaseCommand, Rollout, RouteFence, Task, TaskKind,
     },
     plan::{
-        constants::PREPARE_LIMIT,
         formation::is_release_phase,
         lower::{Purpose, Source, environment},
         rollout::{Budget, Step, WorkloadRole},
     },
-    port::{ArtifactError, SchedulerError, StopScope, StoreError, TaskError},
+    port::{SchedulerError, StopScope, StoreError, TaskError},
     state::{
         keys,
         ledger::{AppChange, finish, write_head},
@@ -104,26 +103,6 @@ impl Reconciler {
         Ok(Progress::Advanced)
     }
 
-    async fn prepare(&self, loaded: &LoadedRollout) -> Result<Progress> {
-        let release = self.target(loaded).await?;
-        let Some(build) = release.and_then(|r| r.build) else { return Ok(Progress::Waiting) };
-        let artifact = build.spec.artifact;
-        let prepare = (self.parts().preparer)(loaded.state.reference(), artifact.clone());
-        let prepared = tokio::time::timeout(PREPARE_LIMIT, prepare).await;
-        let result = prepared.unwrap_or_else(|late| Err(ArtifactError::Unavailable(Box::new(late))));
-        self.memory().with_state(loaded.state.name(), |kept| match result {
-            Ok(lease) => {
-                kept.artifact_ready(artifact.digest().clone(), lease);
-                Ok(Progress::Advanced)
-            }
-            Err(ArtifactError::Definitive { reason }) => {
-                kept.artifact_lost(reason);
-                Ok(Progress::Advanced)
-            }
-            Err(ArtifactError::Unavailable(_)) => Ok(Progress::Waiting),
-        })
-    }
-
     async fn start_command(&self, loaded: LoadedRollout) -> Result<Progress> {
         let rollout = &loaded.rollout.value;
         let app = loaded.state.reference();
@@ -147,7 +126,7 @@ impl Reconciler {
         };
         match self.parts().runner.start(&task).await {
             Ok(()) => {
-                self.platform.0.outputs.follow(&task);
+                self.follow_command(&loaded);
                 Ok(Progress::Advanced)
             }
             Err(TaskError::Rejected { reason }) => {

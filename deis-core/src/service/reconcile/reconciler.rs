@@ -1,5 +1,7 @@
 //! Who passes are made by: a platform, seen from the side that carries out what is on record.
 
+use std::sync::Arc;
+
 use crate::{
     error::Result,
     model::{AppName, Timestamp},
@@ -7,7 +9,7 @@ use crate::{
     service::platform::{Parts, Platform},
 };
 
-use super::{Memory, Progress};
+use super::{Memory, Progress, slot::Slot};
 
 /// Brings about what is on record, one step of one app at a time.
 ///
@@ -16,6 +18,8 @@ use super::{Memory, Progress};
 #[derive(Clone, Debug)]
 pub(super) struct Reconciler {
     pub(super) platform: Platform,
+    /// What a worker works under; `None` for who passes without workers.
+    pub(super) slot: Option<Arc<Slot>>,
 }
 
 impl Platform {
@@ -34,7 +38,7 @@ impl Platform {
 
 impl Reconciler {
     pub(super) fn new(platform: &Platform) -> Self {
-        Self { platform: platform.clone() }
+        Self { platform: platform.clone(), slot: None }
     }
 
     /// The back ends and options.

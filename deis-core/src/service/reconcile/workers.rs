@@ -1,9 +1,14 @@
 //! Who calls passes: a hint or a tick starts one, one at a time for each app, so many at once on the whole.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+};
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
     time::MissedTickBehavior,
 };
@@ -11,6 +16,7 @@ use tokio::{
 use super::{
     Progress,
     reconciler::Reconciler,
+    slot::{Slot, Slots},
     work_queue::{PassOutcome, WorkQueue},
 };
 use crate::{
@@ -21,8 +27,6 @@ use crate::{
     state::keys,
 };
 
-/// Apps that are worked on at the same time.
-const AT_ONCE: usize = 16;
 /// The running reconciler. Dropping it stops it too, at the next point where it waits.
 #[derive(Debug)]
 pub struct Workers {
@@ -38,12 +42,20 @@ impl Platform {
         let (catching_up, caught_up) = watch::channel(false);
         let (lists, listed) = mpsc::channel(1);
         let reconciler = Reconciler::new(self);
+        let each = |what, work: fn(Reconciler, watch::Receiver<bool>) -> BoxFuture<'static, ()>| {
+            tokio::spawn(reconciler.clone().keep_running(what, stopped.clone(), work))
+        };
         let tasks = vec![
             tokio::spawn(reconciler.clone().supervise(stopped.clone(), listed, catching_up)),
-            tokio::spawn(reconciler.clone().list_apps(stopped.clone(), lists)),
-            tokio::spawn(reconciler.clone().sweep_orphans(stopped.clone())),
-            tokio::spawn(reconciler.clone().write_outputs(stopped.clone())),
-            tokio::spawn(reconciler.write_event_lines(stopped)),
+            tokio::spawn({
+                let list = move |reconciler: Reconciler, stopped| {
+                    reconciler.list_apps(stopped, lists.clone()).boxed()
+                };
+                reconciler.clone().keep_running("listing apps", stopped.clone(), list)
+            }),
+            each("the sweep for orphans", |this, stopped| this.sweep_orphans(stopped).boxed()),
+            each("writing outputs", |this, stopped| this.write_outputs(stopped).boxed()),
+            each("writing lines of events", |this, stopped| this.write_event_lines(stopped).boxed()),
         ];
         Workers { stop, caught_up, tasks }
     }
@@ -74,6 +86,22 @@ impl Drop for Workers {
     }
 }
 
+/// Says how the work on an app has ended, whichever way it ends. Without that an app whose pass panics would count as
+/// worked on for ever, and nobody would look at it again.
+#[derive(Debug)]
+struct EndOfWork {
+    app: AppName,
+    outcome: PassOutcome,
+    done: mpsc::UnboundedSender<(AppName, PassOutcome)>,
+}
+
+impl Drop for EndOfWork {
+    fn drop(&mut self) {
+        // Nobody listens once the workers are stopped.
+        let _ = self.done.send((self.app.clone(), self.outcome));
+    }
+}
+
 impl Reconciler {
     /// Sends apps to be looked at, each to one worker at a time.
     async fn supervise(
@@ -84,9 +112,10 @@ impl Reconciler {
     ) {
         let wake: Wake = self.parts().wake.clone();
         let (done, mut finished) = mpsc::unbounded_channel::<(AppName, PassOutcome)>();
-        let slots = Arc::new(Semaphore::new(AT_ONCE));
+        let slots = Slots::default();
         let mut queue = WorkQueue::default();
         let mut work = JoinSet::new();
+        let mut running: BTreeMap<AppName, Arc<Slot>> = BTreeMap::new();
         // Apps that were there at the start and were not looked at yet.
         let mut behind: Option<BTreeSet<AppName>> = None;
         loop {
@@ -105,25 +134,61 @@ impl Reconciler {
                     if let Some(behind) = behind.as_mut().filter(|_| outcome != PassOutcome::Unavailable) {
                         behind.remove(&app);
                     }
+                    running.remove(&app);
                     queue.end(app, outcome);
                 }
             }
-            while work.try_join_next().is_some() {}
+            while let Some(ended) = work.try_join_next() {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a pass panicked and is repeated");
+                }
+            }
             if behind.as_ref().is_some_and(BTreeSet::is_empty) && !*catching_up.borrow() {
                 catching_up.send_replace(true);
             }
             for app in ready {
                 if queue.begin(&app) {
-                    let (reconciler, done, slots) = (self.clone(), done.clone(), Arc::clone(&slots));
-                    work.spawn(async move {
-                        let _slot = slots.acquire_owned().await;
-                        let outcome = reconciler.drive(&app).await;
-                        let _ = done.send((app, outcome));
-                    });
+                    let slot = Arc::new(Slot::new(&slots));
+                    running.insert(app.clone(), Arc::clone(&slot));
+                    let end = EndOfWork { app, outcome: PassOutcome::Unavailable, done: done.clone() };
+                    let worker = Self { slot: Some(slot), ..self.clone() };
+                    work.spawn(worker.work(end));
+                } else if let Some(slot) = running.get(&app) {
+                    slot.ask();
                 }
             }
         }
         work.shutdown().await;
+    }
+
+    /// Works on an app once it is its turn.
+    async fn work(self, mut end: EndOfWork) {
+        if let Some(slot) = &self.slot {
+            slot.take().await;
+        }
+        end.outcome = self.drive(&end.app).await;
+    }
+
+    /// Does what goes on for as long as the workers run, and again after a panic in it: a back end of somebody else's
+    /// making that panics once must not end the work for all apps.
+    async fn keep_running(
+        self,
+        what: &'static str,
+        mut stopped: watch::Receiver<bool>,
+        work: impl Fn(Self, watch::Receiver<bool>) -> BoxFuture<'static, ()> + Send + Sync,
+    ) {
+        loop {
+            // What the work shares with others is behind locks that take no notice of a panic.
+            let run = AssertUnwindSafe(work(self.clone(), stopped.clone())).catch_unwind();
+            if run.await.is_ok() {
+                return;
+            }
+            tracing::error!(what, "a part of the reconciler panicked and begins again");
+            tokio::select! {
+                () = super::stop_signal(&mut stopped) => return,
+                () = tokio::time::sleep(self.parts().options.tick) => {}
+            }
+        }
     }
 
     /// Passes until there is nothing to do now. Returns whenever it would have to wait: a slot is for work.
