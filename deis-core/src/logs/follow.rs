@@ -74,7 +74,7 @@ impl Follower {
         self.find_sources()?;
         let mut newest = Newest { lines, memory, found: Vec::new(), size: 0 };
         for (folder, source) in &mut self.sources {
-            newest.add(source.tail(folder, lines)?, self.process.as_ref());
+            newest.add(source.tail(folder, lines, self.process.as_ref())?);
         }
         newest.trim();
         Ok(newest.found)
@@ -140,8 +140,8 @@ struct Newest {
 }
 
 impl Newest {
-    fn add(&mut self, lines: Vec<LogLine>, process: Option<&ProcessType>) {
-        for line in lines.into_iter().filter(|line| selects(process, line)) {
+    fn add(&mut self, lines: Vec<LogLine>) {
+        for line in lines {
             self.size += size(&line);
             self.found.push(line);
         }

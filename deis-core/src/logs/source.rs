@@ -8,12 +8,13 @@ use std::{
     time::SystemTime,
 };
 
+use super::ring::selects;
 use crate::{
     local::run_dir::{
         format::{LINES, PLATFORM_LINES, parse_line},
         record::InstanceIdentity,
     },
-    model::{LogLevel, LogLine, LogSource},
+    model::{LogLevel, LogLine, LogSource, ProcessType},
 };
 
 /// Files that hold lines, the newer one under the first of two names: when it is full it gets the second name.
@@ -57,8 +58,14 @@ impl LineSource {
         if self.identity.is_some() { LINES } else { PLATFORM_LINES }
     }
 
-    /// At most so many of the newest lines. What is read on later follows them.
-    pub(super) fn tail(&mut self, folder: &Path, lines: usize) -> io::Result<Vec<LogLine>> {
+    /// At most so many of the newest lines, of this process type if one is given: files of the platform hold lines of
+    /// several. What is read on later follows them.
+    pub(super) fn tail(
+        &mut self,
+        folder: &Path,
+        lines: usize,
+        process: Option<&ProcessType>,
+    ) -> io::Result<Vec<LogLine>> {
         let [newer, older] = self.names().map(|name| folder.join(name));
         let (newer, older) = open_both(&newer, &older)?;
         let mut found = Vec::new();
@@ -74,7 +81,7 @@ impl LineSource {
                 self.position = Some(Position { file, offset: bytes.len() as u64 });
                 self.rest = bytes.split_off(end_of_lines(&bytes));
             }
-            let mut before = self.last_lines(&bytes, lines - found.len());
+            let mut before = self.last_lines(&bytes, lines - found.len(), process);
             before.append(&mut found);
             found = before;
         }
@@ -153,8 +160,9 @@ impl LineSource {
     }
 
     /// The last lines of these bytes, the older ones not even looked at.
-    fn last_lines(&self, bytes: &[u8], lines: usize) -> Vec<LogLine> {
+    fn last_lines(&self, bytes: &[u8], lines: usize, process: Option<&ProcessType>) -> Vec<LogLine> {
         let newest = bytes.rsplit(|b| *b == b'\n').filter_map(|line| self.parse(line));
+        let newest = newest.filter(|line| selects(process, line));
         let mut found: Vec<LogLine> = newest.take(lines).collect();
         found.reverse();
         found
