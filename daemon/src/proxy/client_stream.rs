@@ -21,6 +21,8 @@ pub(super) struct ClientStream<S> {
     state: ConnectionState,
     options: Arc<ProxyOptions>,
     limit: Pin<Box<Sleep>>,
+    /// Whether the client has to read within the stall timeout.
+    limits_writes: bool,
     closing: Closing,
 }
 
@@ -42,7 +44,17 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
         let state = ConnectionState::new(options);
         let limit = Box::pin(tokio::time::sleep(options.head_timeout));
         let options = Arc::clone(options);
-        (Self { stream, state: state.clone(), options, limit, closing: Closing::Open }, state)
+        let closing = Closing::Open;
+        (Self { stream, state: state.clone(), options, limit, limits_writes: true, closing }, state)
+    }
+
+    /// Whoever reads an upgraded connection may pause, as in front of a pager: it ends by the limit on silence both ways
+    /// of a tunnel, or when the client no longer says that it is there.
+    fn lift_write_limit(&mut self) {
+        if self.limits_writes && self.state.is_upgraded() {
+            self.limits_writes = false;
+            self.stream.as_mut().set_write_timeout_pinned(None);
+        }
     }
 
     /// Reads what the client still sends and throws it away, until it has ended its side, is silent, or time is up.
@@ -91,6 +103,7 @@ impl<S: AsyncRead + AsyncWrite> AsyncRead for ClientStream<S> {
 
 impl<S: AsyncRead + AsyncWrite> AsyncWrite for ClientStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.lift_write_limit();
         self.stream.as_mut().poll_write(cx, buf)
     }
 
@@ -125,6 +138,7 @@ impl<S: AsyncRead + AsyncWrite> AsyncWrite for ClientStream<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.lift_write_limit();
         self.stream.as_mut().poll_write_vectored(cx, bufs)
     }
 

@@ -113,6 +113,11 @@ impl ConnectionState {
         }
     }
 
+    /// Whether the connection has become another protocol's.
+    pub(super) fn is_upgraded(&self) -> bool {
+        matches!(self.lock().phase, Phase::Upgraded)
+    }
+
     fn lock(&self) -> MutexGuard<'_, ConnectionInner> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

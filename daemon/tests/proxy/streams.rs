@@ -184,6 +184,24 @@ async fn a_tunnel_outlives_the_limits_of_requests() {
 }
 
 #[tokio::test]
+async fn whoever_pauses_before_an_upgraded_connection_loses_nothing() {
+    let size = 64_u64 << 20;
+    let loud = app(move |_, mut stream| async move {
+        read_head(&mut stream).await.unwrap();
+        let answer = b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: gossip\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        tokio::io::copy(&mut tokio::io::repeat(b'x').take(size), &mut stream).await.unwrap();
+    })
+    .await;
+    let stall = Duration::from_millis(200);
+    let proxy = TestProxy::with(&[loud], |o| o.stall_timeout = stall).await;
+    let (mut stream, _) = ask(&proxy, "GET", "Connection: Upgrade\r\nUpgrade: gossip\r\n").await;
+    tokio::time::sleep(5 * stall).await;
+    let read = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.unwrap();
+    assert_eq!(read, size);
+}
+
+#[tokio::test]
 async fn tunnels_and_followers_end_with_the_proxy() {
     let proxy = TestProxy::with(&[silent().await], |o| o.stop_limit = Duration::from_secs(3600)).await;
     let (mut tunnel, _) = ask(&proxy, "GET", "Connection: Upgrade\r\nUpgrade: gossip\r\n").await;
