@@ -33,10 +33,10 @@ pub(super) enum Piece {
 }
 
 /// How writing ended: after everything, or because it failed.
-pub(super) type Printed = oneshot::Receiver<io::Result<()>>;
+pub(super) type PrintOutcome = oneshot::Receiver<io::Result<()>>;
 
 /// Starts to write what the queue is given, up to its end.
-pub(super) fn start() -> (mpsc::Sender<Piece>, Printed) {
+pub(super) fn start() -> (mpsc::Sender<Piece>, PrintOutcome) {
     let (sender, queue) = mpsc::channel(QUEUE);
     let (done, printed) = oneshot::channel();
     thread::spawn(move || {

@@ -13,12 +13,12 @@ use super::websocket::MAX_DISCARDED;
 /// of small ones, and empty ones would count nothing.
 #[derive(Debug, Default)]
 pub(super) struct PendingInput {
-    state: Mutex<State>,
+    state: Mutex<InputState>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct InputState {
     bytes: BytesMut,
     /// Bytes that are being written: they count until they are taken.
     in_hand: usize,
@@ -81,7 +81,7 @@ impl PendingInput {
         self.lock().in_hand = 0;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, InputState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

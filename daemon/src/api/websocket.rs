@@ -11,7 +11,7 @@ use axum::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use deis_client::attach::{DaemonMessage, MAX_MESSAGE};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::error::{ApiError, Result};
 
@@ -19,6 +19,8 @@ use super::error::{ApiError, Result};
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
 /// How long a client may take to read what was sent to it, once it was told that there is no more.
 pub(super) const LINGER: Duration = Duration::from_secs(20 * 60);
+/// The same for a client that is refused, to whom there are few words to say.
+const PARTING: Duration = Duration::from_secs(5);
 /// Bytes that such a client may still send, which nobody reads.
 pub(super) const MAX_DISCARDED: usize = 1 << 20;
 /// Bytes that wait to be sent on one connection. Answers to pings wait there too: a client that asks and does not read
@@ -106,17 +108,14 @@ pub(super) async fn part(mut socket: WebSocket, last: &DaemonMessage) {
     let _ = socket.send(Message::Close(None)).await;
     let mut discarded = 0;
     let gone = async {
-        while let Ok(Some(Ok(message))) = timeout(SILENCE, socket.recv()).await {
+        while let Some(Ok(message)) = socket.recv().await {
             discarded += message.into_data().len();
             if discarded > MAX_DISCARDED {
                 return;
             }
         }
     };
-    tokio::select! {
-        () = gone => {}
-        () = sleep(LINGER) => {}
-    }
+    let _ = timeout(PARTING, gone).await;
 }
 
 #[cfg(test)]

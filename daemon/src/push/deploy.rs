@@ -7,9 +7,8 @@ use deis_core::{
     Error,
     model::{
         Attempt, BuildRunState, BuildSource, BuildSpec, GitSource, ProcessType, PushOutcome, RefUpdate,
-        ReleaseVersion,
+        ReleaseVersion, probably_meant,
     },
-    plan::serving::probably_meant,
     service::{Change, Settled},
 };
 use futures_util::StreamExt as _;

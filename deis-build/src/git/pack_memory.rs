@@ -12,12 +12,12 @@ pub struct PackMemory(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     total: u64,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct State {
+struct QueueState {
     free: u64,
     /// The number that the next one who waits gets, and whose turn it is: a large pack is not overtaken for ever.
     next: u64,
@@ -34,7 +34,7 @@ pub(super) struct PackMemoryPermit {
 impl PackMemory {
     /// So many bytes for all packs together, and the most that a single one may take.
     pub fn new(bytes: u64) -> Self {
-        let state = Mutex::new(State { free: bytes, next: 0, turn: 0 });
+        let state = Mutex::new(QueueState { free: bytes, next: 0, turn: 0 });
         Self(Arc::new(Inner { total: bytes, state, changed: Condvar::new() }))
     }
 
@@ -61,7 +61,7 @@ impl PackMemory {
         Some(PackMemoryPermit { memory: self.clone(), bytes })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

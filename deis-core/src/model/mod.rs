@@ -24,6 +24,7 @@ mod rollout;
 mod route;
 mod secret;
 mod shown;
+mod similar;
 mod task;
 mod workload;
 
@@ -54,6 +55,7 @@ pub use rollout::{Phase, ReleaseCommand, Rollout, RolloutEnd};
 pub use route::{AppRoutes, RouteFence, RouteMode};
 pub use secret::{Environment, Secret};
 pub use shown::shown;
+pub use similar::probably_meant;
 pub use task::{
     Program, Task, TaskInfo, TaskInput, TaskKind, TaskLife, TaskObservation, TaskOutput, TaskRef, TaskSignal,
     TaskState, TaskStreams, TerminalSize, Tool, WhenFull,

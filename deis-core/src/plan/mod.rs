@@ -15,6 +15,6 @@ mod quantity;
 pub(crate) mod release;
 pub(crate) mod rollout;
 pub(crate) mod routes;
-pub mod serving;
+pub(crate) mod serving;
 
 pub use release::RollbackError;

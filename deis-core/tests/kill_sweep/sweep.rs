@@ -166,7 +166,7 @@ pub(super) async fn sweep(scenario: &Scenario, bug: Bug) -> Result<Points, Findi
             overtook |= run.overtook;
             // Of the hundreds of steps of a pair, each meets its deaths with one lag, and its neighbours with the others.
             if scenario.first.is_none() || lag == step % LAGS {
-                deaths(&base, scenario, Place { step, lag }, &run, &mut points).await?;
+                deaths(&base, scenario, StrikePoint { step, lag }, &run, &mut points).await?;
             }
         }
         faults(&base, scenario, step, &mut points).await?;
@@ -197,7 +197,7 @@ pub(super) async fn passes(name: &str, scenario: &Scenario, least: usize) {
 
 /// The steps of the first action before the second one comes, and how many ticks late the processes see their scheduler.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct StrikePoint {
     step: usize,
     lag: usize,
 }
@@ -214,7 +214,7 @@ async fn calm(base: &Harness, scenario: &Scenario, step: usize, lag: usize) -> R
 async fn deaths(
     base: &Harness,
     scenario: &Scenario,
-    place: Place,
+    place: StrikePoint,
     run: &Run,
     points: &mut Points,
 ) -> Result<(), Finding> {
@@ -225,7 +225,7 @@ async fn deaths(
             calls if *change < calls => (Fault::DieBefore, *change),
             calls => (Fault::DieAfter, calls.saturating_sub(1)),
         };
-        let Place { step, lag } = place;
+        let StrikePoint { step, lag } = place;
         let struck = strike(base, scenario, Strike { step, fault, call, outage: Outage::None, lag }).await?;
         points.deaths.1 += usize::from(struck);
     }

@@ -25,6 +25,10 @@ pub(super) async fn logs(cx: &Context, args: LogsArgs) -> Result<()> {
     }
     let mut interrupts = output::interrupts()?;
     let response = api.stream(&path).await?;
+    if args.lines == 0 && !args.follow {
+        // It was asked all the same, so that a wrong name is told; a daemon answers with one line at least.
+        return Ok(());
+    }
     let mut nothing = true;
     let mut chunks = response.bytes_stream();
     let mut pending = Vec::new();
@@ -48,7 +52,7 @@ pub(super) async fn logs(cx: &Context, args: LogsArgs) -> Result<()> {
     if args.follow {
         return Err(ClientError::Other(format!("the log of {app} ended; run it again to go on")));
     }
-    if nothing && args.lines > 0 {
+    if nothing {
         let hint = match args.process {
             Some(process) => format!("There are no log messages of the process type {process} of {app}."),
             None => format!("There are no log messages for {app} yet: push something, or send it a request."),

@@ -11,7 +11,7 @@ mod prepare;
 mod publish;
 mod reconciler;
 mod renumber;
-mod slot;
+mod work_permit;
 mod work_queue;
 mod workers;
 

@@ -78,8 +78,8 @@ impl Reconciler {
         artifact: Artifact,
         begins: impl FnOnce() + Send,
     ) -> std::result::Result<Prepared, ArtifactError> {
-        let _turn = match &self.slot {
-            Some(slot) => slot.turn_to_prepare().await,
+        let _turn = match &self.permit {
+            Some(permit) => permit.turn_to_prepare().await,
             None => None,
         };
         begins();
@@ -88,10 +88,10 @@ impl Reconciler {
         prepared.unwrap_or_else(|late| Err(ArtifactError::Unavailable(Box::new(late))))
     }
 
-    /// Lets a worker's slot go while this waits.
+    /// Lets a worker's permit go while this waits.
     async fn while_others_work<T>(&self, waiting: impl Future<Output = T> + Send) -> T {
-        match &self.slot {
-            Some(slot) => slot.without(waiting).await,
+        match &self.permit {
+            Some(permit) => permit.without(waiting).await,
             None => waiting.await,
         }
     }
@@ -99,9 +99,9 @@ impl Reconciler {
     /// Waits until something else is wanted of the app than what was loaded: a newer release, or its end. Its workers
     /// say when to look; without workers nobody does.
     async fn overtaken(&self, loaded: &LoadedRollout) {
-        let Some(slot) = &self.slot else { return std::future::pending().await };
+        let Some(permit) = &self.permit else { return std::future::pending().await };
         loop {
-            slot.asked().await;
+            permit.asked().await;
             // A store that is away has nothing newer to say.
             let head = get::<Head>(self.store(), &keys::head(loaded.state.name())).await;
             if head.is_ok_and(|head| head.is_none_or(|head| head.revision != loaded.state.head.revision)) {

@@ -9,7 +9,7 @@ use crate::{
     service::platform::{Parts, Platform},
 };
 
-use super::{Memory, Progress, slot::Slot};
+use super::{Memory, Progress, work_permit::WorkPermit};
 
 /// Brings about what is on record, one step of one app at a time.
 ///
@@ -19,7 +19,7 @@ use super::{Memory, Progress, slot::Slot};
 pub(super) struct Reconciler {
     pub(super) platform: Platform,
     /// What a worker works under; `None` for who passes without workers.
-    pub(super) slot: Option<Arc<Slot>>,
+    pub(super) permit: Option<Arc<WorkPermit>>,
 }
 
 impl Platform {
@@ -38,7 +38,7 @@ impl Platform {
 
 impl Reconciler {
     pub(super) fn new(platform: &Platform) -> Self {
-        Self { platform: platform.clone(), slot: None }
+        Self { platform: platform.clone(), permit: None }
     }
 
     /// The back ends and options.

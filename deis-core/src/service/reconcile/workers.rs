@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     Progress,
     reconciler::Reconciler,
-    slot::{Slot, Slots},
+    work_permit::{WorkPermit, WorkPermits},
     work_queue::{PassOutcome, WorkQueue},
 };
 use crate::{
@@ -112,10 +112,10 @@ impl Reconciler {
     ) {
         let wake: Wake = self.parts().wake.clone();
         let (done, mut finished) = mpsc::unbounded_channel::<(AppName, PassOutcome)>();
-        let slots = Slots::default();
+        let permits = WorkPermits::default();
         let mut queue = WorkQueue::default();
         let mut work = JoinSet::new();
-        let mut running: BTreeMap<AppName, Arc<Slot>> = BTreeMap::new();
+        let mut running: BTreeMap<AppName, Arc<WorkPermit>> = BTreeMap::new();
         // Apps that were there at the start and were not looked at yet.
         let mut behind: Option<BTreeSet<AppName>> = None;
         loop {
@@ -148,13 +148,13 @@ impl Reconciler {
             }
             for app in ready {
                 if queue.begin(&app) {
-                    let slot = Arc::new(Slot::new(&slots));
-                    running.insert(app.clone(), Arc::clone(&slot));
+                    let permit = Arc::new(WorkPermit::new(&permits));
+                    running.insert(app.clone(), Arc::clone(&permit));
                     let end = EndOfWork { app, outcome: PassOutcome::Unavailable, done: done.clone() };
-                    let worker = Self { slot: Some(slot), ..self.clone() };
+                    let worker = Self { permit: Some(permit), ..self.clone() };
                     work.spawn(worker.work(end));
-                } else if let Some(slot) = running.get(&app) {
-                    slot.ask();
+                } else if let Some(permit) = running.get(&app) {
+                    permit.ask();
                 }
             }
         }
@@ -163,8 +163,8 @@ impl Reconciler {
 
     /// Works on an app once it is its turn.
     async fn work(self, mut end: EndOfWork) {
-        if let Some(slot) = &self.slot {
-            slot.take().await;
+        if let Some(permit) = &self.permit {
+            permit.take().await;
         }
         end.outcome = self.drive(&end.app).await;
     }
@@ -191,7 +191,7 @@ impl Reconciler {
         }
     }
 
-    /// Passes until there is nothing to do now. Returns whenever it would have to wait: a slot is for work.
+    /// Passes until there is nothing to do now. Returns whenever it would have to wait: a permit is for work.
     async fn drive(&self, app: &AppName) -> PassOutcome {
         loop {
             match self.pass(app).await {

@@ -12,12 +12,12 @@ const PREPARING_AT_ONCE: usize = 64;
 
 /// The bounds of one reconciler. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Slots {
+pub(super) struct WorkPermits {
     work: Arc<Semaphore>,
     preparing: Arc<Semaphore>,
 }
 
-impl Default for Slots {
+impl Default for WorkPermits {
     fn default() -> Self {
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
         Self { work: semaphore(AT_ONCE), preparing: semaphore(PREPARING_AT_ONCE) }
@@ -29,21 +29,21 @@ impl Default for Slots {
 /// Work that waits for somebody else's gives the right back meanwhile: sixteen preparers that do not answer would keep
 /// every other app from being destroyed, or from going back, for as long as they may take.
 #[derive(Debug)]
-pub(super) struct Slot {
-    slots: Slots,
+pub(super) struct WorkPermit {
+    permits: WorkPermits,
     /// `None` until it was waited for, and while it is given back.
     held: Mutex<Option<OwnedSemaphorePermit>>,
     asked: Notify,
 }
 
-impl Slot {
-    pub(super) fn new(slots: &Slots) -> Self {
-        Self { slots: slots.clone(), held: Mutex::default(), asked: Notify::new() }
+impl WorkPermit {
+    pub(super) fn new(permits: &WorkPermits) -> Self {
+        Self { permits: permits.clone(), held: Mutex::default(), asked: Notify::new() }
     }
 
     /// Waits until it is this one's turn.
     pub(super) async fn take(&self) {
-        let permit = Arc::clone(&self.slots.work).acquire_owned().await.ok();
+        let permit = Arc::clone(&self.permits.work).acquire_owned().await.ok();
         self.set(permit);
     }
 
@@ -57,7 +57,7 @@ impl Slot {
 
     /// Waits until one more artifact may be made ready; until the answer is dropped.
     pub(super) async fn turn_to_prepare(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.slots.preparing).acquire_owned().await.ok()
+        Arc::clone(&self.permits.preparing).acquire_owned().await.ok()
     }
 
     /// The app has been asked for while it is worked on: perhaps what is waited for is not wanted any more.
