@@ -257,8 +257,9 @@ async fn domains_that_another_process_changed_are_routed() {
     theirs.domain_add(domain("one.example.com")).await.unwrap();
     fixture.drive(&platform).await;
     theirs.domain_add(domain("two.example.com")).await.unwrap();
-    blog.domain_add(domain("three.example.com")).await.unwrap();
     theirs.domain_remove(&domain("ONE.example.com")).await.unwrap();
+    // What this process adds comes on top of what it does not know of.
+    blog.domain_add(domain("three.example.com")).await.unwrap();
     fixture.drive(&platform).await;
     let routed = fixture.world.routes(&name()).unwrap().domains;
     let routed: Vec<&str> = routed.iter().map(DomainName::as_str).collect();

@@ -74,3 +74,37 @@ impl WorkPermit {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = permit;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn so_many_work_at_once_and_no_more_while_none_waits_for_something_else() {
+        let permits = WorkPermits::default();
+        let working: Vec<WorkPermit> = (0..AT_ONCE).map(|_| WorkPermit::new(&permits)).collect();
+        for permit in &working {
+            permit.take().now_or_never().unwrap();
+        }
+        let next = WorkPermit::new(&permits);
+        assert!(next.take().now_or_never().is_none());
+        working[0].without(async { next.take().now_or_never().unwrap() }).now_or_never();
+        // The one that waited for something else waits for its turn again.
+        assert!(working[0].take().now_or_never().is_none());
+        drop(next);
+        working[0].take().now_or_never().unwrap();
+    }
+
+    #[tokio::test]
+    async fn so_many_are_made_ready_at_once_and_no_more() {
+        let permit = WorkPermit::new(&WorkPermits::default());
+        let turn = || permit.turn_to_prepare().now_or_never();
+        let mut held: Vec<OwnedSemaphorePermit> =
+            (0..PREPARING_AT_ONCE).map(|_| turn().flatten().unwrap()).collect();
+        assert!(turn().is_none());
+        held.pop();
+        assert!(turn().flatten().is_some());
+    }
+}

@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 use super::{
     cache::RecordCache,
     failure,
-    tally::{Changes, Tally},
+    tally::{Changes, Tally, TallyChange},
 };
-use crate::port::{Batch, Edit, Expect, Revision, StoreError, Write};
+use crate::port::{Batch, Expect, Key, Revision, StoreError, Write};
 
 /// Most batches, and about so many bytes, that one sync serves.
 const GROUP: usize = 256;
@@ -114,24 +114,9 @@ fn vacuum(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Commits a group of batches in one transaction; answers only once that is durable.
 pub(super) fn write_group(connection: &mut Connection, tally: &mut Tally, group: Group, cache: &RecordCache) {
-    let jobs = group.jobs;
-    let written = (|| {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut changes = Changes::new();
-        let mut answers = Vec::with_capacity(jobs.len());
-        for job in &jobs {
-            let answer = write_batch(&transaction, &job.batch)?;
-            if answer.is_ok() {
-                tally.follow(&job.batch, &mut changes);
-            }
-            answers.push(answer);
-        }
-        let change = tally.write(&transaction, &changes, &group.counts)?;
-        transaction.commit()?;
-        Ok((answers, change))
-    })();
-    match written {
-        Ok((answers, change)) => {
+    let Group { jobs, counts, .. } = group;
+    match write_transaction(connection, tally, &jobs, &counts) {
+        Ok(Written { answers, tally: change }) => {
             tally.committed(change);
             let newest = answers.iter().filter_map(|answer| answer.as_ref().ok()).max().copied();
             let applied = jobs.iter().zip(&answers).filter_map(|(job, answer)| {
@@ -147,8 +132,14 @@ pub(super) fn write_group(connection: &mut Connection, tally: &mut Tally, group:
                 let _ = job.answer.send(answer);
             }
         }
-        Err(error) => {
-            let error: rusqlite::Error = error;
+        // It may be one batch alone that the database refuses: each has its own transaction now.
+        Err(WriteError::Apply(_)) if jobs.len() > 1 => {
+            for job in jobs {
+                let alone = Group { jobs: vec![job], ..Group::default() };
+                write_group(connection, tally, alone, cache);
+            }
+        }
+        Err(WriteError::Apply(error) | WriteError::Commit(error)) => {
             for job in jobs {
                 let _ = job.answer.send(Err(failure(&error)));
             }
@@ -156,65 +147,87 @@ pub(super) fn write_group(connection: &mut Connection, tally: &mut Tally, group:
     }
 }
 
-fn write_batch(
-    transaction: &Transaction<'_>,
-    batch: &Batch,
-) -> rusqlite::Result<Result<Revision, StoreError>> {
-    transaction.prepare_cached("SAVEPOINT batch")?.execute([])?;
-    let result = match apply(transaction, batch) {
-        // As long as the transaction stands, it is this batch alone that failed.
-        Err(error) if !transaction.is_autocommit() => Err(failure(&error)),
-        applied => applied?,
-    };
-    if result.is_err() {
-        transaction.prepare_cached("ROLLBACK TO batch")?.execute([])?;
-    }
-    transaction.prepare_cached("RELEASE batch")?.execute([])?;
-    Ok(result)
+/// What one transaction did.
+struct Written {
+    answers: Vec<Result<Revision, StoreError>>,
+    tally: TallyChange,
 }
 
-fn apply(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<Result<Revision, StoreError>> {
-    let revision: i64 = transaction
-        .prepare_cached("UPDATE counter SET revision = revision + 1 WHERE id = 1 RETURNING revision")?
-        .query_row([], |row| row.get(0))?;
+/// Why a transaction did nothing.
+enum WriteError {
+    /// The database refused a statement.
+    Apply(rusqlite::Error),
+    /// It is not known to be durable. What a failed sync has dropped is not written by the next one, so that nobody tries
+    /// again.
+    Commit(rusqlite::Error),
+}
+
+fn write_transaction(
+    connection: &mut Connection,
+    tally: &Tally,
+    jobs: &[WriteJob],
+    counts: &[String],
+) -> Result<Written, WriteError> {
+    let apply_all = |transaction: &Transaction<'_>| {
+        let mut revision = transaction
+            .prepare_cached("SELECT revision FROM counter WHERE id = 1")?
+            .query_row([], |row| row.get::<_, i64>(0))?;
+        let mut changes = Changes::new();
+        let mut answers = Vec::with_capacity(jobs.len());
+        for WriteJob { batch, .. } in jobs {
+            let conflict = conflict(transaction, batch)?;
+            if conflict.is_none() {
+                revision += 1;
+                apply(transaction, batch, revision)?;
+                tally.follow(batch, &mut changes);
+            }
+            let applied = Ok(Revision(revision.unsigned_abs()));
+            answers.push(conflict.map_or(applied, |key| Err(StoreError::Conflict { key })));
+        }
+        transaction.prepare_cached("UPDATE counter SET revision = ?1 WHERE id = 1")?.execute([revision])?;
+        let tally = tally.write(transaction, &changes, counts)?;
+        Ok(Written { answers, tally })
+    };
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(WriteError::Apply)?;
+    let written = apply_all(&transaction).map_err(WriteError::Apply)?;
+    transaction.commit().map_err(WriteError::Commit)?;
+    Ok(written)
+}
+
+/// The first key that is not as a batch expects it. All are looked at before the first is written, so that a batch never
+/// has to be undone: SQLite would copy each page beforehand that it changes, to a file of its own.
+fn conflict(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<Option<Key>> {
+    let mut statement = transaction.prepare_cached("SELECT revision FROM record WHERE key = ?1")?;
     for edit in &batch.edits {
-        if !apply_edit(transaction, edit, revision)? {
-            return Ok(Err(StoreError::Conflict { key: edit.key.clone() }));
+        let present: Option<i64> = statement.query_row([edit.key.as_str()], |row| row.get(0)).optional()?;
+        if !edit.expect.holds(present.map(|n| Revision(n.unsigned_abs()))) {
+            return Ok(Some(edit.key.clone()));
         }
     }
-    Ok(Ok(Revision(revision.unsigned_abs())))
+    Ok(None)
 }
 
-/// Applies one edit in a single statement that finds only what is as expected; answers whether it was.
-fn apply_edit(transaction: &Transaction<'_>, edit: &Edit, revision: i64) -> rusqlite::Result<bool> {
-    let key = edit.key.as_str();
-    let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
-        transaction.prepare_cached(sql)?.execute(values).map(|rows| rows == 1)
-    };
-    let read = || {
-        let mut statement = transaction.prepare_cached("SELECT revision FROM record WHERE key = ?1")?;
-        let present: Option<i64> = statement.query_row([key], |row| row.get(0)).optional()?;
-        Ok(edit.expect.holds(present.map(|n| Revision(n.unsigned_abs()))))
-    };
-    // A revision that no record can have.
-    let number = |Revision(wanted): Revision| i64::try_from(wanted).unwrap_or(-1);
-    match (&edit.write, edit.expect) {
-        (Write::Keep, _) | (Write::Delete, Expect::Absent) => read(),
-        (Write::Put(data), Expect::Absent) => run(
-            "INSERT INTO record (key, revision, data) VALUES (?1, ?2, ?3) ON CONFLICT (key) DO NOTHING",
-            params![key, revision, data.as_ref()],
-        ),
-        (Write::Put(data), Expect::Present) => run(
-            "UPDATE record SET revision = ?2, data = ?3 WHERE key = ?1",
-            params![key, revision, data.as_ref()],
-        ),
-        (Write::Put(data), Expect::At(wanted)) => run(
-            "UPDATE record SET revision = ?2, data = ?3 WHERE key = ?1 AND revision = ?4",
-            params![key, revision, data.as_ref(), number(wanted)],
-        ),
-        (Write::Delete, Expect::Present) => run("DELETE FROM record WHERE key = ?1", params![key]),
-        (Write::Delete, Expect::At(wanted)) => {
-            run("DELETE FROM record WHERE key = ?1 AND revision = ?2", params![key, number(wanted)])
+fn apply(transaction: &Transaction<'_>, batch: &Batch, revision: i64) -> rusqlite::Result<()> {
+    for edit in &batch.edits {
+        let key = edit.key.as_str();
+        let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
+            transaction.prepare_cached(sql)?.execute(values).map(drop)
+        };
+        match (&edit.write, edit.expect) {
+            (Write::Keep, _) | (Write::Delete, Expect::Absent) => {}
+            (Write::Put(data), Expect::Absent) => run(
+                "INSERT INTO record (key, revision, data) VALUES (?1, ?2, ?3)",
+                params![key, revision, data.as_ref()],
+            )?,
+            (Write::Put(data), Expect::Present | Expect::At(_)) => run(
+                "UPDATE record SET revision = ?2, data = ?3 WHERE key = ?1",
+                params![key, revision, data.as_ref()],
+            )?,
+            (Write::Delete, Expect::Present | Expect::At(_)) => {
+                run("DELETE FROM record WHERE key = ?1", params![key])?;
+            }
         }
     }
+    Ok(())
 }

@@ -59,7 +59,8 @@ const PICTURES: [Picture; 12] = [
 ];
 const STALLED: [Stalled; 5] =
     [Stalled::No, Stalled::Outage, Stalled::OutageForTooLong, Stalled::Pulling, Stalled::PullingForTooLong];
-const TOLD: [Told; 5] = [Told::Unknown, Told::Running, Told::EndedWell, Told::EndedBadly, Told::Lost];
+const TOLD: [Told; 6] =
+    [Told::Unknown, Told::Running, Told::EndedWell, Told::EndedBadly, Told::Killed, Told::Lost];
 const FENCED: [Fenced; 3] = [Fenced::Before, Fenced::Here, Fenced::After];
 const COMMANDS: [Command; 4] = [Command::None, Command::Declared, Command::Mine, Command::Anothers];
 const BYTES: [Bytes; 3] = [Bytes::Ready, Bytes::Missing, Bytes::Gone];
@@ -309,6 +310,7 @@ fn task(runner: Runner) -> TaskObservation {
             Told::Running => TaskState::Running,
             Told::EndedWell => ended(Exit::Code(0)),
             Told::EndedBadly => ended(Exit::Code(1)),
+            Told::Killed => ended(Exit::Signal(9)),
             Told::Lost => ended(Exit::Lost),
         },
     }

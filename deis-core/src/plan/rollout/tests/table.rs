@@ -90,6 +90,7 @@ pub(super) enum Told {
     Running,
     EndedWell,
     EndedBadly,
+    Killed,
     Lost,
 }
 
@@ -350,6 +351,17 @@ pub(super) const ROWS: &[Row] = &[
         &[In::Staging],
         |s| s.started_and(Told::EndedBadly),
         |_| Expected::Reverting(Why::Command(Some(Exit::Code(1)))),
+    ),
+    // A signal is the command's own end, or that of who stopped it before it was known.
+    (
+        &[In::Staging],
+        |s| s.started_and(Told::Killed) && s.given_up(),
+        |_| Expected::Reverting(Why::Command(None)),
+    ),
+    (
+        &[In::Staging],
+        |s| s.started_and(Told::Killed),
+        |_| Expected::Reverting(Why::Command(Some(Exit::Signal(9)))),
     ),
     (&[In::Staging], |s| s.started_and(Told::Lost), |_| Expected::Reverting(Why::Command(None))),
     (

@@ -103,3 +103,38 @@ async fn what_is_known_of_one_rollout_is_not_believed_of_the_next() {
     assert!(known.artifact.is_none() && known.refused.is_none() && known.refusal_told.is_none());
     assert_eq!(known.told.as_deref(), Some("preparing"), "what people were told last stays told");
 }
+
+#[tokio::test]
+async fn what_was_told_or_followed_is_neither_told_nor_followed_again() {
+    let mut known = InMemoryState::default();
+    assert!(!known.had_rollout());
+    assert!(known.tell(Some("preparing".to_owned())), "that is news");
+    assert!(!known.tell(Some("preparing".to_owned())), "that is not");
+    assert!(known.tell(None));
+    known.follow(&rollout(4, Phase::Staging));
+    assert!(known.had_rollout());
+    let name = TaskName::new("release-2").unwrap();
+    assert!(known.follows(&name, Attempt(4)));
+    known.follow(&rollout(7, Phase::Staging));
+    assert!(!known.follows(&name, Attempt(4)), "another rollout around the same command");
+    assert!(known.follows(&name, Attempt(7)), "another attempt");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_kept_waiting_for_does_not_count() {
+    let mut clock = ActiveTime::default();
+    clock.tick(false);
+    seconds(60).await;
+    clock.begin();
+    seconds(1).await;
+    clock.tick(false);
+    assert_eq!(clock.spent, Duration::from_secs(1));
+}
+
+#[test]
+fn an_app_that_is_gone_takes_no_memory() {
+    let (memory, app) = (Memory::default(), AppName::new("blog").unwrap());
+    memory.with_state(&app, |kept| kept.follow(&rollout(4, Phase::Staging)));
+    memory.forget(&app);
+    assert!(memory.lock().is_empty());
+}
