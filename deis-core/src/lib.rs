@@ -124,6 +124,6 @@ pub use model::{
 };
 pub use routing::Endpoints;
 pub use service::{
-    AppHandle, Change, Intent, PageQuery, Platform, PlatformBuilder, PlatformOptions, RestartScope, Session,
-    Settled, Workers,
+    AppHandle, Change, ChangeOutcome, Intent, PageQuery, Platform, PlatformBuilder, PlatformOptions,
+    RestartScope, Session, Workers,
 };

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use deis_core::{
-    AppHandle, ProcessType, RestartScope, Settled,
+    AppHandle, ChangeOutcome, ProcessType, RestartScope,
     model::{Instance, InstanceName, shown},
 };
 use serde_json::{Map, Value, json};
@@ -47,8 +47,8 @@ fn is_named(app: &AppHandle, instance: &Instance, name: &str) -> bool {
 pub(super) async fn scale(App(app): App, payload: Payload) -> Result<Empty> {
     let change = app.scale(scales(&payload.members)?).await?;
     match app.wait(&change).await? {
-        Settled::Done | Settled::Superseded { .. } => Ok(Empty::DONE),
-        Settled::Failed(cause) => Err(ApiError::Service {
+        ChangeOutcome::Done | ChangeOutcome::Superseded { .. } => Ok(Empty::DONE),
+        ChangeOutcome::Failed(cause) => Err(ApiError::Service {
             code: "scale_failed",
             text: format!("(scale): {cause}\n{}", cause.hint()),
         }),

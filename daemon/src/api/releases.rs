@@ -1,6 +1,6 @@
 //! Releases.
 
-use deis_core::{AppHandle, Change, Kind, ReleaseVersion, Settled};
+use deis_core::{AppHandle, Change, ChangeOutcome, Kind, ReleaseVersion};
 use serde_json::{Value, json};
 
 use super::{
@@ -58,8 +58,8 @@ fn wanted(payload: &Payload) -> Result<Option<ReleaseVersion>> {
 pub(super) async fn wait_until_live(app: &AppHandle, change: &Change) -> Result<()> {
     match app.wait(change).await? {
         // Overtaken, its place in history is kept: for the caller it is as if the newer one had come right after it.
-        Settled::Done | Settled::Superseded { .. } => Ok(()),
-        Settled::Failed(cause) => {
+        ChangeOutcome::Done | ChangeOutcome::Superseded { .. } => Ok(()),
+        ChangeOutcome::Failed(cause) => {
             let info = app.info().await?;
             // A live release without a build is nothing to go back to.
             let live = if info.processes.is_empty() { None } else { info.live };

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use deis_core::{
     AppName, BuildSpec, ProcessType,
-    model::{Artifact, Build, BuildSource, GitSource, Outcome},
+    model::{Artifact, Build, BuildId, BuildSource, ConfigId, GitSource, Outcome, Username},
     service::ReleaseInfo,
 };
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::app::commands;
 
@@ -54,17 +55,17 @@ impl BuildDto {
 /// A release.
 #[derive(Debug, Serialize)]
 pub(crate) struct ReleaseDto {
-    uuid: String,
-    app: String,
-    owner: String,
+    uuid: Uuid,
+    app: AppName,
+    owner: Username,
     created: String,
     updated: String,
     version: u32,
     summary: String,
     failed: bool,
     exception: Option<String>,
-    config: String,
-    build: Option<String>,
+    config: ConfigId,
+    build: Option<BuildId>,
 }
 
 impl ReleaseDto {
@@ -82,17 +83,17 @@ impl ReleaseDto {
         };
         let failed = exception.is_some();
         Self {
-            uuid: release.uuid.to_string(),
-            app: app.to_string(),
-            owner: release.owner.to_string(),
+            uuid: release.uuid,
+            app: app.clone(),
+            owner: release.owner,
             created: release.created.to_rfc3339(),
             updated: ended.to_rfc3339(),
             version: release.version.0,
             summary: if failed { release.failed_summary } else { release.summary },
             failed,
             exception,
-            config: release.config.to_string(),
-            build: release.build.map(|id| id.to_string()),
+            config: release.config,
+            build: release.build,
         }
     }
 }

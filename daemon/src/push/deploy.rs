@@ -9,7 +9,7 @@ use deis_core::{
         Attempt, BuildRunState, BuildSource, BuildSpec, GitSource, ProcessType, PushOutcome, RefUpdate,
         ReleaseVersion, probably_meant,
     },
-    service::{Change, Settled},
+    service::{Change, ChangeOutcome},
 };
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
@@ -67,16 +67,16 @@ impl PushSession {
         };
         let version = change.release.unwrap_or_default();
         match self.follow(&change).await.map_err(|e| e.to_string())? {
-            Settled::Done => {
+            ChangeOutcome::Done => {
                 lines.print(&format!("Done, {}:{version} deployed to Workflow", app.name())).await;
                 Ok(version)
             }
-            Settled::Superseded { by } => {
+            ChangeOutcome::Superseded { by } => {
                 let reason = superseded(version, by);
                 lines.print(&format!(" !     {reason}")).await;
                 Err(reason)
             }
-            Settled::Failed(cause) => {
+            ChangeOutcome::Failed(cause) => {
                 lines.print("The controller returned an error when publishing the release:").await;
                 for line in cause.to_string().lines() {
                     lines.print(&format!(" !     {line}")).await;
@@ -147,7 +147,7 @@ impl PushSession {
     }
 
     /// Waits for a change and says how it gets on.
-    async fn follow(&self, change: &Change) -> Result<Settled, Error> {
+    async fn follow(&self, change: &Change) -> Result<ChangeOutcome, Error> {
         let mut progress = self.app.progress(change);
         let wait = self.app.wait(change);
         tokio::pin!(wait);

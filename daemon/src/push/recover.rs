@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use deis_core::{
     Error,
     model::{Actor, AppName, Push, PushOutcome, ReleaseVersion},
-    service::{AppHandle, Change, Settled},
+    service::{AppHandle, Change, ChangeOutcome},
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -121,8 +121,8 @@ impl Pushes {
         let change = Change { release: Some(release), generation: None };
         let outcome = match app.wait(&change).await? {
             // Another push has taken its place, and its refs are that one's business.
-            Settled::Done if !app.push_assign(push.id, Some(self.owner())).await? => return Ok(()),
-            Settled::Done => {
+            ChangeOutcome::Done if !app.push_assign(push.id, Some(self.owner())).await? => return Ok(()),
+            ChangeOutcome::Done => {
                 let _alive = Heartbeat::of(app, push.id, self.owner());
                 let unmoved = self.move_late(app, push).await.unwrap_or_else(|error| {
                     tracing::error!(app = %app.name(), error = chain(&error), "refs could not be moved after a restart");
@@ -130,8 +130,8 @@ impl Pushes {
                 });
                 PushOutcome::Deployed { sha, release, unmoved }
             }
-            Settled::Superseded { by } => PushOutcome::Failed { sha, reason: superseded(release, by) },
-            Settled::Failed(cause) => PushOutcome::Failed { sha, reason: cause.to_string() },
+            ChangeOutcome::Superseded { by } => PushOutcome::Failed { sha, reason: superseded(release, by) },
+            ChangeOutcome::Failed(cause) => PushOutcome::Failed { sha, reason: cause.to_string() },
         };
         if matches!(outcome, PushOutcome::Failed { .. })
             && app.push_assign(push.id, Some(self.owner())).await?

@@ -82,15 +82,15 @@ impl Fuse {
         Self(Arc::new(FuseState { strike: Some((number, fault)), ..FuseState::default() }))
     }
 
-    /// Strikes at the call with this number after [`Fuse::light`].
-    pub fn unlit(number: usize, fault: Fault) -> Self {
+    /// Strikes at the call with this number after [`Fuse::start`].
+    pub fn stopped(number: usize, fault: Fault) -> Self {
         let fuse = Self::at(number, fault);
         fuse.0.waits.store(true, Ordering::SeqCst);
         fuse
     }
 
     /// Begins to count.
-    pub fn light(&self) {
+    pub fn start(&self) {
         self.0.waits.store(false, Ordering::SeqCst);
     }
 
@@ -144,7 +144,7 @@ impl Fuse {
     }
 
     /// Whether the chosen call was reached.
-    pub fn struck(&self) -> bool {
+    pub fn was_reached(&self) -> bool {
         self.0.strike.is_some_and(|(number, _)| self.calls() > number)
     }
 
@@ -154,7 +154,7 @@ impl Fuse {
     }
 
     /// Returns once the process has died.
-    pub async fn death(&self) {
+    pub async fn wait_for_death(&self) {
         loop {
             let notified = self.0.death.notified();
             if self.is_dead() {

@@ -73,7 +73,7 @@ pub struct Timing {
     /// Longest wait before a process is started again.
     pub backoff_most: Duration,
     /// A process without any check is ready once it ran for so long: one that ends at once never is.
-    pub settle: Duration,
+    pub unprobed_ready_after: Duration,
     /// How long a port is not given out again.
     pub port_rest: Duration,
     /// Between SIGTERM and SIGKILL when a task is stopped.
@@ -93,7 +93,7 @@ impl Default for Timing {
             crash_window: constants::CRASH_LOOP_WINDOW,
             backoff_first: constants::BACKOFF_FIRST,
             backoff_most: constants::BACKOFF_MOST,
-            settle: Duration::from_secs(1),
+            unprobed_ready_after: Duration::from_secs(1),
             port_rest: Duration::from_secs(60),
             task_grace: Duration::from_secs(5),
         }

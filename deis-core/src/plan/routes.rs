@@ -27,14 +27,15 @@ pub(super) fn routed_type(workload: &Workload) -> Option<ProcessType> {
 mod tests {
     use super::*;
     use crate::model::{
-        AppName, AppRef, AppUid, Artifact, Digest, Generation, Launch, ProcessGroup, ReleaseVersion, Template,
-        TemplateId,
+        AppName, AppRef, AppUid, Artifact, Digest, Generation, Launch, ProcessGroup, ReleaseVersion,
+        Template, TemplateId,
     };
 
     fn workload(scales: &[(&str, u32)]) -> Workload {
         let groups = scales.iter().map(|(process, scale)| {
             let process = ProcessType::new(*process).unwrap();
-            let launch = Launch { artifact: Artifact::Slug { digest: Digest::of(b"x") }, command: "x".into() };
+            let launch =
+                Launch { artifact: Artifact::Slug { digest: Digest::of(b"x") }, command: "x".into() };
             let template = Template::new(ReleaseVersion(2), process.clone(), launch);
             let id = TemplateId("t".to_owned());
             (process, ProcessGroup { scale: *scale, min_ready: 1, id, template })

@@ -11,7 +11,7 @@ mod retry;
 mod session;
 
 pub use app::{
-    AppHandle, AppInfo, BUILD_RUNS_KEPT, Change, Intent, ReleaseInfo, RestartScope, RunOptions, Settled,
+    AppHandle, AppInfo, BUILD_RUNS_KEPT, Change, ChangeOutcome, Intent, ReleaseInfo, RestartScope, RunOptions,
 };
 pub use page::{Page, PageQuery};
 pub use platform::{

@@ -79,7 +79,7 @@ pub fn open<T: StoredKind>(bytes: &[u8]) -> Result<T, EnvelopeError> {
     let json = |source| EnvelopeError::Json { kind: T::KIND, source };
     // Nearly all records are as this program writes them. A parser that looks for the members first would read the data
     // twice, and lists of a thousand records would take twice as long.
-    if let Some(data) = bytes.strip_prefix(head::<T>().as_bytes()).and_then(|rest| rest.strip_suffix(b"}")) {
+    if let Some(data) = present_data::<T>(bytes) {
         return serde_json::from_slice(data).map_err(json);
     }
     let Envelope { kind, v, data } = serde_json::from_slice(bytes).map_err(json)?;
@@ -114,6 +114,16 @@ pub fn seal<T: StoredKind>(value: &T) -> Result<Vec<u8>, EnvelopeError> {
         .map_err(|source| EnvelopeError::Json { kind: T::KIND, source })?;
     bytes.push(b'}');
     Ok(bytes)
+}
+
+/// The data of a record that is as [`seal`] writes it now.
+fn present_data<T: StoredKind>(bytes: &[u8]) -> Option<&[u8]> {
+    let rest = bytes.strip_prefix(br#"{"kind":""#)?.strip_prefix(T::KIND.as_bytes())?;
+    let rest = rest.strip_prefix(br#"","v":"#)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let version: u32 = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+    let data = rest[digits..].strip_prefix(br#","data":"#)?.strip_suffix(b"}")?;
+    (version == T::VERSION).then_some(data)
 }
 
 /// What stands in front of the data of a value that is written now.

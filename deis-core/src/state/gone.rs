@@ -24,7 +24,7 @@ const CHUNK: usize = 500;
 
 /// How an app that a back end has stands to the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Presence {
     /// It is on record.
     Present,
     /// It was destroyed, or its name lives on in another app.
@@ -62,7 +62,7 @@ pub async fn platform_id(store: &dyn Store) -> Result<PlatformId, StoreError> {
 ///
 /// # Errors
 /// [`StoreError`], if the store cannot be reached or a record cannot be read.
-pub async fn standing(store: &dyn Store, app: &AppRef) -> Result<Standing, StoreError> {
+pub async fn presence(store: &dyn Store, app: &AppRef) -> Result<Presence, StoreError> {
     let reads = [Read::Get(keys::head(&app.name)), Read::Get(keys::gone(app.uid))];
     let mut found = store.read(&reads).await?.found.into_iter().map(|found| match found {
         Found::Records(records) => records.into_iter().next(),
@@ -70,9 +70,9 @@ pub async fn standing(store: &dyn Store, app: &AppRef) -> Result<Standing, Store
     });
     let (head, gone) = (found.next().flatten(), found.next().flatten());
     if let Some(head) = head.as_ref().map(decode::<Head>).transpose()? {
-        return Ok(if head.value.uid == app.uid { Standing::Present } else { Standing::Gone });
+        return Ok(if head.value.uid == app.uid { Presence::Present } else { Presence::Gone });
     }
-    Ok(if gone.is_some() { Standing::Gone } else { Standing::Unknown })
+    Ok(if gone.is_some() { Presence::Gone } else { Presence::Unknown })
 }
 
 /// Which of these apps were destroyed.

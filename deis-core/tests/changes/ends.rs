@@ -1,6 +1,6 @@
 //! Who waits for a change learns what became of that change.
 
-use deis_core::{ReleaseVersion, Settled, model::Cause};
+use deis_core::{ChangeOutcome, ReleaseVersion, model::Cause};
 
 use super::fixture::{Fixture, WEB, build, config, web};
 
@@ -20,9 +20,9 @@ async fn a_scale_that_failed_stays_failed_whatever_comes_after() {
     fixture.drive_to(&platform, "reverting", false).await;
     let config = blog.config_set(config("A", "1")).await.unwrap();
     fixture.drive(&platform).await;
-    assert_eq!(blog.wait(&config).await.unwrap(), Settled::Done);
+    assert_eq!(blog.wait(&config).await.unwrap(), ChangeOutcome::Done);
     let end = blog.wait(&scale).await.unwrap();
-    assert!(matches!(end, Settled::Failed(Cause::CrashLoop { .. })), "{end:?}");
+    assert!(matches!(end, ChangeOutcome::Failed(Cause::CrashLoop { .. })), "{end:?}");
 }
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn a_scale_that_succeeded_is_not_blamed_for_the_next_change() {
     let scale = blog.scale([(web(), 2)].into()).await.unwrap();
     fixture.drive(&platform).await;
     fixture.deploy(&platform, &blog, build("bad", CRASHES)).await;
-    assert_eq!(blog.wait(&scale).await.unwrap(), Settled::Done);
+    assert_eq!(blog.wait(&scale).await.unwrap(), ChangeOutcome::Done);
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn a_scale_that_is_absorbed_shares_the_end_of_its_absorber() {
     fixture.deploy(&platform, &blog, build("good", WEB)).await;
     let scale = blog.scale([(web(), 2)].into()).await.unwrap();
     fixture.deploy(&platform, &blog, build("bad", CRASHES)).await;
-    assert!(matches!(blog.wait(&scale).await.unwrap(), Settled::Failed(_)));
+    assert!(matches!(blog.wait(&scale).await.unwrap(), ChangeOutcome::Failed(_)));
 }
 
 #[tokio::test]
@@ -57,11 +57,11 @@ async fn an_absorbed_release_is_done_only_if_its_build_runs() {
     let absorbed = blog.deploy(build("two", WEB)).await.unwrap();
     let back = blog.rollback(Some(ReleaseVersion(2))).await.unwrap();
     fixture.drive(&platform).await;
-    assert_eq!(blog.wait(&back).await.unwrap(), Settled::Done);
-    assert_eq!(blog.wait(&absorbed).await.unwrap(), Settled::Superseded { by: ReleaseVersion(4) });
+    assert_eq!(blog.wait(&back).await.unwrap(), ChangeOutcome::Done);
+    assert_eq!(blog.wait(&absorbed).await.unwrap(), ChangeOutcome::Superseded { by: ReleaseVersion(4) });
 
     let carried = blog.deploy(build("three", WEB)).await.unwrap();
     blog.config_set(config("A", "1")).await.unwrap();
     fixture.drive(&platform).await;
-    assert_eq!(blog.wait(&carried).await.unwrap(), Settled::Done);
+    assert_eq!(blog.wait(&carried).await.unwrap(), ChangeOutcome::Done);
 }

@@ -45,7 +45,7 @@ async fn a_change_is_acknowledged_if_and_only_if_it_was_made() {
         let acknowledged = blog.config_set(config("KEY_1", "1")).await.is_ok();
         let made = fixture.state().await.head.value.latest.0 == 2;
         assert_eq!(acknowledged, made, "the answer of call {number} was lost");
-        if !fuse.struck() {
+        if !fuse.was_reached() {
             break;
         }
     }

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use deis_core::{
-    AppName, Settled,
+    AppName, ChangeOutcome,
     conformance::sim::World,
     model::{AppRef, InstanceName, Observation, Workload},
     plan::constants::PREPARE_LIMIT,
@@ -93,7 +93,7 @@ async fn an_app_whose_pass_panics_is_looked_at_again() {
     let minutes = Duration::from_secs(600);
     timeout(minutes, workers.caught_up()).await.expect("each app is looked at in the end");
     let end = timeout(minutes, blog.wait(&change)).await;
-    assert_eq!(end.expect("it goes on").unwrap(), Settled::Done);
+    assert_eq!(end.expect("it goes on").unwrap(), ChangeOutcome::Done);
     assert_eq!(scheduler.panics.load(SeqCst), 0);
     assert_eq!(fixture.world.ready(&name(), &web()), 1);
     // The same holds for what is done for all apps.
@@ -129,7 +129,7 @@ async fn preparers_that_do_not_answer_keep_no_other_app_waiting() {
     let change = blog.deploy(build("one", WEB)).await.unwrap();
     let minute = Duration::from_secs(60);
     let end = timeout(minute, blog.wait(&change)).await;
-    assert_eq!(end.expect("its own preparer answers").unwrap(), Settled::Done);
+    assert_eq!(end.expect("its own preparer answers").unwrap(), ChangeOutcome::Done);
     blog.destroy().await.unwrap();
     timeout(minute, blog.destroyed()).await.expect("it gets its turn").unwrap();
     // Nor does one that is not wanted any more keep its own app waiting.

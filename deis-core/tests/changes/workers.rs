@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use deis_core::{
-    AppName, Settled,
+    AppName, ChangeOutcome,
     logs::RingLogs,
     model::{AppRef, LogLine, LogQuery},
     port::{LogError, LogStore, LogStream},
@@ -90,7 +90,7 @@ async fn apps_whose_back_end_is_away_keep_nobody_waiting() {
         }
     });
     let end = tokio::time::timeout(Duration::from_secs(600), blog.wait(&change)).await;
-    assert_eq!(end.expect("it gets its turn").unwrap(), Settled::Done);
+    assert_eq!(end.expect("it gets its turn").unwrap(), ChangeOutcome::Done);
     assert_eq!(fixture.world.ready(&name(), &web()), 1);
     time.abort();
     workers.stop().await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use deis_core::{
-    Actor, AppName, Change, Error, Platform, Settled, Timestamp, Username,
+    Actor, AppName, Change, ChangeOutcome, Error, Platform, Timestamp, Username,
     conformance::{
         faults::{Faulty, Fuse},
         sim::{NoLogs, World},
@@ -45,7 +45,7 @@ pub(super) struct Attempted {
     /// What ran when it was done.
     pub(super) running: Vec<Instance>,
     /// What whoever waited for it was told, if somebody did at once.
-    pub(super) told: Option<Settled>,
+    pub(super) told: Option<ChangeOutcome>,
 }
 
 /// What whoever did something was told.
@@ -80,7 +80,7 @@ impl Harness {
             harness.drive(&platform, || Ok(())).await?;
             let told = harness.history.last().map(|attempted| harness.told(attempted)).transpose()?.flatten();
             match harness.history.last_mut() {
-                Some(attempted) if told == Some(Settled::Done) => attempted.told = told,
+                Some(attempted) if told == Some(ChangeOutcome::Done) => attempted.told = told,
                 attempted => return Err(format!("the set-up fails: {attempted:?}: {told:?}")),
             }
         }
@@ -149,7 +149,7 @@ impl Harness {
     }
 
     /// What whoever waits for an action is told at rest; `None` if nobody waits for it.
-    pub(super) fn told(&self, attempted: &Attempted) -> Result<Option<Settled>, String> {
+    pub(super) fn told(&self, attempted: &Attempted) -> Result<Option<ChangeOutcome>, String> {
         let Answer::Acknowledged(change) = &attempted.answer else { return Ok(None) };
         if let Some(told) = &attempted.told {
             return Ok(Some(told.clone()));

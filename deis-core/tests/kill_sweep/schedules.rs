@@ -122,7 +122,7 @@ impl Schedule {
         let work = async {
             tokio::select! {
                 () = self.harness.attempt(&process.platform, action) => {}
-                () = process.fuse.death() => {}
+                () = process.fuse.wait_for_death() => {}
             }
         };
         tokio::join!(work, others);
@@ -235,7 +235,7 @@ async fn pass(process: Process) -> Progress {
     let name = app();
     tokio::select! {
         progress = process.platform.pass(&name) => progress.unwrap_or(Progress::BackendUnavailable),
-        () = process.fuse.death() => Progress::BackendUnavailable,
+        () = process.fuse.wait_for_death() => Progress::BackendUnavailable,
     }
 }
 

@@ -309,11 +309,11 @@ async fn late_once(base: &Harness, scenario: &Scenario, first: Action, call: usi
     };
     let ended = tokio::select! {
         ended = work => Some(ended),
-        () = fuse.death() => None,
+        () = fuse.wait_for_death() => None,
     };
     ended.unwrap_or(Ok(()))?;
     drop(platform);
-    if !fuse.struck() {
+    if !fuse.was_reached() {
         return Ok(false);
     }
     let next = harness.process(&Fuse::never(), call % LAGS);
@@ -338,7 +338,7 @@ async fn once(base: &Harness, scenario: &Scenario, strike: Strike) -> Result<Run
     let mut harness = base.fork();
     let proven = harness.world.instances(&app()).into_iter().map(|instance| instance.template).collect();
     let harm = strike.outage.harm(&harness, strike.fault, proven);
-    let fuse = Fuse::unlit(strike.call, strike.fault).with_harm(harm);
+    let fuse = Fuse::stopped(strike.call, strike.fault).with_harm(harm);
     let platform = harness.process(&fuse, strike.lag);
     let watch = Watch::new(&harness, scenario.floor);
     let mut overtook = false;
@@ -347,7 +347,7 @@ async fn once(base: &Harness, scenario: &Scenario, strike: Strike) -> Result<Run
         watch.look()?;
         overtook = harness.steps(&platform, strike.step, || watch.look()).await?;
     }
-    fuse.light();
+    fuse.start();
     let mut changes = BTreeSet::from([0]);
     let work = async {
         harness.attempt(&platform, scenario.action).await;
@@ -359,7 +359,7 @@ async fn once(base: &Harness, scenario: &Scenario, strike: Strike) -> Result<Run
     };
     let ended = tokio::select! {
         ended = work => Some(ended),
-        () = fuse.death() => None,
+        () = fuse.wait_for_death() => None,
     };
     let calls = fuse.calls();
     changes.extend(fuse.writes().into_iter().map(|call| call + 1));
@@ -373,10 +373,12 @@ async fn once(base: &Harness, scenario: &Scenario, strike: Strike) -> Result<Run
     harness.drive(&next, || watch.look()).await?;
     match harness.history.last().map(|attempted| &attempted.answer) {
         Some(Answer::Refused(reason)) => return Err(format!("it is refused: {reason}")),
-        Some(Answer::Unknown) if !fuse.struck() => return Err("it is refused without any fault".to_owned()),
+        Some(Answer::Unknown) if !fuse.was_reached() => {
+            return Err("it is refused without any fault".to_owned());
+        }
         _ => {}
     }
     let rested = !overtook && !strike.outage.takes_instances();
     oracle::judge(&harness, Way { died, rested }).await?;
-    Ok(Run { struck: fuse.struck(), overtook, calls, changes })
+    Ok(Run { struck: fuse.was_reached(), overtook, calls, changes })
 }

@@ -228,7 +228,7 @@ pub(crate) fn timing() -> Timing {
     timing.start_budget = Duration::from_secs(2);
     timing.not_listening_after = Duration::from_millis(500);
     timing.backoff_first = Duration::from_millis(50);
-    timing.settle = Duration::from_millis(100);
+    timing.unprobed_ready_after = Duration::from_millis(100);
     timing.task_grace = Duration::from_millis(500);
     timing
 }

@@ -126,7 +126,7 @@ impl Readiness {
                 run_probe(context, port, probe, template, "check-ready").await
             }
             (Self::Runs, _) => {
-                let settled = since(state.started) >= context.table.options.timing.settle;
+                let settled = since(state.started) >= context.table.options.timing.unprobed_ready_after;
                 let failure = || Failure { reason: "it has just started".to_owned(), refused: false };
                 settled.then_some((Ipv4Addr::LOCALHOST, port).into()).ok_or_else(failure)
             }

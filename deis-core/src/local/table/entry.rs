@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::{
     local::{
         run_dir::record::{InstanceRecord, ProcessIdentity},
-        table::rolling::Standing,
+        table::rolling::InstanceRank,
         time::now,
     },
     model::{
@@ -91,12 +91,12 @@ impl InstanceEntry {
     }
 
     /// How much it is worth to a rollout.
-    pub(in crate::local) fn standing(&self) -> Standing {
+    pub(in crate::local) fn rank(&self) -> InstanceRank {
         match self.state {
-            InstanceState::Ready if self.available => Standing::Available,
-            InstanceState::Ready => Standing::Ready,
-            _ if self.may_come_back() => Standing::MayComeBack,
-            _ => Standing::Down,
+            InstanceState::Ready if self.available => InstanceRank::Available,
+            InstanceState::Ready => InstanceRank::Ready,
+            _ if self.may_come_back() => InstanceRank::MayComeBack,
+            _ => InstanceRank::Down,
         }
     }
 

@@ -327,7 +327,7 @@ impl AppEntry {
                 process: entry.process.clone(),
                 template: entry.id.clone(),
                 evicted: entry.evicted,
-                standing: entry.standing(),
+                rank: entry.rank(),
                 started: entry.started,
             })
             .collect();

@@ -21,13 +21,13 @@ pub(in crate::local) struct Seen {
     pub(in crate::local) template: TemplateId,
     /// Whether it was asked to give way to another of its kind.
     pub(in crate::local) evicted: bool,
-    pub(in crate::local) standing: Standing,
+    pub(in crate::local) rank: InstanceRank,
     pub(in crate::local) started: Timestamp,
 }
 
 /// How much an instance is worth, the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::local) enum Standing {
+pub(in crate::local) enum InstanceRank {
     /// It is not ready, and nothing says that it will be.
     Down,
     /// It is not ready, but it was, and may be again.
@@ -68,13 +68,13 @@ pub(in crate::local) fn decide(wanted: &BTreeMap<ProcessType, WantedGroup>, seen
         let (mut current, mut old): (Vec<&Seen>, Vec<&Seen>) =
             of_type.partition(|s| s.template == wanted.template && !s.evicted);
         // What never worked and is not wanted any more has nothing to wait for.
-        let (hopeless, rest) = old.into_iter().partition::<Vec<_>, _>(|s| s.standing == Standing::Down);
+        let (hopeless, rest) = old.into_iter().partition::<Vec<_>, _>(|s| s.rank == InstanceRank::Down);
         old = rest;
         moves.leave.extend(hopeless.iter().map(|s| s.name.clone()));
 
         let surplus = current.len().saturating_sub(wanted.scale);
         // The least useful leave first, and of equals the youngest: the oldest has its caches warm.
-        current.sort_by_key(|s| (s.standing, std::cmp::Reverse(s.started)));
+        current.sort_by_key(|s| (s.rank, std::cmp::Reverse(s.started)));
         for extra in current.drain(..surplus) {
             moves.leave.push(extra.name.clone());
         }
@@ -86,9 +86,9 @@ pub(in crate::local) fn decide(wanted: &BTreeMap<ProcessType, WantedGroup>, seen
         }
 
         // Ready is not enough: a version that opens its port and fails a second later would have replaced a good one.
-        let available = current.iter().filter(|s| s.standing == Standing::Available).count();
+        let available = current.iter().filter(|s| s.rank == InstanceRank::Available).count();
         let mut replaced = (available + old.len()).saturating_sub(wanted.scale);
-        old.sort_by_key(|s| (s.standing >= Standing::Ready, s.started));
+        old.sort_by_key(|s| (s.rank >= InstanceRank::Ready, s.started));
         for leaving in old {
             if replaced == 0 {
                 break;
@@ -113,12 +113,12 @@ mod tests {
             process: web.clone(),
             template: TemplateId(if "cCre".contains(kind) { "new" } else { "old" }.into()),
             evicted: kind == 'e',
-            standing: match kind {
-                'p' => Standing::MayComeBack,
-                'r' => Standing::Ready,
-                'e' => Standing::Available,
-                kind if kind.is_ascii_uppercase() => Standing::Available,
-                _ => Standing::Down,
+            rank: match kind {
+                'p' => InstanceRank::MayComeBack,
+                'r' => InstanceRank::Ready,
+                'e' => InstanceRank::Available,
+                kind if kind.is_ascii_uppercase() => InstanceRank::Available,
+                _ => InstanceRank::Down,
             },
             started: Timestamp(i64::try_from(n).unwrap()),
         };
@@ -206,7 +206,7 @@ mod tests {
             process: ProcessType::new("worker").unwrap(),
             template: TemplateId("x".into()),
             evicted: false,
-            standing: Standing::Available,
+            rank: InstanceRank::Available,
             started: Timestamp(0),
         };
         assert_eq!(decide(&BTreeMap::new(), std::slice::from_ref(&seen)).leave, [seen.name]);

@@ -56,12 +56,12 @@ impl AppHandle {
     /// # let session = platform.session(Actor::System { name: Username::new("ann")? });
     /// # let app = session.app(&session.create_app(AppName::new("blog")?).await?.name).await?;
     /// # let name = app.name().clone();
-    /// use deis_core::{BuildSpec, Digest, ProcessType, Settled};
+    /// use deis_core::{BuildSpec, Digest, ProcessType, ChangeOutcome};
     ///
     /// let commands = [(ProcessType::web(), "./serve".to_owned())].into();
     /// let change = app.deploy(BuildSpec::slug(Digest::of(b"the slug"), commands)).await?;
     /// # drive_until_idle(&platform, &world, &name).await?;
-    /// assert_eq!(app.wait(&change).await?, Settled::Done);
+    /// assert_eq!(app.wait(&change).await?, ChangeOutcome::Done);
     /// assert_eq!(change.release.map(|version| version.to_string()).as_deref(), Some("v2"));
     /// # Ok(())
     /// # }

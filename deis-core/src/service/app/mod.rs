@@ -23,4 +23,4 @@ pub use info::AppInfo;
 pub use plan::Intent;
 pub use releases::ReleaseInfo;
 pub use run::RunOptions;
-pub use wait::Settled;
+pub use wait::ChangeOutcome;

@@ -18,7 +18,7 @@ use crate::{
 
 /// How a change ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Settled {
+pub enum ChangeOutcome {
     /// It is in force, or a newer change that runs the same build is.
     Done,
     /// It never took effect: a newer release, which runs another build, took its place and is live.
@@ -35,7 +35,7 @@ impl AppHandle {
     ///
     /// # Errors
     /// [`Error::Unavailable`](crate::Error::Unavailable) if the store cannot be reached, or the app is gone.
-    pub async fn wait(&self, change: &Change) -> Result<Settled> {
+    pub async fn wait(&self, change: &Change) -> Result<ChangeOutcome> {
         let mut changed = self.platform.0.changed.subscribe();
         loop {
             changed.mark_unchanged();
@@ -67,12 +67,12 @@ impl AppHandle {
         .boxed()
     }
 
-    async fn settled(&self, change: &Change) -> Result<Option<Settled>> {
+    async fn settled(&self, change: &Change) -> Result<Option<ChangeOutcome>> {
         let store = self.platform.store();
         if let Some(version) = change.release {
             return Ok(match outcome(store, self.name(), version).await? {
-                Some(Outcome::Failed { cause, .. }) => Some(Settled::Failed(cause)),
-                Some(Outcome::Succeeded { .. }) => Some(Settled::Done),
+                Some(Outcome::Failed { cause, .. }) => Some(ChangeOutcome::Failed(cause)),
+                Some(Outcome::Succeeded { .. }) => Some(ChangeOutcome::Done),
                 Some(Outcome::Superseded { by, .. }) => {
                     let mut query = Query::new();
                     let [own, other] =
@@ -80,21 +80,21 @@ impl AppHandle {
                     let answers = query.read(store).await?;
                     let [own, other] =
                         [answers.one(own)?, answers.one(other)?].map(|r| r.and_then(|r| r.value.build));
-                    Some(if own == other { Settled::Done } else { Settled::Superseded { by } })
+                    Some(if own == other { ChangeOutcome::Done } else { ChangeOutcome::Superseded { by } })
                 }
                 None => self.still_there().await?,
             });
         }
-        let Some(generation) = change.generation else { return Ok(Some(Settled::Done)) };
+        let Some(generation) = change.generation else { return Ok(Some(ChangeOutcome::Done)) };
         Ok(match end_of(store, self.name(), generation).await? {
-            Some(RolloutEnd::Succeeded) => Some(Settled::Done),
-            Some(RolloutEnd::Failed { cause }) => Some(Settled::Failed(cause)),
+            Some(RolloutEnd::Succeeded) => Some(ChangeOutcome::Done),
+            Some(RolloutEnd::Failed { cause }) => Some(ChangeOutcome::Failed(cause)),
             None => self.still_there().await?,
         })
     }
 
     /// Nothing is known of the end yet; that it will come is certain only while the app is there.
-    async fn still_there(&self) -> Result<Option<Settled>> {
+    async fn still_there(&self) -> Result<Option<ChangeOutcome>> {
         self.state().await?;
         Ok(None)
     }

@@ -10,7 +10,7 @@ use crate::{
     model::{AppRef, AppUid, Attempt, PlatformId},
     port::StopScope,
     service::platform::Platform,
-    state::gone::{self, Standing, standing},
+    state::gone::{self, Presence, presence},
 };
 
 /// Pause between two sweeps: what a back end brings back by itself is gone soon after.
@@ -89,13 +89,13 @@ impl Reconciler {
 
     async fn is_orphan(&self, app: &AppRef, found: &mut Orphans) -> Result<bool> {
         found.listed.insert(app.uid);
-        let standing = standing(self.store(), app).await?;
-        match standing {
-            Standing::Present => {}
-            Standing::Gone => _ = found.removed.insert(app.clone()),
-            Standing::Unknown => _ = found.unknown.insert(app.clone()),
+        let presence = presence(self.store(), app).await?;
+        match presence {
+            Presence::Present => {}
+            Presence::Gone => _ = found.removed.insert(app.clone()),
+            Presence::Unknown => _ = found.unknown.insert(app.clone()),
         }
-        Ok(standing == Standing::Gone)
+        Ok(presence == Presence::Gone)
     }
 }
 

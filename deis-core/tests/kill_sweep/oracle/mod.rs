@@ -9,7 +9,7 @@ mod records;
 mod shape;
 
 use deis_core::{
-    Settled,
+    ChangeOutcome,
     conformance::faults::Fuse,
     port::{Batch, Store as _},
     service::Progress,
@@ -61,7 +61,7 @@ fn fates(harness: &Harness, records: &Records, matched: &[Option<usize>]) -> Res
         match (release, told, &attempted.answer) {
             (Some(index), told, _) => outcomes::check_told(attempted, records, *index, told.as_ref()),
             (None, _, Answer::Unknown) if !attempted.action.makes_release() => Ok(Fate::Either),
-            (None, Some(Settled::Failed(_)) | None, _) => Ok(Fate::Undone),
+            (None, Some(ChangeOutcome::Failed(_)) | None, _) => Ok(Fate::Undone),
             (None, Some(_), _) => Ok(Fate::InForce),
         }
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use deis_core::{
-    Settled,
+    ChangeOutcome,
     model::{Cause, Exit, Outcome},
 };
 
@@ -96,16 +96,16 @@ pub(super) fn check_told(
     attempted: &Attempted,
     records: &Records,
     index: usize,
-    told: Option<&Settled>,
+    told: Option<&ChangeOutcome>,
 ) -> Result<Fate, String> {
     let known = &records.releases[index];
     let build_of = |version| records.version(version).map(|winner| winner.release.build);
     let (fate, truth) = match &known.outcome {
-        Outcome::Failed { cause, .. } => (Fate::Undone, Settled::Failed(cause.clone())),
+        Outcome::Failed { cause, .. } => (Fate::Undone, ChangeOutcome::Failed(cause.clone())),
         Outcome::Superseded { by, .. } if build_of(*by) != Some(known.release.build) => {
-            (Fate::InForce, Settled::Superseded { by: *by })
+            (Fate::InForce, ChangeOutcome::Superseded { by: *by })
         }
-        Outcome::Superseded { .. } | Outcome::Succeeded { .. } => (Fate::InForce, Settled::Done),
+        Outcome::Superseded { .. } | Outcome::Succeeded { .. } => (Fate::InForce, ChangeOutcome::Done),
     };
     match told {
         Some(told) if *told != truth => {
