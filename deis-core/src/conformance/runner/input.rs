@@ -19,11 +19,14 @@ impl RunnerSubject {
     }
 }
 
-/// Input of any size arrives to the last byte, and its end is one.
+/// Input of any size arrives to the last byte, and its end is one. A write of more than a chunk is refused, and none of it
+/// arrives.
 pub async fn input_arrives_and_ends(s: RunnerSubject) {
     let task = s.start(&attached(&s, &s.copies, TaskInput::Open)).await;
     let writer = s.writer(&task).await;
     let bytes: Vec<u8> = (0..3_000_000u32).map(|n| u8::try_from(n % 253).unwrap_or(0)).collect();
+    let large = writer.write(Bytes::from(vec![b'x'; MAX_CHUNK + 1])).await;
+    assert!(matches!(large, Err(TaskError::Rejected { .. })), "{large:?}");
     let write = async {
         for piece in bytes.chunks(MAX_CHUNK) {
             writer.write(Bytes::copy_from_slice(piece)).await.expect("the task reads");

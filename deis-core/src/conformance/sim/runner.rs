@@ -15,7 +15,9 @@ use crate::{
         AppRef, AppUid, Attempt, Task, TaskInfo, TaskKind, TaskObservation, TaskRef, TaskSignal, TaskState,
         TerminalSize,
     },
-    port::{Attached, Cursor, OutputItem, Positioned, StopScope, TaskError, TaskRunner, TaskWriter},
+    port::{
+        Attached, Cursor, MAX_CHUNK, OutputItem, Positioned, StopScope, TaskError, TaskRunner, TaskWriter,
+    },
 };
 
 /// Ended tasks that are kept per app and kind.
@@ -224,6 +226,9 @@ impl SimWriter {
 #[async_trait]
 impl TaskWriter for SimWriter {
     async fn write(&self, bytes: Bytes) -> Result<(), TaskError> {
+        if bytes.len() > MAX_CHUNK {
+            return Err(TaskError::Rejected { reason: format!("a write has more than {MAX_CHUNK} bytes") });
+        }
         loop {
             let changed = Arc::clone(&self.world.state().tasks_changed);
             let notified = changed.notified();

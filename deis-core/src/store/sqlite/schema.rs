@@ -18,12 +18,13 @@ const SCHEMA: i32 = 3;
 /// stop a start then, and readers take no file locks. Several connections of one process share it.
 const VFS: &str = "unix-excl";
 
-/// What the write-ahead log keeps of the disk once it has been written back, however large it was.
-const LOG_BYTES: i64 = 16 << 20;
+/// What the write-ahead log keeps of the disk once it has been written back, however large it was: room for
+/// [`LOG_PAGES`], so that in the usual case it neither shrinks nor grows, for then a commit would also have to sync its size.
+const LOG_BYTES: i64 = 34 << 20;
 
 /// Pages in the write-ahead log after which it is written back. The same few pages change over and over, so the longer
 /// the log, the fewer are written twice; a start after a kill reads all of it once.
-const LOG_PAGES: i64 = 4000;
+const LOG_PAGES: i64 = 8000;
 
 /// Memory for pages of the connection that writes, in KiB: each batch changes a page for each of its keys, and what is not
 /// at hand is read from the file again.
