@@ -15,15 +15,15 @@ use super::app::commands;
 /// A build.
 #[derive(Debug, Serialize)]
 pub(crate) struct BuildDto {
-    owner: String,
-    app: String,
+    owner: Username,
+    app: AppName,
     image: String,
     sha: String,
     procfile: BTreeMap<ProcessType, String>,
     dockerfile: String,
     created: String,
     updated: String,
-    uuid: String,
+    uuid: BuildId,
 }
 
 impl BuildDto {
@@ -39,15 +39,15 @@ impl BuildDto {
             BuildSource::Image { .. } => GitSource::default(),
         };
         Self {
-            owner: build.owner.to_string(),
-            app: app.to_string(),
+            owner: build.owner,
+            app: app.clone(),
             image,
             sha: git.commit.unwrap_or_default(),
             procfile: commands(processes),
             dockerfile: String::new(),
             created: build.created.to_rfc3339(),
             updated: build.created.to_rfc3339(),
-            uuid: build.id.to_string(),
+            uuid: build.id,
         }
     }
 }

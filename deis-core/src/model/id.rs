@@ -85,6 +85,13 @@ uuid_type!(
     /// Identity of a config.
     ConfigId
 );
+impl ConfigId {
+    /// A new one. Ids rise with time, so that the configs of an app that are read and written together stand side by side.
+    pub(crate) fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
 uuid_type!(
     /// Identity of a user, kept through everything but cancellation.
     UserId

@@ -22,7 +22,7 @@ pub use output::{
     Cursor, HOLD_LIMIT, MAX_CHUNK, MAX_TASK_OUTPUT, OutputChunk, OutputItem, OutputStream, Positioned,
 };
 pub use router::{Router, RouterError};
-pub use runner::{Attached, OutputItems, StopScope, TaskError, TaskRunner, TaskWriter};
+pub use runner::{Attached, OutputItems, StopScope, TaskError, TaskRunner, TaskWriter, check_write};
 pub use runner_ext::TaskRunnerExt;
 pub use scheduler::{Scheduler, SchedulerError};
 pub use store::{

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use super::{BoxError, Cursor, Positioned};
+use super::{BoxError, Cursor, MAX_CHUNK, Positioned};
 use crate::model::{
     AppRef, Attempt, Task, TaskInfo, TaskKind, TaskName, TaskObservation, TaskRef, TaskSignal, TerminalSize,
 };
@@ -214,15 +214,15 @@ impl fmt::Debug for Attached {
 /// use bytes::Bytes;
 /// use deis_core::{
 ///     model::{TaskSignal, TerminalSize},
-///     port::{TaskError, TaskWriter},
+///     port::{TaskError, TaskWriter, check_write},
 /// };
 ///
 /// struct Nowhere;
 ///
 /// #[async_trait::async_trait]
 /// impl TaskWriter for Nowhere {
-///     async fn write(&self, _: Bytes) -> Result<(), TaskError> {
-///         Ok(())
+///     async fn write(&self, bytes: Bytes) -> Result<(), TaskError> {
+///         check_write(&bytes)
 ///     }
 ///
 ///     async fn end(&self) -> Result<(), TaskError> {
@@ -240,11 +240,11 @@ impl fmt::Debug for Attached {
 /// ```
 #[async_trait]
 pub trait TaskWriter: Send + Sync + 'static {
-    /// Writes at most [`MAX_CHUNK`](super::MAX_CHUNK) bytes; waits while the process has not read the 64 KiB before. What
+    /// Writes at most [`MAX_CHUNK`] bytes; waits while the process has not read the 64 KiB before. What
     /// a process has closed its input for is thrown away.
     ///
     /// # Errors
-    /// [`TaskError::Rejected`] for more than [`MAX_CHUNK`](super::MAX_CHUNK) bytes; [`TaskError::Unavailable`] once the
+    /// [`TaskError::Rejected`] for more than [`MAX_CHUNK`] bytes; [`TaskError::Unavailable`] once the
     /// task is gone.
     async fn write(&self, bytes: Bytes) -> Result<(), TaskError>;
 
@@ -265,6 +265,17 @@ pub trait TaskWriter: Send + Sync + 'static {
     /// # Errors
     /// [`TaskError::Unavailable`] once the task is gone.
     async fn signal(&self, signal: TaskSignal) -> Result<(), TaskError>;
+}
+
+/// What every [`TaskWriter::write`] asks first.
+///
+/// # Errors
+/// [`TaskError::Rejected`] for more than [`MAX_CHUNK`] bytes.
+pub fn check_write(bytes: &[u8]) -> Result<(), TaskError> {
+    if bytes.len() > MAX_CHUNK {
+        return Err(TaskError::Rejected { reason: format!("a write has more than {MAX_CHUNK} bytes") });
+    }
+    Ok(())
 }
 
 /// Why a runner call failed.

@@ -16,7 +16,7 @@ use crate::{
         TerminalSize,
     },
     port::{
-        Attached, Cursor, MAX_CHUNK, OutputItem, Positioned, StopScope, TaskError, TaskRunner, TaskWriter,
+        Attached, Cursor, OutputItem, Positioned, StopScope, TaskError, TaskRunner, TaskWriter, check_write,
     },
 };
 
@@ -226,9 +226,7 @@ impl SimWriter {
 #[async_trait]
 impl TaskWriter for SimWriter {
     async fn write(&self, bytes: Bytes) -> Result<(), TaskError> {
-        if bytes.len() > MAX_CHUNK {
-            return Err(TaskError::Rejected { reason: format!("a write has more than {MAX_CHUNK} bytes") });
-        }
+        check_write(&bytes)?;
         loop {
             let changed = Arc::clone(&self.world.state().tasks_changed);
             let notified = changed.notified();

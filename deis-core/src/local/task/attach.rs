@@ -33,7 +33,7 @@ use crate::{
         },
     },
     model::{TaskSignal, TerminalSize},
-    port::{BoxError, Cursor, MAX_CHUNK, OutputItem, OutputItems, Positioned, TaskError, TaskWriter},
+    port::{BoxError, Cursor, OutputItem, OutputItems, Positioned, TaskError, TaskWriter, check_write},
 };
 
 /// How much is read from the files at once.
@@ -262,9 +262,7 @@ async fn take_credit(mut read: OwnedReadHalf, mut frames: Frames, credit: Arc<Se
 #[async_trait]
 impl TaskWriter for LocalWriter {
     async fn write(&self, bytes: Bytes) -> Result<(), TaskError> {
-        if bytes.len() > MAX_CHUNK {
-            return Err(TaskError::Rejected { reason: format!("a write has more than {MAX_CHUNK} bytes") });
-        }
+        check_write(&bytes)?;
         let wanted = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         // The wait is here and not in the socket, where a signal or a new size would wait behind the input.
         let room = self.credit.acquire_many(wanted).await.map_err(|_| ended())?;

@@ -56,7 +56,7 @@ impl AppHandle {
     /// # let session = platform.session(Actor::System { name: Username::new("ann")? });
     /// # let app = session.app(&session.create_app(AppName::new("blog")?).await?.name).await?;
     /// # let name = app.name().clone();
-    /// use deis_core::{BuildSpec, Digest, ProcessType, ChangeOutcome};
+    /// use deis_core::{BuildSpec, ChangeOutcome, Digest, ProcessType};
     ///
     /// let commands = [(ProcessType::web(), "./serve".to_owned())].into();
     /// let change = app.deploy(BuildSpec::slug(Digest::of(b"the slug"), commands)).await?;

@@ -1,7 +1,5 @@
 //! Config: read, change.
 
-use uuid::Uuid;
-
 use super::{
     handle::{AppHandle, Change, change},
     releases::Made,
@@ -80,9 +78,8 @@ impl AppHandle {
             let data = self.merged(&base.config.data, &patch)?;
             let summary = configured(self.actor.name(), &base.config.data, &data);
             let now = self.platform.now();
-            // Ids in the order of time: those of one app that are read and written together stand side by side.
             let config =
-                Config { id: ConfigId(Uuid::now_v7()), owner: self.actor.name().clone(), created: now, data };
+                Config { id: ConfigId::generate(), owner: self.actor.name().clone(), created: now, data };
             edits.create(keys::config(self.name(), config.id), &config);
             state.event(
                 &mut edits,

@@ -83,7 +83,7 @@ impl Session {
             return Err(Error::invalid("id", reason));
         }
         let config = Config {
-            id: ConfigId(Uuid::now_v7()),
+            id: ConfigId::generate(),
             owner: owner.clone(),
             created: now,
             data: ConfigData::default(),
